@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starting, watching and ending processes. */
+#ifndef MOBI_OS_RUN_H
+#define MOBI_OS_RUN_H
+
+#include "os_proc.h"
+
+#include <mobula/export.h>
+
+#include <stddef.h>
+
+/* Lets another thread of this processor run. */
+void mobi_yield(void);
+/* Is it stopped (SIGSTOP, a debugger)? */
+bool mobi_proc_stopped(const struct mobi_proc *p);
+
+/* May this file be executed? */
+bool mobi_runnable(const char *path);
+/* Path of the running executable. */
+int mobi_self_path(char *out, size_t size);
+
+/*
+ * Starts `path` with argv and, on top of the environment, the entries of env
+ * (NULL at the end), with empty signal mask and default handlers. The new
+ * process has a session (setsid) of its own if apart. Returns its pid.
+ */
+int mobi_run(const char *path, char *const argv[], char *const env[],
+	     bool apart);
+/*
+ * As mobi_run(apart) for a process that is not a child of this one: nobody has
+ * to wait for it. May be called in a signal handler (_Fork, execve).
+ */
+int mobi_run_detached(const char *path, char *const argv[], char *const envp[]);
+/* The environment of this process with entries added; malloc'd array, whose
+ * added strings are those given. */
+char **mobi_env_with(char *const env[]);
+
+int mobi_kill(int pid, int sig);
+/* Collects one dead child: its pid, 0 if none is dead, and its status. */
+int mobi_wait_any(int *out_status);
+/* "signal 9 (Killed)" or "exit code 3". */
+void mobi_status_text(int status, char *out, size_t size);
+
+/* The signal that ended it, or 0 and its exit code. */
+void mobi_status_split(int status, uint32_t *out_signal, uint32_t *out_code);
+
+/* This process gets SIGKILL when its parent dies; false if it is dead already.
+ * expected: pid of the parent. */
+bool mobi_die_with_parent(uint32_t expected);
+/* Orphans below this process become its children. */
+void mobi_adopt_orphans(void);
+/* Shown by ps. */
+void mobi_set_name(const char *name);
+/* Number of the signal by which a worker is told that the daemon is gone. */
+int mobi_news_signal(void);
+void mobi_on_signal(int sig, void (*fn)(int sig));
+void mobi_ignore_signal(int sig);
+MOB_NORETURN void mobi_exit_now(int code);
+void mobi_pause_ns(int64_t ns);
+
+/* ---- poll ---- */
+int mobi_poll_new(void);
+int mobi_poll_add(int poll_fd, int fd, uint64_t tag);
+void mobi_poll_remove(int poll_fd, int fd);
+/* Up to max tags that are readable or hung up; 0 after timeout_ms. */
+int mobi_poll_wait(int poll_fd, uint64_t *out_tags, int max, int timeout_ms);
+int mobi_sock_accept(int fd);
+/* Peer's pid of a connection. */
+int mobi_sock_peer(int fd);
+/* Reads one message without blocking: bytes, 0 at the end of the connection,
+ * MOB_E_AGAIN. */
+int mobi_sock_read(int fd, void *out, size_t size);
+void mobi_sock_write(int fd, const void *at, size_t n);
+
+#endif /* MOBI_OS_RUN_H */

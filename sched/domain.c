@@ -1,0 +1,971 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The domain: lock, generations, placing and taking.
+ *
+ * A generation's structure is taken by its own lock, and there are four of
+ * them: with two, a stopped holder would come back into one that is in use.
+ * After unlocking, a worker reads the current generation again; if it was gone
+ * round meanwhile, it publishes again what it had placed.
+ * tests/models/take_gen.pml.
+ *
+ * Take: pop, announce {version, record} in the own place, sum the wishes of
+ * all announcements that count (their record is RUN by that worker, or READY
+ * with that version: its CAS may still succeed), and only then CAS READY ->
+ * RUN. So two workers with two generations in hand never exceed the capacity,
+ * and a kill leaves nothing to be given back.
+ */
+#include "domain.h"
+
+#include "board.h"
+#include "err.h"
+#include "module.h"
+#include "node.h"
+#include "os_clock.h"
+#include "os_run.h"
+#include "policy_row.h"
+#include "pool.h"
+#include "reap.h"
+#include "task.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH 320u
+#define FILL_RECORDS 8192u
+#define FILL_TASKS 256u
+
+struct mobi_queues *mobi_gen_queues(struct mob_store *s, uint32_t index)
+{
+	uint64_t bytes = mobi_queues_bytes(MOBI_RECS, MOBI_PLACES,
+					   MOBI_CLIENTS);
+
+	bytes = (bytes + 65535) / 65536 * 65536;
+	return (void *)((unsigned char *)s->sched + MOBI_QUEUES_OFF +
+			index * bytes);
+}
+
+static uint64_t sched_off(const struct mob_store *s, const void *at)
+{
+	return (uint64_t)((const unsigned char *)at -
+			  (const unsigned char *)s->hdr);
+}
+
+int mobi_domain_init(struct mob_store *s, uint32_t policy)
+{
+	struct mobi_sched *sh = s->sched;
+	uint64_t end = MOBI_QUEUES_OFF +
+		       MOBI_GENS * mobi_queues_bytes(MOBI_RECS, MOBI_PLACES,
+						     MOBI_CLIENTS);
+	int rc = 0;
+
+	MOB_ASSERT(end + (1u << 20) < MOBI_SCHED_BYTES);
+	for (uint32_t i = 0; i < MOBI_GENS && rc >= 0; i++) {
+		struct mobi_queues *q = mobi_gen_queues(s, i);
+
+		rc = mobi_ctl_back(s, sched_off(s, q),
+				   mobi_queues_head_bytes(MOBI_PLACES,
+							  MOBI_CLIENTS));
+		if (rc >= 0) {
+			mobi_queues_init(q, MOBI_RECS, MOBI_PLACES,
+					 MOBI_CLIENTS);
+		}
+	}
+	sh->gens[0].gen = 1;
+	sh->gens[0].policy = policy;
+	sh->gens[0].rnd = UINT64_C(0x9e3779b97f4a7c15);
+	mobi_store(&sh->gens[0].since_ns, mobi_now_ns());
+	mobi_store(&sh->wanted_policy, policy);
+	mobi_store(&sh->cur, MOBI_CUR(1, 0));
+	return rc;
+}
+
+static struct mobi_sched *sched_of(const struct mob_store *s)
+{
+	return s->sched;
+}
+
+bool mobi_domain_work(const struct mob_store *s)
+{
+	struct mobi_sched *sh = sched_of(s);
+	uint32_t i = MOBI_CUR_INDEX(mobi_load(&sh->cur));
+	struct mob_store *m;
+
+	memcpy(&m, &s, sizeof(m));
+	return mobi_board_some(s) || mobi_load(&mobi_gen_queues(m, i)->total) ||
+	       mobi_load(&sh->gens[i].filling);
+}
+
+uint32_t mobi_domain_queued(const struct mob_store *s)
+{
+	struct mob_store *m;
+
+	memcpy(&m, &s, sizeof(m));
+	return mobi_load(&mobi_gen_queues(m, MOBI_CUR_INDEX(mobi_load(
+						     &sched_of(s)->cur)))
+				  ->total);
+}
+
+/* ---- places ---- */
+
+static bool place_try(struct mob_store *s, uint32_t *out_place)
+{
+	struct mobi_sched *sh = sched_of(s);
+
+	for (uint32_t i = 0; i < sh->max_places; i++) {
+		struct mobi_place_shared *p = &sh->place[i];
+		uint32_t nobody = 0;
+
+		if (!mobi_load(&p->client) &&
+		    mobi_cas32(&p->client, &nobody, s->me)) {
+			mobi_store(&p->ann, UINT64_C(0));
+			mobi_store(&p->blocked, 0u);
+			mobi_store(&p->waits, UINT64_C(0));
+			mobi_store(&p->helps, 0u);
+			mobi_store(&p->leave, 0u);
+			mobi_store(&p->since_ns, UINT64_C(0));
+			mobi_store_relaxed(&p->busy_ns, UINT64_C(0));
+			(void)mobi_fetch_add(
+				&sh->ran, mobi_exchange(&p->runs, UINT64_C(0)));
+			*out_place = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+int mobi_place_take(struct mob_store *s, uint32_t *out_place)
+{
+	/* The one that this worker replaces may not be reaped yet. */
+	for (uint32_t i = 0; i < 2000 && !mobi_load(&s->hdr->ending); i++) {
+		if (place_try(s, out_place)) {
+			return 0;
+		}
+		(void)mobi_reap(s);
+		mobi_pause_ns(MOB_MS);
+	}
+	if (mobi_load(&s->hdr->ending)) {
+		return mobi_err(MOB_E_CLOSED, "the session is ending");
+	}
+	return mobi_err(MOB_E_LIMIT, "all %u places for workers are taken",
+			sched_of(s)->max_places);
+}
+
+void mobi_place_leave(struct mob_store *s, uint32_t place)
+{
+	struct mobi_place_shared *p = &sched_of(s)->place[place];
+	uint32_t me = s->me;
+
+	mobi_store(&p->ann, UINT64_C(0));
+	mobi_store(&p->blocked, 0u);
+	(void)mobi_cas32(&p->client, &me, 0);
+}
+
+uint32_t mobi_domain_active(const struct mob_store *s)
+{
+	struct mobi_sched *sh = sched_of(s);
+	uint64_t idle = mobi_load(&s->board->idle);
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < sh->max_places; i++) {
+		uint32_t c = mobi_load(&sh->place[i].client);
+
+		n += c && !(idle & MOBI_BIT(c % MOBI_CLIENTS)) &&
+		     !mobi_load(&sh->place[i].blocked);
+	}
+	return n;
+}
+
+void mobi_wake_worker(struct mob_store *s)
+{
+	struct mobi_sched *sh = sched_of(s);
+	bool idle = mobi_load(&s->board->idle) != 0;
+
+	/* With extra workers around, not more than there are processors. */
+	if ((idle && mobi_load(&s->board->workers) <= sh->n_workers) ||
+	    mobi_domain_active(s) < sh->n_workers) {
+		if (!mobi_board_wake(s) && s->is_worker) {
+			/* A processor is free, and all others are blocked. */
+			mobi_node_want_worker(s);
+		}
+	}
+}
+
+/* ---- generations ---- */
+
+int mobi_domain_next(struct mob_store *s, uint64_t cur, uint32_t policy)
+{
+	struct mobi_sched *sh = sched_of(s);
+
+	for (uint32_t i = 0; i < MOBI_GENS * 64; i++) {
+		uint32_t at = i % MOBI_GENS;
+		struct mobi_gen *g = &sh->gens[at];
+		uint32_t nobody = 0;
+		bool done;
+
+		if (at == MOBI_CUR_INDEX(cur) ||
+		    !mobi_cas32(&g->lock, &nobody, s->me)) {
+			continue;
+		}
+		if (MOBI_CUR_INDEX(mobi_load(&sh->cur)) == at) {
+			mobi_store(&g->lock, 0u);
+			return MOB_E_AGAIN;
+		}
+		g->gen = MOBI_CUR_GEN(cur) + 1;
+		g->policy = policy;
+		g->fill = 0;
+		g->started = 0;
+		g->up = 0;
+		g->rnd = mobi_now_ns() | 1;
+		g->last_tick_ns = 0;
+		memset(&g->stamp, 0, sizeof(g->stamp));
+		memset(g->state, 0, sizeof(g->state));
+		mobi_store(&g->unfit, UINT64_C(0));
+		mobi_store(&g->since_ns, mobi_now_ns());
+		mobi_store(&g->last_take_ns, mobi_now_ns());
+		mobi_store(&g->filling, 1u);
+		mobi_queues_reset(mobi_gen_queues(s, at), g->gen);
+		done = mobi_cas64(&sh->cur, &cur, MOBI_CUR(g->gen, at));
+		mobi_store(&g->lock, 0u);
+		return done ? 0 : MOB_E_AGAIN;
+	}
+	return mobi_err(MOB_E_BUSY, "all %u structures of generations are held",
+			MOBI_GENS);
+}
+
+void mobi_domain_eject(struct mob_store *s, uint64_t cur, const char *reason)
+{
+	struct mobi_sched *sh = sched_of(s);
+	uint32_t row = sh->gens[MOBI_CUR_INDEX(cur)].policy;
+
+	if (mobi_domain_next(s, cur, 0) < 0) {
+		return;
+	}
+	(void)mobi_fetch_add(&sh->policy[row].strikes, 1u);
+	(void)mobi_fetch_add(&sh->ejections, UINT64_C(1));
+	mobi_store(&sh->ejected_policy, row);
+	mobi_store(&sh->ejected_ns, mobi_now_ns());
+	(void)snprintf(sh->ejected_reason, sizeof(sh->ejected_reason), "%s",
+		       reason);
+	(void)mobi_board_wake(s);
+}
+
+/* Died of itself. SIGKILL is no policy's doing; and of a worker whose daemon
+ * died with it nobody knows. */
+static bool has_crashed(const struct mobi_sched *sh, uint32_t client)
+{
+	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
+		const struct mobi_place_shared *p = &sh->place[i];
+		uint32_t sig;
+		uint32_t code;
+
+		if (mobi_load(&p->client) == client &&
+		    mobi_load(&p->exit_pid)) {
+			mobi_status_split((int)mobi_load(&p->exit_status), &sig,
+					  &code);
+			return sig != 9;
+		}
+	}
+	return false;
+}
+
+void mobi_domain_reap(struct mob_store *s, uint64_t dead)
+{
+	struct mobi_sched *sh = sched_of(s);
+
+	for (uint32_t i = 0; i < MOBI_GENS; i++) {
+		struct mobi_gen *g = &sh->gens[i];
+		uint32_t owner = mobi_load(&g->lock);
+		uint64_t cur = mobi_load(&sh->cur);
+		struct mobi_policy_seen seen;
+
+		if (!owner || owner >= MOBI_CLIENTS ||
+		    !(dead & MOBI_BIT(owner))) {
+			continue;
+		}
+		if (MOBI_CUR_INDEX(cur) == i) {
+			if (mobi_policy_look(&g->stamp, &seen) && g->policy &&
+			    has_crashed(sh, owner)) {
+				char why[200];
+
+				(void)snprintf(why, sizeof(why),
+					       "a worker died inside its op %s",
+					       mobi_policy_op_name(seen.op));
+				mobi_domain_eject(s, cur, why);
+			} else {
+				(void)mobi_domain_next(s, cur, g->policy);
+			}
+			(void)mobi_fetch_add(&sh->bypasses, UINT64_C(1));
+		}
+		/* No longer the current one: nobody relies on its inside. */
+		(void)mobi_cas32(&g->lock, &owner, 0);
+	}
+}
+
+/* ---- a holder that is stuck ---- */
+
+struct stuck {
+	uint32_t owner;
+	uint64_t busy;
+	uint64_t cpu_ns;
+	uint64_t since_ns;
+	bool seen;
+};
+
+#define STUCK_CPU_NS UINT64_C(20000000)
+#define STUCK_LOOK_NS UINT64_C(5000000)
+
+/* Looks at the holder of the current lock again; goes round it if it is
+ * stopped, or has burnt 20 ms of CPU time inside one policy call. */
+static void look_stuck(struct mob_store *s, struct stuck *k)
+{
+	struct mobi_sched *sh = sched_of(s);
+	uint64_t cur = mobi_load(&sh->cur);
+	struct mobi_gen *g = &sh->gens[MOBI_CUR_INDEX(cur)];
+	uint32_t owner = mobi_load(&g->lock);
+	uint64_t now = mobi_now_ns();
+	struct mobi_policy_seen seen = { 0 };
+	struct mobi_proc *p;
+	char why[200];
+
+	if (!owner || owner >= MOBI_CLIENTS || owner == s->me) {
+		k->owner = 0;
+		return;
+	}
+	p = &s->clients[owner].proc;
+	(void)mobi_policy_look(&g->stamp, &seen);
+	if (k->owner != owner || k->busy != seen.busy || !k->seen) {
+		k->owner = owner;
+		k->busy = seen.busy;
+		k->seen = true;
+		k->since_ns = now;
+		k->cpu_ns = mobi_cpu_ns_of((int)p->pid);
+		return;
+	}
+	if (now - k->since_ns < STUCK_LOOK_NS) {
+		return;
+	}
+	if (mobi_proc_stopped(p)) {
+		if (mobi_domain_next(s, cur, g->policy) == 0) {
+			(void)mobi_fetch_add(&sh->bypasses, UINT64_C(1));
+		}
+	} else if (seen.busy && g->policy &&
+		   mobi_cpu_ns_of((int)p->pid) - k->cpu_ns >= STUCK_CPU_NS) {
+		(void)snprintf(why, sizeof(why),
+			       "its op %s burnt more than 20 ms of CPU time in "
+			       "process %u",
+			       mobi_policy_op_name(seen.op), p->pid);
+		mobi_domain_eject(s, cur, why);
+		(void)mobi_fetch_add(&sh->bypasses, UINT64_C(1));
+		/* It would loop for ever: its task is run again. */
+		(void)mobi_proc_signal(p, 9);
+	} else {
+		return;
+	}
+	k->owner = 0;
+	k->seen = false;
+}
+
+/* ---- starvation ---- */
+
+struct starved {
+	uint64_t cur;
+	uint64_t last_take_ns;
+	uint64_t since_ns;
+	uint64_t calls; /* of the policy, until then */
+};
+
+#define STARVED_NS (100 * UINT64_C(1000000))
+#define STARVED_CALLS 3u
+
+/* Nobody runs anything. Workers that look for work all the time do not count:
+ * that is what they do while the policy hides it. */
+static bool all_idle(const struct mobi_sched *sh)
+{
+	uint32_t up = 0;
+
+	for (uint32_t i = 0; i < sh->max_places; i++) {
+		if (mobi_load(&sh->place[i].client)) {
+			up++;
+			if (mobi_load(&sh->place[i].ann)) {
+				return false;
+			}
+		}
+	}
+	return up > 0;
+}
+
+/* Work that fits is queued, all are idle, and though the policy was asked again
+ * and again nothing is taken. */
+static void look_starved(struct mob_store *s, struct starved *k)
+{
+	struct mobi_sched *sh = sched_of(s);
+	uint64_t cur = mobi_load(&sh->cur);
+	struct mobi_gen *g = &sh->gens[MOBI_CUR_INDEX(cur)];
+	uint64_t take = mobi_load(&g->last_take_ns);
+	uint64_t calls = mobi_load(&g->stamp.busy) >> 32;
+	uint64_t now = mobi_now_ns();
+
+	if (!g->policy || !mobi_domain_queued(s) || mobi_load(&g->unfit) ||
+	    mobi_load(&g->filling) || !all_idle(sh)) {
+		k->since_ns = 0;
+		return;
+	}
+	if (!k->since_ns || k->cur != cur || k->last_take_ns != take) {
+		k->cur = cur;
+		k->last_take_ns = take;
+		k->since_ns = now;
+		k->calls = calls;
+		return;
+	}
+	if (now - k->since_ns > STARVED_NS &&
+	    calls - k->calls > STARVED_CALLS) {
+		mobi_domain_eject(s, cur,
+				  "starvation: tasks are queued, all workers "
+				  "are idle, and its op pick names no queue "
+				  "that has one");
+	}
+}
+
+void mobi_domain_watch(struct mob_store *s)
+{
+	static struct stuck stuck;
+	static struct starved starved;
+
+	look_stuck(s, &stuck);
+	look_starved(s, &starved);
+}
+
+/* ---- lock ---- */
+
+static struct mobi_gen *lock(struct mob_store *s, uint64_t *out_cur)
+{
+	struct mobi_sched *sh = sched_of(s);
+	struct stuck k = { 0 };
+
+	for (uint32_t n = 1;; n++) {
+		uint64_t cur = mobi_load(&sh->cur);
+		struct mobi_gen *g = &sh->gens[MOBI_CUR_INDEX(cur)];
+		uint32_t nobody = 0;
+
+		if (!mobi_load(&g->lock) &&
+		    mobi_cas32(&g->lock, &nobody, s->me)) {
+			if (mobi_load(&sh->cur) == cur) {
+				*out_cur = cur;
+				return g;
+			}
+			mobi_store(&g->lock, 0u);
+		} else if (n % 128) {
+			mobi_relax();
+		} else {
+			mobi_yield();
+			if (n % 1024 == 0) {
+				look_stuck(s, &k);
+			}
+		}
+	}
+}
+
+static void unlock(struct mob_store *s, struct mobi_gen *g)
+{
+	uint32_t me = s->me;
+
+	(void)mobi_cas32(&g->lock, &me, 0);
+}
+
+/* ---- policy calls ---- */
+
+struct turn {
+	struct mob_store *s;
+	struct mobi_sched *sh;
+	struct mobi_gen *g;
+	struct mobi_queues *q;
+	uint64_t cur;
+	uint64_t now;
+	struct mobi_policy policy;
+	struct mobi_policy_call call;
+	uint64_t *busy; /* MOBI_PLACES: until when each place is busy */
+	uint64_t up;
+};
+
+/* Which places have a worker, and until when they are busy. */
+static void look_places(struct turn *t)
+{
+	/* Only the thread that takes tasks comes here; those behind max_places
+	 * stay 0. */
+	static uint64_t busy[MOBI_PLACES];
+	uint32_t workers = 0;
+
+	t->busy = busy;
+	t->up = 0;
+	for (uint32_t i = 0; i < t->sh->max_places; i++) {
+		struct mobi_place_shared *p = &t->sh->place[i];
+		uint64_t ann = mobi_load(&p->ann);
+
+		busy[i] = 0;
+		if (!mobi_load(&p->client)) {
+			continue;
+		}
+		t->up |= MOBI_BIT(i);
+		workers++;
+		if (ann) {
+			uint32_t rec = ((uint32_t)ann - 1) % MOBI_RECS;
+			struct mobi_task *k = mobi_task_at(t->s, rec);
+			uint64_t cost = mobi_load_relaxed(
+				&t->sh->fn[k->fn % MOBI_FUNCTIONS].cost_ns);
+			uint64_t began = mobi_load_relaxed(&k->run_ns);
+
+			busy[i] = cost && began ? began + cost : UINT64_MAX;
+		}
+	}
+	if (mobi_load(&t->s->board->workers) != workers) {
+		mobi_store(&t->s->board->workers, workers);
+	}
+}
+
+static void describe(const struct turn *t, uint32_t rec,
+		     struct mob_sched_task *out)
+{
+	const struct mobi_task *k = mobi_task_at(t->s, rec);
+	uint64_t w = mobi_load(&t->s->recs[rec].word);
+
+	memset(out, 0, sizeof(*out));
+	out->struct_size = (uint32_t)sizeof(*out);
+	out->fn = k->fn;
+	out->id = (uint64_t)MOBI_GEN(w) << 32 | rec;
+	out->seq = k->seq;
+	out->from = k->from ? k->from - 1u : MOB_NO_WORKER;
+	out->near = MOB_NO_WORKER;
+	out->job = k->job;
+	out->attempt = MOBI_ATTEMPT(w);
+	out->cpu = k->cpu;
+	out->priority = k->priority;
+	out->deadline_ns = k->deadline_ns;
+	out->ready_ns = t->now;
+	out->cost_ns =
+		mobi_load_relaxed(&t->sh->fn[k->fn % MOBI_FUNCTIONS].cost_ns);
+	out->hint = k->hint;
+}
+
+/* Queues a READY task. */
+static void place(struct turn *t, uint32_t rec)
+{
+	uint64_t w = mobi_load(&t->s->recs[rec].word);
+	const struct mobi_task *k = mobi_task_at(t->s, rec);
+	const struct mobi_slot *ret;
+	struct mobi_queue_entry e = { .task = rec,
+				      .version = MOBI_VERSION(w),
+				      .shape = k->shape };
+	struct mobi_queue_entry have;
+	struct mob_sched_task task;
+	struct mob_place pl;
+	uint64_t off;
+	uint64_t len;
+
+	if (MOBI_STATE(w) != MOBI_T_READY) {
+		return;
+	}
+	ret = &t->s->slots[(uint32_t)k->ret_id % MOBI_SLOTS];
+	__builtin_prefetch(ret, 1);
+	__builtin_prefetch(ret->value, 1);
+	len = mobi_queues_node_range(t->q, rec / 64 * 64, 64, &off);
+	if (mobi_ctl_back(t->s, sched_off(t->s, t->q) + off, len) < 0) {
+		/* No memory: its bit stays for later. */
+		mobi_board_mark(t->s, rec);
+		return;
+	}
+	if (mobi_queues_find(t->q, rec, &have) && have.version == e.version) {
+		return;
+	}
+	describe(t, rec, &task);
+	pl = mobi_policy_place(&t->call, &task);
+	e.queue = pl.queue;
+	e.rank = pl.rank;
+	(void)mobi_queues_push(t->q, &e);
+	mobi_store_relaxed(&t->sh->placed,
+			   mobi_load_relaxed(&t->sh->placed) + 1);
+}
+
+/* Fills a young generation, a piece a hold of the lock. WAITING ones are looked
+ * at too: the bit of one that can go may be in the hands of a stopped worker. */
+static void fill(struct turn *t)
+{
+	uint32_t end = mobi_pool_used(t->s, MOBI_POOL_REC);
+	uint32_t n = 0;
+
+	for (uint32_t i = 0;
+	     i < FILL_RECORDS && n < FILL_TASKS && t->g->fill < end;
+	     i++, t->g->fill++) {
+		if (mobi_task_evaluate(t->s, t->g->fill)) {
+			place(t, t->g->fill);
+			n++;
+		}
+	}
+	if (t->g->fill >= end) {
+		mobi_store(&t->g->filling, 0u);
+	}
+}
+
+static int replace_one(const struct mobi_queue_entry *e, void *arg)
+{
+	struct turn *t = arg;
+
+	(void)mobi_queues_remove(t->q, e->task);
+	mobi_board_mark(t->s, e->task);
+	return 0;
+}
+
+/* Tells the policy of workers that came or left; what waited for one that left
+ * is placed again. False: the policy did not start. */
+static bool update_workers(struct turn *t)
+{
+	uint64_t changed = t->g->up ^ t->up;
+
+	if (!t->g->started) {
+		t->g->started = 1;
+		t->g->up = t->up;
+		if (mobi_policy_start(&t->call) < 0) {
+			mobi_domain_eject(t->s, t->cur, "its op start failed");
+			return false;
+		}
+		return true;
+	}
+	t->g->up = t->up;
+	for (; changed; changed &= changed - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(changed);
+		bool is_up = t->up & MOBI_BIT(i);
+
+		mobi_policy_worker(&t->call, i, is_up);
+		if (!is_up) {
+			(void)mobi_queues_each(t->q, mobi_queue_of_worker(i),
+					       replace_one, t);
+		}
+	}
+	return true;
+}
+
+/* ---- telling of a run that ended ---- */
+
+/* The last run of this worker, until its policy is told. */
+static struct {
+	struct mob_sched_task task;
+	struct mob_sched_run run;
+	uint64_t cur; /* generation under which it was taken; 0: none */
+} last;
+
+void mobi_domain_ran(uint64_t ran_ns)
+{
+	last.run.ran_ns = ran_ns;
+}
+
+static void tell_done(struct turn *t)
+{
+	if (last.cur == t->cur && last.run.ran_ns) {
+		mobi_policy_done(&t->call, &last.task, &last.run);
+	}
+	last.cur = 0;
+}
+
+static void note_taken(struct turn *t, uint32_t rec)
+{
+	if (!MOB_HAS(t->policy.ops, done)) {
+		return;
+	}
+	describe(t, rec, &last.task);
+	memset(&last.run, 0, sizeof(last.run));
+	last.run.struct_size = (uint32_t)sizeof(last.run);
+	last.run.worker = mobi_rt.place;
+	last.cur = t->cur;
+}
+
+/* ---- taking ---- */
+
+/* Can all places that are taken run at once, whatever they take? Then nothing
+ * has to be summed. */
+static bool never_full(const struct turn *t)
+{
+	return mobi_load(&t->sh->max_wish) <= MOBI_CPU_UNIT &&
+	       (uint32_t)__builtin_popcountll(t->up) <= t->sh->n_workers;
+}
+
+/* Capacity that others use now. Announcements that cannot succeed any more do
+ * not count. */
+static uint32_t used_by_others(const struct mob_store *s)
+{
+	struct mobi_sched *sh = sched_of(s);
+	uint32_t sum = 0;
+
+	for (uint32_t i = 0; i < sh->max_places; i++) {
+		uint64_t ann = mobi_load(&sh->place[i].ann);
+		uint32_t client = mobi_load(&sh->place[i].client);
+		uint32_t rec;
+		uint64_t w;
+
+		if (!ann || i == mobi_rt.place) {
+			continue;
+		}
+		rec = ((uint32_t)ann - 1) % MOBI_RECS;
+		w = mobi_load(&s->recs[rec].word);
+		if ((uint32_t)(ann >> 32) != MOBI_VERSION(w)) {
+			continue;
+		}
+		if (MOBI_STATE(w) == MOBI_T_READY ||
+		    (MOBI_STATE(w) == MOBI_T_RUN && MOBI_ROWNER(w) == client)) {
+			sum += mobi_task_at(s, rec)->cpu;
+		}
+	}
+	return sum;
+}
+
+/* Shapes whose wish is at most free. */
+static uint64_t shapes_in(const struct mobi_sched *sh, uint32_t free_cpu)
+{
+	uint64_t fits = 0;
+
+	for (uint32_t i = 0; i < MOBI_SHAPES; i++) {
+		uint32_t have = mobi_load(&sh->shape[i]);
+
+		if (!have) {
+			break;
+		}
+		if (have - 1 <= free_cpu) {
+			fits |= MOBI_BIT(i);
+		}
+	}
+	return fits;
+}
+
+/* Announces, sums, and only then takes. */
+static bool try_take(struct mob_store *s, uint32_t rec, uint32_t version,
+		     bool roomy, uint64_t *out_w)
+{
+	struct mobi_sched *sh = sched_of(s);
+	struct mobi_place_shared *p = &sh->place[mobi_rt.place];
+	uint64_t w = mobi_load(&s->recs[rec].word);
+	uint32_t cpu = mobi_task_at(s, rec)->cpu;
+
+	if (MOBI_STATE(w) != MOBI_T_READY || MOBI_VERSION(w) != version) {
+		return false;
+	}
+	mobi_store(&p->ann, MOBI_ANN(version, rec));
+	if (!roomy && cpu && used_by_others(s) + cpu > sh->capacity) {
+		mobi_store(&p->ann, UINT64_C(0));
+		return false;
+	}
+	*out_w = MOBI_RWORD(MOBI_GEN(w), MOBI_ATTEMPT(w), s->me, MOBI_T_RUN);
+	if (!mobi_cas64(&s->recs[rec].word, &w, *out_w)) {
+		mobi_store(&p->ann, UINT64_C(0));
+		return false;
+	}
+	return true;
+}
+
+bool mobi_domain_claim(struct mob_store *s, uint32_t rec, uint32_t gen,
+		       uint64_t *out_w)
+{
+	uint64_t w = mobi_load(&s->recs[rec].word);
+	struct mobi_place_shared *p = &sched_of(s)->place[mobi_rt.place];
+
+	if (MOBI_STATE(w) != MOBI_T_READY || MOBI_GEN(w) != gen) {
+		return false;
+	}
+	mobi_store(&p->ann, MOBI_ANN(MOBI_VERSION(w), rec));
+	*out_w = MOBI_RWORD(MOBI_GEN(w), MOBI_ATTEMPT(w), s->me, MOBI_T_RUN);
+	if (!mobi_cas64(&s->recs[rec].word, &w, *out_w)) {
+		mobi_store(&p->ann, UINT64_C(0));
+		return false;
+	}
+	return true;
+}
+
+#define RESERVE_NS UINT64_C(50000000)
+
+/*
+ * What may be taken of the shapes that fit: if one that does not was passed over
+ * for long, only wishes for nothing, until so much is free that it fits. Or a
+ * stream of small ones would keep a large one out for ever.
+ */
+static uint64_t reserve(const struct turn *t, uint64_t fits)
+{
+	for (uint32_t i = 0; i < MOBI_SHAPES; i++) {
+		uint32_t have = mobi_load(&t->sh->shape[i]);
+		uint64_t since;
+
+		if (!have) {
+			break;
+		}
+		since = mobi_queues_passed_ns(t->q, i);
+		if (!(fits & MOBI_BIT(i)) && since &&
+		    have - 1 <= t->sh->capacity &&
+		    t->now > since + RESERVE_NS) {
+			return shapes_in(t->sh, 0);
+		}
+	}
+	return fits;
+}
+
+/* Takes the best task that the policy lets this worker have. */
+static bool take(struct turn *t, uint32_t *out_rec, uint64_t *out_w)
+{
+	uint32_t queues[1 + MOBI_PLACES + MOBI_CLIENTS];
+	uint32_t n = mobi_policy_pick(&t->call, mobi_rt.place, queues,
+				      1 + MOBI_PLACES + MOBI_CLIENTS);
+	bool roomy = never_full(t);
+	uint32_t used = roomy ? 0 : used_by_others(t->s);
+	uint32_t free_cpu = used < t->sh->capacity ? t->sh->capacity - used : 0;
+	uint64_t fits = reserve(t, shapes_in(t->sh, free_cpu));
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct mobi_queue_want want = {
+			.queue = queues[i] & ~MOB_Q_OLDEST,
+			.oldest = (queues[i] & MOB_Q_OLDEST) != 0,
+			.fits = fits,
+			.now_ns = t->now,
+		};
+		struct mobi_queue_entry e;
+
+		while (mobi_queues_pop(t->q, &want, &e)) {
+			if (try_take(t->s, e.task, e.version, roomy, out_w)) {
+				*out_rec = e.task;
+				mobi_store_relaxed(&t->g->last_take_ns, t->now);
+				mobi_store_relaxed(&t->g->unfit, UINT64_C(0));
+				return true;
+			}
+			if (MOBI_VERSION(mobi_load(&t->s->recs[e.task].word)) ==
+				    e.version &&
+			    MOBI_STATE(mobi_load(&t->s->recs[e.task].word)) ==
+				    MOBI_T_READY) {
+				/* It fitted a moment ago: back, and later. */
+				(void)mobi_queues_push(t->q, &e);
+				break;
+			}
+		}
+	}
+	mobi_store_relaxed(&t->g->unfit,
+			   mobi_load(&t->q->total) ? UINT64_C(1) : UINT64_C(0));
+	if (!(fits & 1) || fits != shapes_in(t->sh, UINT32_MAX)) {
+		return false;
+	}
+	/* Everything fits and yet nothing was named: not for want of room. */
+	mobi_store_relaxed(&t->g->unfit, UINT64_C(0));
+	return false;
+}
+
+/* Drains the board into the queues. */
+static uint32_t drain(struct turn *t, uint32_t *recs)
+{
+	uint32_t n = mobi_board_take(t->s, recs, BATCH);
+
+	/* They come from another processor: all lines at once. */
+	for (uint32_t i = 0; i < n; i++) {
+		const unsigned char *r = (void *)&t->s->recs[recs[i]];
+
+		__builtin_prefetch(r, 1);
+		__builtin_prefetch(r + 64);
+		__builtin_prefetch(r + 128);
+		__builtin_prefetch(r + 192);
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		if (mobi_task_evaluate(t->s, recs[i])) {
+			place(t, recs[i]);
+		}
+	}
+	return n;
+}
+
+static bool begin(struct turn *t, struct mob_store *s)
+{
+	t->s = s;
+	t->sh = sched_of(s);
+	t->cur = mobi_load(&t->sh->cur);
+	/* Loaded without the lock: dlopen takes its time. */
+	if (mobi_policy_row_get(t->s,
+				t->sh->gens[MOBI_CUR_INDEX(t->cur)].policy,
+				&t->policy) < 0) {
+		mobi_domain_eject(t->s, t->cur,
+				  "a worker could not load its file");
+		return false;
+	}
+	t->g = lock(t->s, &t->cur);
+	t->q = mobi_gen_queues(t->s, MOBI_CUR_INDEX(t->cur));
+	if (mobi_policy_row_get(t->s, t->g->policy, &t->policy) < 0) {
+		unlock(t->s, t->g);
+		return false;
+	}
+	t->now = mobi_now_ns();
+	t->call.policy = &t->policy;
+	t->call.state = t->g->state;
+	t->call.queues = t->q;
+	t->call.stamp = &t->g->stamp;
+	t->call.now_ns = t->now;
+	t->call.rnd = &t->g->rnd;
+	t->call.client = t->s->me;
+	look_places(t);
+	mobi_policy_begin(&t->call, t->busy, &t->up);
+	return true;
+}
+
+#define TICK_NS UINT64_C(10000000)
+
+bool mobi_domain_take(struct mob_store *s, uint32_t *out_rec, uint64_t *out_w,
+		      uint64_t *out_now_ns, bool *out_more)
+{
+	struct turn
+		t; /* begin sets it: zeroing it would take as long as a take */
+	uint32_t recs[BATCH];
+	uint32_t n;
+	bool taken;
+
+	*out_more = false;
+	if (!mobi_domain_work(s)) {
+		return false;
+	}
+	if (!begin(&t, s)) {
+		*out_more = true;
+		return false;
+	}
+	if ((t.g->up != t.up || !t.g->started) && !update_workers(&t)) {
+		unlock(s, t.g);
+		*out_more = true;
+		return false;
+	}
+	if (mobi_load(&t.g->filling)) {
+		fill(&t);
+	}
+	n = drain(&t, recs);
+	if (t.now - t.g->last_tick_ns > TICK_NS) {
+		t.g->last_tick_ns = t.now;
+		mobi_policy_tick(&t.call);
+	}
+	if (last.cur) {
+		tell_done(&t);
+	}
+	taken = take(&t, out_rec, out_w);
+	*out_now_ns = t.now;
+	if (taken) {
+		note_taken(&t, *out_rec);
+	}
+	*out_more = mobi_load(&t.g->filling) || mobi_board_some(s);
+	if (mobi_load(&t.g->stamp.strikes) >= 3 && t.g->policy) {
+		char why[200];
+
+		(void)snprintf(
+			why, sizeof(why),
+			"wrong answers: its op %s named queue %#llx",
+			mobi_policy_op_name(mobi_load(&t.g->stamp.bad_op)),
+			(unsigned long long)mobi_load(&t.g->stamp.bad_what));
+		mobi_domain_eject(s, t.cur, why);
+	}
+	unlock(s, t.g);
+	if (mobi_load(&t.sh->cur) != t.cur) {
+		/* Gone round while I placed: hand it on again. */
+		for (uint32_t i = 0; i < n; i++) {
+			mobi_board_mark(s, recs[i]);
+		}
+		*out_more = true;
+	}
+	if (mobi_load(&t.q->total) || *out_more) {
+		mobi_wake_worker(s);
+	}
+	return taken;
+}

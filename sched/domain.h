@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The domain: queues and policy state, in generations. Only workers lock it.
+ * A lock holder that died, was stopped, or burns its CPU time inside a policy
+ * is gone round by a new generation, which is filled from the records a piece
+ * at a time; what the old one still does fails at the CAS on the record.
+ */
+#ifndef MOBI_DOMAIN_H
+#define MOBI_DOMAIN_H
+
+#include "runtime.h"
+
+struct mobi_queues *mobi_gen_queues(struct mob_store *s, uint32_t index);
+/* Lays out the section of a new session. */
+int mobi_domain_init(struct mob_store *s, uint32_t policy);
+
+/* Is there anything to place or to take? */
+bool mobi_domain_work(const struct mob_store *s);
+/* Tasks that are queued. */
+uint32_t mobi_domain_queued(const struct mob_store *s);
+
+/*
+ * One turn of the worker at this place: places what is on the board and takes a
+ * task. Returns true with its record, its word (RUN(me)) and the time, or false;
+ * *out_more: come again at once.
+ */
+bool mobi_domain_take(struct mob_store *s, uint32_t *out_rec, uint64_t *out_w,
+		      uint64_t *out_now_ns, bool *out_more);
+/* What was taken last has run for so long: the policy is told at the next
+ * turn. */
+void mobi_domain_ran(uint64_t ran_ns);
+/* READY -> RUN(me) of a task of this generation that this process wants itself
+ * (block.c). */
+bool mobi_domain_claim(struct mob_store *s, uint32_t rec, uint32_t gen,
+		       uint64_t *out_w);
+
+/*
+ * A new generation with this policy, if `cur` is still the current one. reason
+ * NULL: nobody is to blame. MOB_E_AGAIN: another was quicker.
+ */
+int mobi_domain_next(struct mob_store *s, uint64_t cur, uint32_t policy);
+/* Throws the policy of generation cur out: a strike, the fallback, a note. */
+void mobi_domain_eject(struct mob_store *s, uint64_t cur, const char *reason);
+/* After deaths: generations whose lock holder is dead are gone round. */
+void mobi_domain_reap(struct mob_store *s, uint64_t dead);
+/* Looks for starvation and for a holder that is stuck; for the daemon. */
+void mobi_domain_watch(struct mob_store *s);
+
+/* ---- places ---- */
+int mobi_place_take(struct mob_store *s, uint32_t *out_place);
+void mobi_place_leave(struct mob_store *s, uint32_t place);
+/* Workers that are neither idle nor blocked. */
+uint32_t mobi_domain_active(const struct mob_store *s);
+/* Wakes an idle worker if a processor is free for it. */
+void mobi_wake_worker(struct mob_store *s);
+
+#endif /* MOBI_DOMAIN_H */

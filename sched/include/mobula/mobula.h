@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* All that a program needs: tasks, objects, errors. */
+#ifndef MOBULA_MOBULA_H
+#define MOBULA_MOBULA_H
+
+#include <mobula/err.h>
+#include <mobula/store.h>
+#include <mobula/task.h>
+#include <mobula/types.h>
+
+#endif /* MOBULA_MOBULA_H */

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An open look at a session: what inspect*.c and swap.c share. */
+#ifndef MOBI_INSPECT_H
+#define MOBI_INSPECT_H
+
+#include "sched_layout.h"
+#include "segment.h"
+
+#include <mobula/session.h>
+
+struct mob_session {
+	struct mob_store *s; /* of mobi_store_look, read only */
+	struct mobi_sched *sh;
+	char dir[4096]; /* as the kernel names it, "" if it cannot be told */
+	char program[1024];
+	/* What the last answer points to. */
+	char policy[32];
+	char path[472];
+	char wanted[32];
+	char ejected[32];
+	char reason[256];
+	char task[96];
+};
+
+/* CLOSED if the session has ended. */
+int mobi_session_check(const struct mob_session *session, const char *call);
+
+/* Writes what the caller's struct has room for; VERSION if it has none. */
+int mobi_session_fill(const char *call, void *io, const void *from,
+		      uint32_t size);
+
+/* Copies a text of shared memory, which may lack its end. */
+void mobi_session_text(char *out, size_t out_size, const char *from,
+		       size_t from_size);
+
+/* Processes of the session that live. */
+struct mobi_session_count {
+	uint32_t processes;
+	uint32_t workers;
+	uint32_t driver_pid; /* of the first, or 0 */
+};
+void mobi_session_count(const struct mob_store *s,
+			struct mobi_session_count *out_count);
+
+/* ---- a walk over the tasks (inspect_task.c) ---- */
+
+struct mobi_task_walk {
+	struct mob_store *s;
+	struct mobi_sched *sh;
+	uint64_t now;
+	char name[96]; /* of the task that was told last */
+	/* The task that each client began last, record + 1: of those of a
+	 * worker that are blocked, the one that waits. */
+	bool has_newest;
+	uint32_t newest[MOBI_CLIENTS];
+};
+void mobi_task_walk_init(struct mobi_task_walk *k, struct mob_store *s);
+/* What client `worker` runs: record + 1, or 0. */
+uint32_t mobi_task_walk_of(struct mobi_task_walk *k, uint32_t worker);
+/* The place of a client, or NULL. */
+struct mobi_place_shared *mobi_place_of(struct mobi_sched *sh, uint32_t client);
+/* Id of the task in a record of this generation. */
+static inline uint64_t mobi_task_id(uint64_t word, uint32_t rec)
+{
+	return (uint64_t)MOBI_GEN(word) << 32 | (rec + 1);
+}
+
+struct mobi_task_count {
+	uint64_t ready; /* not placed */
+	uint64_t running;
+};
+void mobi_task_count(struct mob_store *s, struct mobi_task_count *out_count);
+
+#endif /* MOBI_INSPECT_H */

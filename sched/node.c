@@ -1,0 +1,587 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon: supervises the workers of one session on one machine.
+ *
+ * It starts workers and replaces dead ones, learns of deaths at once (pidfds,
+ * SIGCHLD by wait), reaps, and feeds the catalogue. Nothing goes through it:
+ * killed, it is started again by the first process that notices - every worker
+ * is told by a signal when the connection to it ends - and finds everything in
+ * the tables. When the driver of a private session dies it ends the session:
+ * kills the workers and removes the directory.
+ */
+#include "node.h"
+
+#include "block.h"
+#include "board.h"
+#include "domain.h"
+#include "err.h"
+#include "log.h"
+#include "name.h"
+#include "os_clock.h"
+#include "os_dir.h"
+#include "os_run.h"
+#include "os_sock.h"
+#include "reap.h"
+#include "sched_reap.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SOCKET "mobd"
+#define TICK_MS 10
+#define CATALOGUE_MS 50u
+#define CATALOGUE_AGE_MS 100u
+#define EXTRA_IDLE_NS (2 * MOB_SEC)
+#define LOOK_NS (500 * (uint64_t)MOB_MS)
+#define HUNG_UP_NS (uint64_t) MOB_SEC
+#define DYING_NS (10 * (uint64_t)MOB_SEC)
+#define WARM_BYTES (UINT64_C(8) << 20)
+#define KEEP_BYTES (UINT64_C(256) << 20)
+#define TRIM_NS (10 * MOB_SEC)
+
+enum { TAG_LISTEN = 1, TAG_DRIVER = 2, TAG_CONN = 3, TAG_ORPHAN = 4 };
+#define TAG(kind, n) ((uint64_t)(kind) << 32 | (uint32_t)(n))
+
+/* A worker process: a child, or one that an earlier daemon left. */
+struct child {
+	int pid;
+	int pidfd; /* of an orphan, else -1 */
+	uint64_t started_ns;
+};
+
+struct node {
+	struct mob_store *s;
+	struct mobi_sched *sh;
+	int poll;
+	int listen;
+	int driver; /* pidfd */
+	struct child child[MOBI_PLACES];
+	uint32_t n;
+	uint64_t not_before; /* back-off: no worker is started earlier */
+	uint32_t quick_deaths;
+	uint64_t last_catalogue;
+	uint64_t last_trim;
+	uint64_t last_look;  /* for the dead whom nobody announced */
+	uint64_t hung_up;    /* when a connection ended last */
+	uint64_t extra_seen; /* when more than the wanted workers were busy */
+	bool over;
+};
+
+/* ---- starting processes ---- */
+
+int mobi_node_run(struct mob_store *s, const char *role)
+{
+	struct mobi_sched *sh = s->sched;
+	char role_env[64];
+	char argv0[32];
+	char *argv[3] = { argv0, s->name, NULL };
+	char *env[3] = { role_env, NULL, NULL };
+	size_t n = strlen(s->path) + sizeof(MOBI_ENV_SESSION) + 2;
+	int rc;
+
+	env[1] = malloc(n);
+	if (!env[1]) {
+		return mobi_err(MOB_E_NOMEM, "out of memory");
+	}
+	(void)snprintf(role_env, sizeof(role_env), "%s=%s", MOBI_ENV_ROLE,
+		       role);
+	(void)snprintf(env[1], n, "%s=%s", MOBI_ENV_SESSION, s->path);
+	(void)snprintf(argv0, sizeof(argv0), "mobula-%s", role);
+	if (!strcmp(role, "daemon")) {
+		char **envp = mobi_env_with(env);
+
+		rc = envp ? mobi_run_detached(sh->program, argv, envp) :
+			    MOB_E_NOMEM;
+		free(envp);
+	} else {
+		rc = mobi_run(sh->program, argv, env, false);
+	}
+	free(env[1]);
+	return rc;
+}
+
+int mobi_node_start(struct mob_store *s)
+{
+	struct mobi_sched *sh = s->sched;
+
+	return mobi_lock_held(&sh->daemon) ? 0 : mobi_node_run(s, "daemon");
+}
+
+int mobi_node_reconnect(struct mob_store *s)
+{
+	int fd = mobi_sock_connect(s->dir_fd, SOCKET);
+
+	if (fd >= 0) {
+		(void)mobi_sock_signal(fd, mobi_news_signal());
+	}
+	return fd;
+}
+
+int mobi_node_connect(struct mob_store *s)
+{
+	int fd = mobi_sock_connect(s->dir_fd, SOCKET);
+
+	if (fd < 0) {
+		return fd;
+	}
+	mobi_rt.daemon_fd = fd;
+	return 0;
+}
+
+void mobi_node_want_worker(struct mob_store *s)
+{
+	struct mobi_sched *sh = s->sched;
+
+	if (!mobi_exchange(&sh->wanted_extra, 1u)) {
+		mobi_sock_write(mobi_rt.daemon_fd, "w", 1);
+	}
+}
+
+void mobi_node_poll(struct mob_store *s)
+{
+	struct mobi_sched *sh = s->sched;
+
+	if (mobi_load(&sh->stopping) || mobi_load(&s->hdr->ending) ||
+	    mobi_lock_held(&sh->daemon)) {
+		return; /* the daemon reaps, and knows how a worker ended */
+	}
+	(void)mobi_node_run(s, "daemon");
+	(void)mobi_reap(s);
+}
+
+/* ---- workers ---- */
+
+static struct child *child_of(struct node *n, int pid)
+{
+	for (uint32_t i = 0; i < n->n; i++) {
+		if (n->child[i].pid == pid) {
+			return &n->child[i];
+		}
+	}
+	return NULL;
+}
+
+/* A child is reaped after it was waited for: only then it is known how it
+ * ended. */
+static struct node *the_node;
+
+static bool may_reap(struct mob_store *s, uint32_t client)
+{
+	const struct child *c = child_of(the_node,
+					 (int)s->clients[client].proc.pid);
+
+	return !c || c->pidfd >= 0;
+}
+
+static void start_worker(struct node *n)
+{
+	uint64_t now = mobi_now_ns();
+	int pid;
+
+	if (n->n == MOBI_PLACES || now < n->not_before) {
+		return;
+	}
+	pid = mobi_node_run(n->s, "worker");
+	if (pid < 0) {
+		mobi_log(MOBI_LOG_ERROR, "cannot start a worker: %s",
+			 mob_err_detail(pid));
+		n->not_before = now + MOB_SEC;
+		return;
+	}
+	n->child[n->n].pid = pid;
+	n->child[n->n].pidfd = -1;
+	n->child[n->n].started_ns = now;
+	n->n++;
+}
+
+/* Workers that neither are blocked nor have yet to come up. */
+static uint32_t unblocked(const struct node *n)
+{
+	uint32_t blocked = 0;
+
+	for (uint32_t i = 0; i < n->sh->max_places; i++) {
+		blocked += mobi_load(&n->sh->place[i].client) &&
+			   mobi_load(&n->sh->place[i].blocked);
+	}
+	return n->n > blocked ? n->n - blocked : 0;
+}
+
+static void keep_workers(struct node *n)
+{
+	while (!n->over && n->n < n->sh->max_places &&
+	       mobi_now_ns() >= n->not_before &&
+	       (n->n < n->sh->n_workers || (mobi_load(&n->sh->wanted_extra) &&
+					    unblocked(n) < n->sh->n_workers))) {
+		uint32_t had = n->n;
+
+		start_worker(n);
+		if (n->n == had) {
+			break;
+		}
+	}
+	mobi_store(&n->sh->wanted_extra, 0u);
+}
+
+/* Writes down how the process in a place ended, before it is reaped. False: it
+ * never came to stand in one. */
+static bool note_exit(struct node *n, int pid, int status)
+{
+	bool stood = false;
+
+	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
+		struct mobi_place_shared *p = &n->sh->place[i];
+		uint32_t c = mobi_load(&p->client);
+
+		if (c && c < MOBI_CLIENTS &&
+		    n->s->clients[c].proc.pid == (uint32_t)pid) {
+			mobi_store(&p->exit_status, (uint32_t)status);
+			mobi_store(&p->exit_pid, (uint32_t)pid);
+			stood = true;
+		}
+	}
+	return stood;
+}
+
+/* stood: it has worked; what a task does to its worker is its own retries'
+ * business. */
+static void forget(struct node *n, struct child *c, bool stood)
+{
+	uint64_t now = mobi_now_ns();
+
+	if (!stood && now - c->started_ns < 100 * MOB_MS) {
+		/* Dies at once, again and again: slower and slower. */
+		n->quick_deaths = n->quick_deaths < 8 ? n->quick_deaths + 1 : 8;
+		if (n->quick_deaths > 4) {
+			n->not_before = now + ((uint64_t)(MOB_MS * 10)
+					       << n->quick_deaths);
+		}
+	} else {
+		n->quick_deaths = 0;
+	}
+	if (c->pidfd >= 0) {
+		mobi_poll_remove(n->poll, c->pidfd);
+		mobi_fd_close(c->pidfd);
+	}
+	*c = n->child[--n->n];
+}
+
+/* First how they ended, then the reaping, which tells it. */
+static void collect(struct node *n)
+{
+	int status;
+	int pid;
+	bool some = false;
+
+	while ((pid = mobi_wait_any(&status)) > 0) {
+		struct child *c = child_of(n, pid);
+		bool stood;
+
+		stood = note_exit(n, pid, status);
+		if (c) {
+			forget(n, c, stood);
+		}
+		some = true;
+	}
+	if (some) {
+		(void)mobi_reap(n->s);
+	}
+}
+
+/* Workers of an earlier daemon: watched by pidfd, and told to connect here. */
+static void adopt(struct node *n)
+{
+	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
+		uint32_t c = mobi_load(&n->sh->place[i].client);
+		struct mobi_proc *p;
+		int fd;
+
+		if (!c || c >= MOBI_CLIENTS || n->n == MOBI_PLACES) {
+			continue;
+		}
+		p = &n->s->clients[c].proc;
+		fd = mobi_proc_pidfd(p);
+		if (fd < 0) {
+			continue;
+		}
+		n->child[n->n].pid = (int)p->pid;
+		n->child[n->n].pidfd = fd;
+		n->child[n->n].started_ns = mobi_now_ns();
+		(void)mobi_poll_add(n->poll, fd, TAG(TAG_ORPHAN, p->pid));
+		n->n++;
+		(void)mobi_proc_signal(p, mobi_news_signal());
+	}
+}
+
+/* An extra worker that nobody needs any more is asked to leave: the daemon
+ * kills nobody, the last idle one goes. */
+static void shrink(struct node *n)
+{
+	uint64_t idle = mobi_load(&n->s->board->idle);
+	uint64_t now = mobi_now_ns();
+
+	if (n->n <= n->sh->n_workers || unblocked(n) <= n->sh->n_workers ||
+	    mobi_domain_work(n->s)) {
+		n->extra_seen = now;
+		return;
+	}
+	if (now - n->extra_seen < (uint64_t)EXTRA_IDLE_NS) {
+		return;
+	}
+	n->extra_seen = now;
+	for (uint32_t i = n->sh->max_places; i-- > n->sh->n_workers;) {
+		uint32_t c = mobi_load(&n->sh->place[i].client);
+
+		if (c && (idle & MOBI_BIT(c)) &&
+		    mobi_fetch_and(&n->s->board->idle, ~MOBI_BIT(c)) &
+			    MOBI_BIT(c)) {
+			mobi_store(&n->sh->place[i].leave, 1u);
+			mobi_client_ring(n->s, c);
+			return;
+		}
+	}
+}
+
+/* ---- the end ---- */
+
+void mobi_end_workers(struct mob_store *s)
+{
+	for (uint32_t i = 1; i < MOBI_CLIENTS; i++) {
+		uint64_t w = mobi_load(&s->clients[i].word);
+
+		if (MOBI_STATE(w) == MOBI_CLIENT_LIVE &&
+		    MOBI_ROLE(w) == MOBI_ROLE_WORKER) {
+			(void)mobi_proc_signal(&s->clients[i].proc, 9);
+		}
+	}
+}
+
+static void end_session(struct node *n)
+{
+	struct mob_store *s = n->s;
+
+	n->over = true;
+	mobi_store(&n->sh->stopping, 1u);
+	mobi_store(&s->hdr->ending, 1u);
+	mobi_end_workers(s);
+	for (uint32_t i = 0; i < n->n; i++) {
+		if (n->child[i].pidfd < 0) {
+			(void)mobi_kill(n->child[i].pid, 9);
+		}
+	}
+}
+
+static bool driver_dead(const struct node *n)
+{
+	return n->sh->driver.pid && !mobi_proc_alive(&n->sh->driver);
+}
+
+/* ---- loop ---- */
+
+static void serve(struct node *n, uint64_t tag)
+{
+	char byte;
+	int fd = (int)(uint32_t)tag;
+	int rc;
+
+	switch (tag >> 32) {
+	case TAG_LISTEN:
+		rc = mobi_sock_accept(n->listen);
+		if (rc >= 0 &&
+		    (mobi_sock_peer(rc) < 0 ||
+		     mobi_poll_add(n->poll, rc, TAG(TAG_CONN, rc)) < 0)) {
+			mobi_fd_close(rc);
+		}
+		break;
+	case TAG_CONN:
+		rc = mobi_sock_read(fd, &byte, 1);
+		if (rc == 0) {
+			mobi_poll_remove(n->poll, fd);
+			mobi_fd_close(fd);
+			/* A process that ends closes its files first and is
+			 * dead a moment later: look_dead. */
+			n->hung_up = mobi_now_ns();
+		}
+		break;
+	case TAG_ORPHAN:
+		if (child_of(n, fd)) {
+			forget(n, child_of(n, fd), true);
+		}
+		(void)mobi_reap(n->s);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Those who are not children: drivers, and tools, which do not connect. */
+static void look_dead(struct node *n)
+{
+	uint64_t now = mobi_now_ns();
+
+	if (now - n->last_look >= LOOK_NS || now - n->hung_up < HUNG_UP_NS) {
+		n->last_look = now;
+		(void)mobi_reap(n->s);
+	}
+}
+
+/* Memory ahead of use, so that a first touch is seldom on anybody's path, and
+ * back to the system when much of it lies idle. */
+static void memory(struct node *n, uint64_t now)
+{
+	if (n->last_trim && now - n->last_trim < (uint64_t)TRIM_NS) {
+		return;
+	}
+	if (n->last_trim) {
+		mobi_arena_trim(n->s->arena, KEEP_BYTES);
+	}
+	mobi_arena_warm(n->s->arena, WARM_BYTES);
+	n->last_trim = now;
+}
+
+static void catalogue(struct node *n)
+{
+	uint64_t now = mobi_now_ns();
+
+	if (now - n->last_catalogue > CATALOGUE_MS * MOB_MS) {
+		n->last_catalogue = now;
+		(void)mobi_name_recount(n->s);
+		(void)mobi_catalogue_drain(n->s->cat, CATALOGUE_AGE_MS, NULL);
+		memory(n, now);
+	}
+}
+
+static void loop(struct node *n)
+{
+	while (!n->over) {
+		uint64_t tags[32];
+		int k = mobi_poll_wait(n->poll, tags, 32, TICK_MS);
+
+		for (int i = 0; i < k; i++) {
+			serve(n, tags[i]);
+		}
+		collect(n);
+		look_dead(n);
+		if (driver_dead(n) || mobi_load(&n->sh->stopping) ||
+		    mobi_load(&n->s->hdr->ending)) {
+			end_session(n);
+			break;
+		}
+		if (mobi_load(&n->s->hdr->leftover)) {
+			(void)mobi_reap(n->s);
+		}
+		keep_workers(n);
+		shrink(n);
+		mobi_domain_watch(n->s);
+		catalogue(n);
+	}
+}
+
+static int set_up(struct node *n)
+{
+	struct mob_store *s = n->s;
+
+	n->poll = mobi_poll_new();
+	if (n->poll < 0) {
+		return n->poll;
+	}
+	n->listen = mobi_sock_listen(s->dir_fd, SOCKET);
+	if (n->listen < 0) {
+		return n->listen;
+	}
+	n->driver = -1;
+	if (n->sh->driver.pid) {
+		n->driver = mobi_proc_pidfd(&n->sh->driver);
+		if (n->driver >= 0) {
+			(void)mobi_poll_add(n->poll, n->driver,
+					    TAG(TAG_DRIVER, 0));
+		}
+	}
+	return mobi_poll_add(n->poll, n->listen, TAG(TAG_LISTEN, 0));
+}
+
+/*
+ * Takes the daemon's lock. False: there is one that listens. One that is dying has
+ * closed its files and is not dead yet: who started this process in its place may
+ * be in a task, and will not look again.
+ */
+static bool become_daemon(struct mob_store *s)
+{
+	struct mobi_sched *sh = s->sched;
+	uint64_t end = mobi_now_ns() + DYING_NS;
+
+	while (mobi_lock_try(&sh->daemon) < 0) {
+		int fd = mobi_node_reconnect(s);
+
+		if (fd >= 0) {
+			mobi_sock_close(fd);
+			return false;
+		}
+		if (mobi_now_ns() > end) {
+			return false;
+		}
+		mobi_pause_ns(MOB_MS);
+	}
+	return true;
+}
+
+int mobi_node_main(const char *path)
+{
+	struct node n = { 0 };
+	bool is_private;
+	char *remove;
+	int rc = mobi_store_open(path, MOBI_ROLE_DAEMON, &n.s);
+
+	if (rc < 0) {
+		return rc == MOB_E_NOT_FOUND || rc == MOB_E_CLOSED ? 0 : 1;
+	}
+	mobi_set_name("mobd");
+	n.sh = n.s->sched;
+	if (!become_daemon(n.s)) {
+		mob_store_close(n.s); /* another was quicker */
+		return 0;
+	}
+	mobi_store(&n.sh->daemon_pid, mobi_proc_self().pid);
+	mobi_rt.store = n.s;
+	mobi_rt.sched = n.sh;
+	mobi_rt.role = MOBI_ROLE_DAEMON;
+	mobi_adopt_orphans();
+	mobi_sched_reap_init(n.s);
+	the_node = &n;
+	n.s->may_reap = may_reap;
+	rc = set_up(&n);
+	if (rc < 0) {
+		mobi_log(MOBI_LOG_ERROR, "daemon: %s", mob_err_detail(rc));
+		return 1;
+	}
+	adopt(&n);
+	(void)mobi_reap(n.s);
+	loop(&n);
+	/* Nothing of the session is left when this process is gone. */
+	while (n.n) {
+		uint64_t tags[32];
+		int status;
+		int pid = mobi_wait_any(&status);
+		int k;
+
+		if (pid > 0) {
+			if (child_of(&n, pid)) {
+				forget(&n, child_of(&n, pid), true);
+			}
+			continue;
+		}
+		k = mobi_poll_wait(n.poll, tags, 32, 5);
+		for (int i = 0; i < k; i++) {
+			serve(&n, tags[i]);
+		}
+		end_session(&n);
+	}
+	is_private = (n.s->hdr->flags & MOB_STORE_PRIVATE) != 0;
+	remove = is_private ? strdup(n.s->path) : NULL;
+	if (remove) {
+		(void)mobi_dir_remove(remove);
+		free(remove);
+	}
+	mob_store_close(n.s);
+	return 0;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemon of a session, and how processes start and find each other. */
+#ifndef MOBI_NODE_H
+#define MOBI_NODE_H
+
+#include "runtime.h"
+
+/* Starts the daemon of this session, unless it lives. */
+int mobi_node_start(struct mob_store *s);
+/* Connects to the daemon. */
+int mobi_node_connect(struct mob_store *s);
+/* The same for a worker, in a signal handler: the end of the connection comes
+ * as a signal. The descriptor, or negative. */
+int mobi_node_reconnect(struct mob_store *s);
+/* Asks the daemon for one more worker; a hint, cheap if asked already. */
+void mobi_node_want_worker(struct mob_store *s);
+/* For sleepers: if the daemon is dead, starts one and looks for the dead. */
+void mobi_node_poll(struct mob_store *s);
+/* Kills the workers of a session that ends. */
+void mobi_end_workers(struct mob_store *s);
+
+/* What the process started as a daemon or worker does; returns its exit code.
+ * path: the session directory. */
+int mobi_node_main(const char *path);
+int mobi_worker_main(const char *path);
+
+/* Environment of started processes. */
+#define MOBI_ENV_ROLE "MOBULA_ROLE"
+#define MOBI_ENV_SESSION "MOBULA_SESSION_PATH"
+/* Starts a process of the session in a role ("daemon", "worker"). */
+int mobi_node_run(struct mob_store *s, const char *role);
+
+#endif /* MOBI_NODE_H */

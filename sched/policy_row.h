@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Policies that a session knows, by row; row 0 is the compiled-in fallback. */
+#ifndef MOBI_POLICY_ROW_H
+#define MOBI_POLICY_ROW_H
+
+#include "policy.h"
+#include "segment.h"
+
+/* The policy of a row, loaded in this process at first use. */
+int mobi_policy_row_get(struct mob_store *s, uint32_t row,
+			struct mobi_policy *out_policy);
+/* Gives a policy a row; check: tries it in a process of its own before. */
+int mobi_policy_row_add(struct mob_store *s, const char *name_or_path,
+			bool check, uint32_t *out_row);
+/* Forgets what was loaded for a session that was left. */
+void mobi_policy_rows_forget(void);
+
+#endif /* MOBI_POLICY_ROW_H */

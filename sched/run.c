@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Running a task and ending it.
+ *
+ *   finish  seal the returns; THEN release the edges; THEN the record goes.
+ *
+ * So a return that is pending means that the task has not ended: the janitor
+ * runs it again for a dead worker only then.
+ */
+#include "args.h"
+#include "edge.h"
+#include "err.h"
+#include "error.h"
+#include "frame.h"
+#include "module.h"
+#include "os_clock.h"
+#include "slot.h"
+#include "task.h"
+#include "value.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void mobi_task_returns(struct mob_store *s, uint32_t rec,
+		       void (*fn)(struct mob_store *s, uint64_t id, void *arg),
+		       void *arg)
+{
+	struct mobi_task *t = mobi_task_at(s, rec);
+	uint32_t left = t->n_rets;
+	uint32_t chunk = t->chunk;
+	uint32_t chunks = left > MOBI_REC_EDGES ?
+				  (left - MOBI_REC_EDGES + MOBI_EDGE_CHUNK -
+				   1) / MOBI_EDGE_CHUNK :
+				  0;
+	uint32_t n_all = 0;
+
+	for (uint32_t k = 0; k < MOBI_REC_EDGES && left; k++, left--) {
+		fn(s, mobi_load(&s->recs[rec].edge[k].ref), arg);
+	}
+	/* The list starts with the last chunk: those of the returns are its
+	 * end. */
+	for (uint32_t c = chunk; c; c = mobi_load(&s->chunks[c - 1].next)) {
+		n_all++;
+	}
+	for (uint32_t i = 0; i < chunks; i++) {
+		uint32_t c = chunk;
+
+		for (uint32_t k = 0; k + 1 + i < n_all; k++) {
+			c = mobi_load(&s->chunks[c - 1].next);
+		}
+		for (uint32_t k = 0; k < MOBI_EDGE_CHUNK && left; k++, left--) {
+			uint32_t n = MOBI_EDGE_OF_CHUNK(c - 1, k);
+
+			fn(s, mobi_load(&mobi_edge_at(s, n)->ref), arg);
+		}
+	}
+}
+
+static void fail_one(struct mob_store *s, uint64_t id, void *arg)
+{
+	(void)mobi_error_resolve(s, id, arg);
+}
+
+static void lose_one(struct mob_store *s, uint64_t id, void *arg)
+{
+	(void)arg;
+	(void)mobi_slot_resolve(s, id, MOBI_S_LOST);
+}
+
+static void fail_all(struct mob_store *s, uint32_t rec, struct mobi_error *e)
+{
+	mobi_task_returns(s, rec, e ? fail_one : lose_one, e);
+}
+
+/* The error with where it arose. Takes and gives. */
+static struct mobi_error *place_error(struct mobi_error *e,
+				      const struct mob_task_def *def,
+				      const char *name, uint32_t attempt)
+{
+	char text[MOBI_ERROR_TEXT_MAX + 1];
+	struct mobi_error *out;
+
+	if (!e) {
+		return NULL;
+	}
+	(void)snprintf(text, sizeof(text), "%s (task %s, %s:%u)", e->text, name,
+		       def->file, def->line);
+	out = mobi_error_new(e->rc, e->code, text);
+	free(e);
+	if (out) {
+		out->attempt = attempt + 1;
+		out->worker = mobi_rt.place;
+		out->line = def->line;
+	}
+	return out;
+}
+
+/* ---- results ---- */
+
+struct collect {
+	struct mobi_context *c;
+	const struct mob_task_def *def;
+	unsigned char *at; /* values in a row, or NULL */
+	void *const *ret;
+	uint32_t i;
+	int rc;
+};
+
+/* Puts one value in its return, not sealed yet. */
+static void store_one(struct mob_store *s, uint64_t id, void *arg)
+{
+	struct collect *k = arg;
+	const struct mob_type *t =
+		k->def->rets[k->def->n_rets == MOB_RETS_MANY ? 0 : k->i];
+	const void *value = k->at ? k->at + (size_t)k->i * t->size :
+				    k->ret[k->i];
+
+	/* An attempt before this one may have died among its seals. */
+	if (k->rc >= 0 &&
+	    !mobi_resolved(mobi_load(&s->slots[(uint32_t)id].word))) {
+		k->rc = mobi_value_return(k->c, id, t, value);
+	}
+	k->i++;
+}
+
+static void seal_one(struct mob_store *s, uint64_t id, void *arg)
+{
+	(void)arg;
+	(void)mobi_slot_resolve(s, id, MOBI_S_SEALED);
+}
+
+/* Calls the function with its results' space; 0 or an error of the results. */
+static int call(struct mobi_context *c, const struct mob_task_def *def,
+		uint32_t rec, struct mobi_args_ready *args)
+{
+	struct mob_store *s = mobi_rt.store;
+	uint32_t n = mobi_task_at(s, rec)->n_rets;
+	bool many = def->n_rets == MOB_RETS_MANY;
+	size_t size = 0;
+	uint32_t kinds = many ? 1 : def->n_rets;
+	_Alignas(16) unsigned char small[512];
+	unsigned char *space = small;
+	void *ret[MOB_RETS_MAX];
+	struct collect k = { c, def, NULL, ret, 0, 0 };
+
+	for (uint32_t i = 0; i < kinds; i++) {
+		size += ((size_t)def->rets[i]->size + 15u) / 16u * 16u;
+	}
+	if (many) {
+		size = (size_t)n * def->rets[0]->size;
+	}
+	if (size > sizeof(small)) {
+		space = malloc(size);
+		if (!space) {
+			return mobi_err(MOB_E_NOMEM,
+					"no memory for %zu bytes of results",
+					size);
+		}
+	}
+	memset(space, 0, size);
+	for (uint32_t i = 0, at = 0; i < kinds; i++) {
+		ret[i] = space + at;
+		at += (def->rets[i]->size + 15u) / 16u * 16u;
+	}
+	k.at = many ? space : NULL;
+	def->run(args->arg, ret, n);
+	if (!c->error) {
+		mobi_task_returns(s, rec, store_one, &k);
+		if (k.rc >= 0) {
+			mobi_task_returns(s, rec, seal_one, NULL);
+		}
+	}
+	if (space != small) {
+		free(space);
+	}
+	return k.rc;
+}
+
+/* Runs it; the error that its returns are to hold, or NULL if they are sealed.
+ * *out_failed says which. */
+static struct mobi_error *attempt(struct mob_store *s, uint32_t rec, uint64_t w,
+				  struct mobi_context *c, bool *out_failed)
+{
+	struct mobi_task *t = mobi_task_at(s, rec);
+	const struct mob_task_def *def = mobi_module_def(mobi_rt.sched, t->fn);
+	const char *name = mobi_task_name(mobi_rt.sched, t);
+	struct mobi_args_ready args;
+	struct mobi_error *e = NULL;
+	const unsigned char *at;
+	uint64_t len;
+	int rc;
+
+	*out_failed = true;
+	if (!def) {
+		char text[200];
+
+		(void)snprintf(text, sizeof(text),
+			       "worker %u does not know task %s: it was "
+			       "started "
+			       "from another build",
+			       mobi_proc_self().pid, name);
+		return mobi_error_new(MOB_E_VERSION, MOB_E_VERSION, text);
+	}
+	c->def = def;
+	at = mobi_args_at(s, rec, &len);
+	rc = mobi_args_load(def, at, len, &args, &e);
+	if (rc >= 0) {
+		rc = call(c, def, rec, &args);
+		if (c->error) {
+			e = place_error(c->error, def, name, MOBI_ATTEMPT(w));
+			c->error = NULL;
+		} else if (rc >= 0) {
+			*out_failed = false;
+		}
+	}
+	if (rc < 0 && !e && *out_failed) {
+		e = place_error(mobi_error_new(rc, rc, mob_err_detail(rc)), def,
+				name, MOBI_ATTEMPT(w));
+	}
+	mobi_args_drop(&args);
+	return e;
+}
+
+static void learn(struct mobi_sched *sh, uint32_t fn, uint64_t ns)
+{
+	struct mobi_fn_shared *f = &sh->fn[fn % MOBI_FUNCTIONS];
+	uint64_t old = mobi_load_relaxed(&f->cost_ns); /* a hint */
+	uint64_t mean = old ? old - old / 8 + ns / 8 : ns;
+
+	mobi_store_relaxed(&f->cost_ns, mean ? mean : 1); /* a hint */
+	mobi_store_relaxed(&f->runs, mobi_load_relaxed(&f->runs) + 1);
+}
+
+uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
+		       uint64_t began_ns)
+{
+	struct mobi_task *t = mobi_task_at(s, rec);
+	struct mobi_frame frame;
+	struct mobi_context c = { 0 };
+	struct mobi_error *e;
+	uint64_t ran;
+	struct mobi_place_shared *p;
+	uint32_t fn = t->fn;
+	bool failed;
+
+	mobi_store_relaxed(&t->run_ns, began_ns); /* for lists */
+	mobi_frame_init(&frame, NULL);
+	c.frame = &frame;
+	c.task = (uint64_t)MOBI_GEN(w) << 32 | rec;
+	c.attempt = MOBI_ATTEMPT(w);
+	mobi_context_push(&c);
+	e = attempt(s, rec, w, &c, &failed);
+	if (failed) {
+		fail_all(s, rec, e);
+		free(e);
+	}
+	while (c.frame != &frame) {
+		mobi_scope_drop(&c);
+	}
+	mobi_frame_end(&frame);
+	mobi_context_pop(&c);
+	free(c.error);
+	ran = mobi_now_ns() - began_ns;
+	learn(mobi_rt.sched, fn, ran);
+	p = &mobi_rt.sched->place[mobi_rt.place];
+	/* Only this worker writes it. */
+	mobi_store_relaxed(&p->runs, mobi_load_relaxed(&p->runs) + 1);
+	MOB_ASSERT(mobi_rec_retire(s, rec, w, t->chunk));
+	return ran;
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Layout of what the scheduler shares: the body of a task record, and the
+ * section MOBI_SEC_SCHED of the control segment.
+ */
+#ifndef MOBI_SCHED_LAYOUT_H
+#define MOBI_SCHED_LAYOUT_H
+
+#include "policy.h"
+#include "queue.h"
+#include "store_layout.h"
+
+/* ---- state of a task, in the word of its record ----
+ *
+ *   BUILD(submitter) -> WAITING -> READY -> RUN(worker) -> RETIRED -> FREE
+ *                                   ^         |
+ *                                   +---------+  its worker died: attempt + 1
+ *
+ * WAITING: an argument is not resolved. A worker that looks at the record (its
+ * bit on the board is set whenever an argument is resolved) makes it READY.
+ * RUN of a dead worker: its returns are still pending -> READY, else the rest
+ * of finishing is done for it.
+ */
+enum { MOBI_T_WAITING = 2, MOBI_T_READY = 3, MOBI_T_RUN = 4 };
+
+#define MOBI_TASK_INLINE 64u /* bytes of encoded arguments inside a record */
+#define MOBI_FUNCTIONS 1024u
+#define MOBI_SHAPES MOBI_QUEUE_SHAPES
+#define MOBI_CPU_UNIT 10000u /* of one core */
+
+/* {gen 12, n 20}: the first n objects that a task of this generation waits for
+ * are resolved. Who looks may write it late, into the next task's record. */
+#define MOBI_SCAN_MAX ((1u << 20) - 1)
+#define MOBI_SCAN(gen, n) ((uint32_t)(gen) << 20 | (n))
+
+struct mobi_task {
+	uint64_t seq; /* order of submission */
+	uint64_t submit_ns;
+	uint64_t deadline_ns; /* 0: none */
+	mobi_a64 run_ns;      /* when this attempt began */
+	uint64_t args_id;     /* object with the encoded arguments, or 0 */
+	uint64_t ret_id;      /* first return */
+	uint32_t fn;          /* index of its function */
+	uint32_t args_len;
+	uint32_t chunk; /* first edge chunk + 1 */
+	uint32_t n_rets;
+	int32_t retries; /* at most 254; -1: for ever */
+	uint32_t cpu;    /* wanted, MOBI_CPU_UNIT a core */
+	int32_t priority;
+	uint32_t hint;
+	mobi_a32 scan; /* MOBI_SCAN: hint of who looked last */
+	uint8_t from;  /* place of the worker that submitted it + 1 */
+	uint8_t shape;
+	uint8_t job;  /* client of the submitting driver */
+	uint8_t name; /* row of its own name + 1, or 0 */
+	/* aligned to 64, so that values in it are aligned as encoded */
+	unsigned char args[MOBI_TASK_INLINE];
+};
+_Static_assert(sizeof(struct mobi_task) <= MOBI_REC_BYTES, "fits a record");
+_Static_assert((104 + offsetof(struct mobi_task, args)) % 16 == 0, "arguments "
+								   "are "
+								   "aligned to "
+								   "16");
+
+/* ---- functions ---- */
+enum { MOBI_FN_FREE = 0, MOBI_FN_WRITING = 1, MOBI_FN_READY = 2 };
+struct mobi_fn_shared {
+	mobi_a32 state;
+	uint32_t reserved;
+	uint64_t hash;    /* of name and types */
+	mobi_a64 cost_ns; /* learned: a moving mean of its run time */
+	mobi_a64 runs;
+	char name[96];
+};
+MOBI_SIZE(struct mobi_fn_shared, 128);
+
+/* ---- names that options gave to tasks; never forgotten ---- */
+#define MOBI_NAMES 255u
+struct mobi_name_shared {
+	mobi_a32 state; /* as of functions */
+	char text[60];
+};
+MOBI_SIZE(struct mobi_name_shared, 64);
+
+/* ---- places: where a worker stands ---- */
+#define MOBI_PLACES 64u
+struct mobi_place_shared {
+	mobi_a32 client;  /* 0: nobody */
+	mobi_a32 blocked; /* its task waits; its CPU is another's */
+	/* What it runs or is about to take: {version 32, record + 1 32}. Counts
+	 * while the record is RUN by it or READY, with that version. */
+	mobi_a64 ann;
+	mobi_a64 since_ns; /* began the attempt; 0: idle */
+	mobi_a64 busy_ns;
+	mobi_a64 runs;
+	mobi_a32 exit_status; /* of the last process here, from waitpid */
+	mobi_a32 exit_pid;
+	mobi_a32 leave; /* the worker is not needed any more */
+	mobi_a32 helps; /* blocked: it has refs of tasks that it may run */
+	/* blocked: what it waits for without end, an object or MOBI_ANY_OF; 0 */
+	mobi_a64 waits;
+};
+MOBI_SIZE(struct mobi_place_shared, 64);
+#define MOBI_VERSION(w) (MOBI_GEN(w) << 8 | MOBI_ATTEMPT(w))
+#define MOBI_ANN(version, rec) ((uint64_t)(version) << 32 | ((rec) + 1))
+
+/* ---- policies of the session ---- */
+#define MOBI_POLICIES 32u
+struct mobi_policy_row {
+	mobi_a32 state; /* as of functions */
+	mobi_a32 strikes;
+	char name[32];
+	char path[472];
+};
+MOBI_SIZE(struct mobi_policy_row, 512);
+
+/* ---- generations of the domain ---- */
+#define MOBI_GENS 4u
+struct mobi_gen {
+	mobi_a32 lock;    /* client, or 0 */
+	mobi_a32 filling; /* records from `fill` on are not looked at yet */
+	uint32_t gen;
+	uint32_t policy; /* row; 0: the compiled-in fallback */
+	uint32_t fill;
+	uint32_t started; /* the policy's start was called */
+	uint64_t up;      /* places that the policy knows of */
+	uint64_t rnd;
+	mobi_a64 since_ns;
+	mobi_a64 last_take_ns;
+	mobi_a64 unfit; /* something is queued that did not fit */
+	uint64_t last_tick_ns;
+	struct mobi_policy_stamp stamp;
+	_Alignas(64) unsigned char state[MOB_SCHED_STATE_MAX];
+};
+
+struct mobi_crash {
+	mobi_a32 pid;
+	mobi_a32 status; /* of waitpid */
+	mobi_a32 fn;
+	mobi_a32 attempt;
+	mobi_a64 seq; /* of the task */
+	mobi_a64 count;
+};
+
+struct mobi_sched {
+	mobi_a32 ready;      /* 1: set up */
+	uint32_t n_workers;  /* wanted */
+	uint32_t max_places; /* workers and extra ones at most */
+	uint32_t reserved0;
+	uint32_t capacity;       /* MOBI_CPU_UNIT x workers */
+	mobi_a32 wanted_extra;   /* hint: the daemon was asked for one more */
+	struct mobi_proc driver; /* pid 0: none is needed */
+	struct mobi_lock daemon; /* held by the daemon while it lives */
+	mobi_a32 daemon_pid;
+	mobi_a32 stopping;
+	char program[1024]; /* what workers and the daemon are started from */
+	char module[1024];  /* "" : none */
+	/* Each on lines of their own: written by submitters, by nobody, and by
+	 * workers, for every task. */
+	_Alignas(64) mobi_a64 ticket; /* of tasks, in order of submission */
+	_Alignas(64) mobi_a64 cur;    /* {generation 32, index of gens 32} */
+	mobi_a32 shape[MOBI_SHAPES];  /* cpu wish + 1 */
+	mobi_a32 max_wish;            /* the largest of them so far */
+	mobi_a32 wanted_policy;
+	_Alignas(64) mobi_a64 placed;
+	mobi_a64 swaps;
+	mobi_a64 swap_queued;  /* at the commit of the last one */
+	mobi_a64 swap_running; /* likewise */
+	mobi_a64 ejections;
+	mobi_a64 bypasses;
+	mobi_a64 retried;
+	mobi_a64 finished_for; /* runs whose end was done for a dead worker */
+	mobi_a64 ran;
+	mobi_a64 ejected_ns;
+	mobi_a32 ejected_policy;
+	uint32_t reserved;
+	char ejected_reason[256];
+	struct mobi_crash crash;
+	_Alignas(64) struct mobi_place_shared place[MOBI_PLACES];
+	struct mobi_fn_shared fn[MOBI_FUNCTIONS];
+	struct mobi_name_shared name[MOBI_NAMES];
+	struct mobi_policy_row policy[MOBI_POLICIES];
+	_Alignas(64) struct mobi_gen gens[MOBI_GENS];
+	/* struct mobi_queues, one a generation, follow at MOBI_QUEUES_OFF. */
+};
+#define MOBI_QUEUES_OFF (UINT64_C(1) << 20)
+_Static_assert(sizeof(struct mobi_sched) <= MOBI_QUEUES_OFF, "sched head");
+#define MOBI_CUR(gen, index) ((uint64_t)(gen) << 32 | (index))
+#define MOBI_CUR_INDEX(c) ((uint32_t)(c) % MOBI_GENS)
+#define MOBI_CUR_GEN(c) ((uint32_t)((c) >> 32))
+
+#endif /* MOBI_SCHED_LAYOUT_H */

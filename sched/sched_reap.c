@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The scheduler's part of the janitor's work: domains of dead lock owners,
+ * places, tasks that ran in dead workers, bits on the board. Every step may be
+ * cut short and done again.
+ */
+#include "sched_reap.h"
+
+#include "board.h"
+#include "domain.h"
+#include "edge.h"
+#include "err.h"
+#include "error.h"
+#include "os_run.h"
+#include "pool.h"
+#include "slot.h"
+#include "task.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static bool is_dead(uint64_t dead, uint32_t client)
+{
+	return client && client < MOBI_CLIENTS && (dead & MOBI_BIT(client));
+}
+
+static void pending_one(struct mob_store *s, uint64_t id, void *arg)
+{
+	bool *pending = arg;
+
+	*pending |= !mobi_resolved(mobi_load(&s->slots[(uint32_t)id].word));
+}
+
+static void fail_one(struct mob_store *s, uint64_t id, void *arg)
+{
+	if (arg) {
+		(void)mobi_error_resolve(s, id, arg);
+	} else {
+		(void)mobi_slot_resolve(s, id, MOBI_S_LOST);
+	}
+}
+
+/* How the worker that ran the task ended, as far as it is known. */
+static void how(struct mobi_sched *sh, uint32_t client, char *out, size_t size)
+{
+	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
+		struct mobi_place_shared *p = &sh->place[i];
+
+		if (mobi_load(&p->client) == client &&
+		    mobi_load(&p->exit_pid)) {
+			mobi_status_text((int)mobi_load(&p->exit_status), out,
+					 size);
+			return;
+		}
+	}
+	(void)snprintf(out, size, "a cause that nobody saw");
+}
+
+static void give_up(struct mob_store *s, uint32_t rec, uint64_t w)
+{
+	struct mobi_sched *sh = s->sched;
+	struct mobi_task *t = mobi_task_at(s, rec);
+	char cause[80];
+	char text[300];
+	struct mobi_error *e;
+
+	how(sh, MOBI_ROWNER(w), cause, sizeof(cause));
+	(void)snprintf(text, sizeof(text),
+		       "task %s: its worker died by %s, attempt %u of %u",
+		       mobi_task_name(sh, t), cause, MOBI_ATTEMPT(w) + 1,
+		       (uint32_t)t->retries + 1);
+	e = mobi_error_new(MOB_E_CRASHED, MOB_E_CRASHED, text);
+	mobi_task_returns(s, rec, fail_one, e);
+	free(e);
+	(void)mobi_rec_retire(s, rec, w, t->chunk);
+}
+
+static void note(struct mobi_sched *sh, const struct mobi_task *t, uint64_t w,
+		 const struct mob_store *s)
+{
+	struct mobi_crash *c = &sh->crash;
+
+	mobi_store(&c->pid, s->clients[MOBI_ROWNER(w)].proc.pid);
+	mobi_store(&c->fn, t->fn);
+	mobi_store(&c->attempt, MOBI_ATTEMPT(w));
+	mobi_store(&c->seq, t->seq);
+	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
+		if (mobi_load(&sh->place[i].client) == MOBI_ROWNER(w)) {
+			mobi_store(&c->status,
+				   mobi_load(&sh->place[i].exit_status));
+		}
+	}
+	(void)mobi_fetch_add(&c->count, UINT64_C(1));
+}
+
+/* RUN by a dead worker. */
+static void reap_run(struct mob_store *s, uint32_t rec, uint64_t w)
+{
+	struct mobi_sched *sh = s->sched;
+	struct mobi_task *t = mobi_task_at(s, rec);
+	bool pending = false;
+
+	mobi_task_returns(s, rec, pending_one, &pending);
+	if (!pending) {
+		(void)mobi_fetch_add(&sh->finished_for, UINT64_C(1));
+		(void)mobi_rec_retire(s, rec, w, t->chunk);
+		return;
+	}
+	note(sh, t, w, s);
+	if (t->retries >= 0 && MOBI_ATTEMPT(w) >= (uint32_t)t->retries) {
+		give_up(s, rec, w);
+		return;
+	}
+	(void)mobi_cas64(&s->recs[rec].word, &w,
+			 MOBI_RWORD(MOBI_GEN(w), (MOBI_ATTEMPT(w) + 1) & 255u,
+				    0, MOBI_T_READY));
+	(void)mobi_fetch_add(&sh->retried, UINT64_C(1));
+}
+
+static void reap_tasks(struct mob_store *s, uint64_t dead)
+{
+	struct mobi_sched *sh = s->sched;
+	uint32_t end = mobi_pool_used(s, MOBI_POOL_REC);
+
+	for (uint32_t r = 0; r < end; r++) {
+		uint64_t w = mobi_load(&s->recs[r].word);
+
+		if (MOBI_STATE(w) == MOBI_T_RUN &&
+		    is_dead(dead, MOBI_ROWNER(w))) {
+			reap_run(s, r, w);
+			w = mobi_load(&s->recs[r].word);
+		}
+		/* Placed twice is harmless, not at all would not be. */
+		if (MOBI_STATE(w) == MOBI_T_WAITING ||
+		    MOBI_STATE(w) == MOBI_T_READY) {
+			mobi_board_mark(s, r);
+		}
+	}
+	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
+		struct mobi_place_shared *p = &sh->place[i];
+		uint32_t client = mobi_load(&p->client);
+
+		if (is_dead(dead, client)) {
+			mobi_store(&p->ann, UINT64_C(0));
+			mobi_store(&p->blocked, 0u);
+			mobi_store(&p->exit_pid, 0u);
+			(void)mobi_cas32(&p->client, &client, 0);
+		}
+	}
+}
+
+static const struct mobi_reap_hooks hooks = {
+	.domains = mobi_domain_reap,
+	.tasks = reap_tasks,
+};
+
+void mobi_sched_reap_init(struct mob_store *s)
+{
+	s->hooks = &hooks;
+	s->wake = mobi_wake_worker;
+}

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Submitting tasks, and when they are ready.
+ *
+ *   submit  record FREE -> BUILD(me); each return slot PENDING with LOCK(me),
+ *           its producer is the record; edges: first the returns, then the
+ *           objects among the arguments; the returns are unlocked; record ->
+ *           READY or WAITING: from here on the task is the table's; its bit on
+ *           the board; a worker is woken.
+ *
+ * A submitter that dies in BUILD leaves a record that the janitor retires, and
+ * returns that nobody will make: freed, or LOST for who waits.
+ * tests/models/submit.pml.
+ */
+#include "task.h"
+
+#include "args.h"
+#include "board.h"
+#include "domain.h"
+#include "edge.h"
+#include "err.h"
+#include "error.h"
+#include "frame.h"
+#include "module.h"
+#include "os_clock.h"
+#include "slot.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Hands out the edges of a record in BUILD: its own first, then chunks. */
+struct edger {
+	struct mob_store *s;
+	uint32_t rec;
+	uint32_t gen;
+	uint32_t n;     /* handed out */
+	uint32_t chunk; /* current */
+	uint32_t chunk_gen;
+	uint32_t first; /* + 1: the list's head */
+	bool needs;     /* some argument is an object */
+};
+
+static int link_edge(struct edger *g, uint64_t flags, uint64_t id)
+{
+	uint32_t k = g->n - MOBI_REC_EDGES;
+
+	if (g->n < MOBI_REC_EDGES) {
+		mobi_edge_push(g->s, MOBI_EDGE_OF_REC(g->rec, g->n), g->gen,
+			       flags, id);
+		g->n++;
+		return 0;
+	}
+	if (k % MOBI_EDGE_CHUNK == 0) {
+		int rc = mobi_chunk_new(g->s, &g->chunk, &g->chunk_gen);
+
+		if (rc < 0) {
+			return rc;
+		}
+		mobi_chunk_live(g->s, g->chunk, MOBI_CK_REC,
+				(uint64_t)g->gen << 32 | g->rec, g->first);
+		g->first = g->chunk + 1;
+		mobi_task_at(g->s, g->rec)->chunk = g->first;
+	}
+	mobi_edge_push(g->s, MOBI_EDGE_OF_CHUNK(g->chunk, k % MOBI_EDGE_CHUNK),
+		       g->chunk_gen, flags, id);
+	g->n++;
+	return 0;
+}
+
+/* An edge on an object of the arguments, which the caller should hold. */
+static int link_arg(uint64_t id, bool needed, uint32_t arg, void *ctx)
+{
+	struct edger *g = ctx;
+	int rc = mobi_slot_hold(g->s, id);
+
+	(void)arg;
+	g->needs |= needed;
+	if (rc >= 0) {
+		rc = link_edge(g, needed ? 0 : MOBI_EF_QUIET, id);
+		(void)mobi_slot_release(g->s, id);
+	}
+	return rc;
+}
+
+/* ---- options ---- */
+
+static int check_opts(const struct mob_task_opts *o)
+{
+	if (o->struct_size != sizeof(*o)) {
+		return mobi_err(MOB_E_VERSION,
+				"mob_submit: options of %u bytes; this library "
+				"knows %zu; start from MOB_OPTS",
+				o->struct_size, sizeof(*o));
+	}
+	if (!(o->cpus >= 0.0 && o->cpus <= 1024.0)) {
+		return mobi_err(MOB_E_INVAL,
+				"mob_submit: cpus is %g; 0 to 1024", o->cpus);
+	}
+	if (o->retries < -1 || o->retries > 254) {
+		return mobi_err(MOB_E_INVAL,
+				"mob_submit: retries is %d; 0 to 254, or -1 "
+				"for ever",
+				o->retries);
+	}
+	return 0;
+}
+
+static int shape_of(struct mobi_sched *sh, uint32_t cpu, uint8_t *out_shape)
+{
+	for (uint32_t i = 0; i < MOBI_SHAPES; i++) {
+		uint32_t have = mobi_load(&sh->shape[i]);
+
+		if (!have) {
+			uint32_t max = mobi_load(&sh->max_wish);
+
+			/* Before the wish can be queued. */
+			while (max < cpu &&
+			       !mobi_cas32(&sh->max_wish, &max, cpu)) {
+			}
+			if (mobi_cas32(&sh->shape[i], &have, cpu + 1)) {
+				have = cpu + 1;
+			}
+		}
+		if (have == cpu + 1) {
+			*out_shape = (uint8_t)i;
+			return 0;
+		}
+	}
+	return mobi_err(MOB_E_LIMIT,
+			"mob_submit: %u different wishes for cpus in one "
+			"session, the most it can have",
+			MOBI_SHAPES);
+}
+
+/* Row + 1 of a name; 0 if there are too many, then the function's serves. */
+static uint8_t name_row(struct mobi_sched *sh, const char *name)
+{
+	char text[sizeof(sh->name[0].text)] = "";
+
+	(void)snprintf(text, sizeof(text), "%s", name);
+	for (uint32_t i = 0; i < MOBI_NAMES; i++) {
+		struct mobi_name_shared *r = &sh->name[i];
+		uint32_t st = mobi_load(&r->state);
+
+		/* A row whose writer died is passed over, as of functions. */
+		if (st == MOBI_FN_FREE &&
+		    mobi_cas32(&r->state, &st, MOBI_FN_WRITING)) {
+			memcpy(r->text, text, sizeof(text));
+			mobi_store(&r->state, MOBI_FN_READY);
+			st = MOBI_FN_READY;
+		}
+		if (st == MOBI_FN_READY && !strcmp(r->text, text)) {
+			return (uint8_t)(i + 1);
+		}
+	}
+	return 0;
+}
+
+/* ---- submit ---- */
+
+static int fill_task(struct mobi_task *t, const struct mob_task_def *def,
+		     const struct mob_task_opts *o, size_t n_rets)
+{
+	struct mobi_sched *sh = mobi_rt.sched;
+	uint64_t now = o->deadline_ns ? mobi_now_ns() : mobi_coarse_ns();
+	int rc = mobi_module_number(sh, def, &t->fn);
+
+	if (rc < 0) {
+		return rc;
+	}
+	t->cpu = (uint32_t)(o->cpus * MOBI_CPU_UNIT + 0.5);
+	rc = shape_of(sh, t->cpu, &t->shape);
+	if (rc < 0) {
+		return rc;
+	}
+	t->submit_ns = now;
+	t->deadline_ns = o->deadline_ns ? now + o->deadline_ns : 0;
+	mobi_store_relaxed(&t->run_ns, UINT64_C(0));
+	t->retries = o->retries;
+	t->priority = o->priority;
+	t->hint = o->policy_hint;
+	t->n_rets = (uint32_t)n_rets;
+	t->chunk = 0;
+	t->args_id = 0;
+	t->ret_id = 0;
+	mobi_store_relaxed(&t->scan, 0u); /* of no matter which generation */
+	t->from = (uint8_t)(mobi_rt.place == MOBI_NO_PLACE ? 0 :
+							     mobi_rt.place + 1);
+	t->job = (uint8_t)mobi_rt.store->me;
+	t->name = o->name ? name_row(sh, o->name) : 0;
+	t->seq = mobi_fetch_add(&sh->ticket, UINT64_C(1));
+	return 0;
+}
+
+/* The return slots: made, linked, and held by the caller. */
+static int make_returns(struct edger *g, size_t n, uint64_t *ids,
+			size_t *out_made)
+{
+	struct mobi_task *t = mobi_task_at(g->s, g->rec);
+	uint64_t producer = (uint64_t)g->gen << 32 | (g->rec + 1);
+
+	for (size_t i = 0; i < n; i++) {
+		int rc = mobi_slot_new(g->s, 0, &ids[i]);
+
+		if (rc < 0) {
+			return rc;
+		}
+		/* Under the LOCK of birth: the CAS that ends it publishes. */
+		mobi_store_relaxed(&g->s->slots[(uint32_t)ids[i]].producer,
+				   producer);
+		*out_made = i + 1;
+		if (i == 0) {
+			t->ret_id = ids[0];
+		}
+		rc = link_edge(g, MOBI_EF_QUIET, ids[i]);
+		if (rc < 0) {
+			return rc;
+		}
+	}
+	return 0;
+}
+
+/* Encodes into the record, or into an object that the record needs. */
+static int place_args(struct edger *g, const struct mobi_args_plan *p)
+{
+	struct mobi_task *t = mobi_task_at(g->s, g->rec);
+	uint64_t id;
+	void *at;
+	int rc;
+
+	t->args_len = (uint32_t)p->total;
+	if (p->total <= MOBI_TASK_INLINE) {
+		mobi_args_encode(p, t->args);
+		return 0;
+	}
+	if (p->total > UINT32_MAX) {
+		return mobi_err(MOB_E_LIMIT,
+				"mob_submit: arguments of %llu "
+				"bytes",
+				(unsigned long long)p->total);
+	}
+	rc = mobi_slot_new(g->s, MOBI_F_OWNED, &id);
+	if (rc < 0) {
+		return rc;
+	}
+	rc = mobi_slot_value(g->s, id, p->total, MOB_TYPE_BYTES, &at);
+	if (rc >= 0) {
+		mobi_args_encode(p, at);
+		mobi_slot_seal_unseen(g->s, id);
+		rc = link_edge(g, MOBI_EF_QUIET, id);
+		t->args_id = id;
+	} else {
+		(void)mobi_slot_resolve_owned(g->s, id, MOBI_S_CANCELLED);
+	}
+	(void)mobi_slot_release(g->s, id);
+	return rc;
+}
+
+bool mobi_task_waits_for(const struct mob_store *s, uint32_t rec,
+			 uint64_t *out_id)
+{
+	struct mobi_task *t = mobi_task_at(s, rec);
+	struct mobi_args_walk w = { NULL, 0, 0, 0 };
+	uint32_t gen = MOBI_GEN(mobi_load(&s->recs[rec].word));
+	uint32_t scan = mobi_load(&t->scan);
+	uint64_t id;
+
+	/* What was resolved once stays so: `scan` of them are passed over. */
+	scan = scan >> 20 == (gen & 0xfffu) ? scan & MOBI_SCAN_MAX : 0;
+	w.at = mobi_args_at(s, rec, &w.len);
+	if (!w.at) {
+		return false;
+	}
+	for (uint32_t i = 0; mobi_args_next(&w, &id); i++) {
+		if (i < scan) {
+			continue;
+		}
+		if (!mobi_resolved(mobi_load(
+			    &s->slots[(uint32_t)id % MOBI_SLOTS].word)) &&
+		    MOBI_GEN(mobi_load(
+			    &s->slots[(uint32_t)id % MOBI_SLOTS].word)) ==
+			    MOBI_GEN(id)) {
+			if (i <= MOBI_SCAN_MAX) {
+				mobi_store_relaxed(
+					&t->scan, MOBI_SCAN(gen, i)); /* hint */
+			}
+			*out_id = id;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool mobi_task_evaluate(struct mob_store *s, uint32_t rec)
+{
+	uint64_t w = mobi_load(&s->recs[rec].word);
+	uint64_t id;
+
+	if (MOBI_STATE(w) == MOBI_T_WAITING) {
+		if (mobi_task_waits_for(s, rec, &id)) {
+			return false;
+		}
+		(void)mobi_cas64(&s->recs[rec].word, &w,
+				 MOBI_RWORD(MOBI_GEN(w), MOBI_ATTEMPT(w), 0,
+					    MOBI_T_READY));
+		w = mobi_load(&s->recs[rec].word);
+	}
+	return MOBI_STATE(w) == MOBI_T_READY;
+}
+
+/* BUILD -> WAITING or READY, and tells the workers. */
+static void hand_over(struct mob_store *s, uint32_t rec, uint32_t gen,
+		      bool needs)
+{
+	uint64_t w = MOBI_RWORD(gen, 0, s->me, MOBI_R_BUILD);
+	uint64_t id;
+	bool waits = needs && mobi_task_waits_for(s, rec, &id);
+
+	MOB_ASSERT(mobi_cas64(
+		&s->recs[rec].word, &w,
+		MOBI_RWORD(gen, 0, 0, waits ? MOBI_T_WAITING : MOBI_T_READY)));
+	/* What was resolved while it was in BUILD was not heard. */
+	if (!waits || !mobi_task_waits_for(s, rec, &id)) {
+		mobi_board_set(s, rec);
+		if (s->is_worker) {
+			/* This one is busy with the task that submits. */
+			mobi_wake_worker(s);
+		}
+	}
+}
+
+struct submit {
+	struct edger g;
+	uint64_t *ids;
+	size_t made;
+	size_t n;
+};
+
+static int build(struct submit *b, const struct mob_task_def *def,
+		 const struct mob_task_opts *o, const struct mob_arg *args)
+{
+	struct mob_store *s = b->g.s;
+	struct mobi_args_plan plan;
+	int rc = mobi_args_plan(&plan, def, args);
+
+	if (rc < 0) {
+		return rc;
+	}
+	rc = mobi_rec_new(s, &b->g.rec, &b->g.gen);
+	if (rc >= 0) {
+		rc = fill_task(mobi_task_at(s, b->g.rec), def, o, b->n);
+		if (rc >= 0) {
+			rc = make_returns(&b->g, b->n, b->ids, &b->made);
+		}
+		if (rc >= 0) {
+			rc = place_args(&b->g, &plan);
+		}
+		if (rc >= 0) {
+			rc = mobi_args_refs(&plan, link_arg, &b->g);
+		}
+		for (size_t i = 0; i < b->made; i++) {
+			mobi_slot_unlock(s, b->ids[i]);
+		}
+		if (rc >= 0) {
+			hand_over(s, b->g.rec, b->g.gen, b->g.needs);
+		}
+	}
+	mobi_args_end(&plan);
+	return rc;
+}
+
+/* The submit failed: its returns hold the error, the record goes. */
+static void undo(struct submit *b, int rc)
+{
+	struct mob_store *s = b->g.s;
+	const char *detail = mob_err_detail(rc);
+	struct mobi_error *e = mobi_error_new(
+		rc, rc, detail[0] ? detail : mob_err_message(rc));
+
+	for (size_t i = 0; i < b->made; i++) {
+		if (e) {
+			(void)mobi_error_resolve(s, b->ids[i], e);
+		} else {
+			(void)mobi_slot_resolve(s, b->ids[i], MOBI_S_LOST);
+		}
+	}
+	free(e);
+	if (b->g.s && b->g.gen != UINT32_MAX) {
+		(void)mobi_rec_retire(s, b->g.rec,
+				      MOBI_RWORD(b->g.gen, 0, s->me,
+						 MOBI_R_BUILD),
+				      mobi_task_at(s, b->g.rec)->chunk);
+	}
+}
+
+static int check_call(const struct mob_task_def *def,
+		      const struct mob_task_opts *o, uint32_t n_args,
+		      size_t n_refs)
+{
+	int rc = mobi_rt_check("mob_submit");
+
+	if (rc < 0) {
+		return rc;
+	}
+	if (n_args != def->n_args || n_refs == 0 || n_refs > INT32_MAX ||
+	    (def->n_rets != MOB_RETS_MANY && n_refs != def->n_rets)) {
+		return mobi_err(MOB_E_INVAL,
+				"mob_submit: task %s takes %u arguments and "
+				"gives %u results; given %u and %zu",
+				def->name, def->n_args, def->n_rets, n_args,
+				n_refs);
+	}
+	return check_opts(o);
+}
+
+int mob_submit_raw(const struct mob_task_def *def,
+		   const struct mob_task_opts *opts, uint32_t n_args,
+		   const struct mob_arg *args, size_t n_refs,
+		   struct mob_ref *out_refs)
+{
+	static const struct mob_task_opts def_opts = MOB_TASK_OPTS_INIT;
+	struct mobi_context *c = mobi_context();
+	uint64_t one;
+	struct submit b = { { 0 }, &one, 0, n_refs };
+	int rc = check_call(def, opts ? opts : &def_opts, n_args, n_refs);
+
+	b.g.s = mobi_rt.store;
+	b.g.gen = UINT32_MAX;
+	if (rc >= 0 && n_refs > 1) {
+		b.ids = malloc(n_refs * sizeof(*b.ids));
+		if (!b.ids) {
+			rc = mobi_err(MOB_E_NOMEM, "mob_submit: out of memory");
+		}
+	}
+	if (rc >= 0 && !c) {
+		rc = mobi_err(MOB_E_NOMEM, "mob_submit: out of memory");
+	}
+	if (rc >= 0) {
+		rc = build(&b, def, opts ? opts : &def_opts, args);
+		if (rc < 0) {
+			undo(&b, rc);
+		}
+	}
+	for (size_t i = 0; i < n_refs; i++) {
+		if (i >= b.made) {
+			out_refs[i] = mobi_error_ref(rc);
+		} else if (mobi_frame_add(c->frame, b.ids[i], MOBI_HAS_HOLD) <
+			   0) {
+			(void)mobi_slot_release(b.g.s, b.ids[i]);
+			out_refs[i] = MOB_REF_NONE;
+		} else {
+			out_refs[i] = mobi_ref_of(b.g.s, b.ids[i]);
+		}
+	}
+	if (b.ids != &one) {
+		free(b.ids);
+	}
+	return rc < 0 ? rc : 0;
+}
+
+const char *mobi_task_name(const struct mobi_sched *sh,
+			   const struct mobi_task *t)
+{
+	if (t->name) {
+		return sh->name[t->name - 1].text;
+	}
+	return t->fn < MOBI_FUNCTIONS ? sh->fn[t->fn].name : "?";
+}

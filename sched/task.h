@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Task records: from submit to the end. */
+#ifndef MOBI_TASK_H
+#define MOBI_TASK_H
+
+#include "runtime.h"
+
+/* WAITING and all its arguments are resolved -> READY. True if it is READY
+ * now. Anybody may ask, at any time. */
+bool mobi_task_evaluate(struct mob_store *s, uint32_t rec);
+
+/* First object that the task waits for, or false. */
+bool mobi_task_waits_for(const struct mob_store *s, uint32_t rec,
+			 uint64_t *out_id);
+
+/* Runs the task whose record is RUN(me) with word w since began_ns, and ends
+ * it. Returns how long it ran. */
+uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
+		       uint64_t began_ns);
+
+/* Calls fn for every return of the record. */
+void mobi_task_returns(struct mob_store *s, uint32_t rec,
+		       void (*fn)(struct mob_store *s, uint64_t id, void *arg),
+		       void *arg);
+
+/* Name under which it is listed. */
+const char *mobi_task_name(const struct mobi_sched *sh,
+			   const struct mobi_task *t);
+
+#endif /* MOBI_TASK_H */

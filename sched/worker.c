@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The worker: takes tasks and runs them.
+ *
+ * Idle: it sets its bit on the board, looks once more, then sleeps on its bell.
+ * Who has work claims the bit and rings. A worker whose daemon dies is told by
+ * a signal: it starts another one, or connects to the one that was started.
+ */
+#include "block.h"
+#include "board.h"
+#include "domain.h"
+#include "err.h"
+#include "log.h"
+#include "module.h"
+#include "node.h"
+#include "os_futex.h"
+#include "os_run.h"
+#include "os_sock.h"
+#include "reap.h"
+#include "sched_reap.h"
+#include "task.h"
+#include "wait.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* An idle worker looks again this often, and sooner when something that did
+ * not fit waits: who freed the room may have been stopped before it rang. */
+#define IDLE_SLICE (500 * MOB_MS)
+#define UNFIT_SLICE (20 * MOB_MS)
+
+/* ---- news of the daemon ---- */
+
+static char **news_env; /* for execve in the signal handler */
+static char *news_argv[3];
+
+static void look_daemon(void)
+{
+	char byte;
+
+	/* Only calls that a handler may make. A daemon may die before the
+	 * connection to it is made to signal: it is read after that. */
+	for (int tries = 0; tries < 3; tries++) {
+		if (mobi_rt.daemon_fd < 0) {
+			mobi_rt.daemon_fd = mobi_node_reconnect(mobi_rt.store);
+		}
+		if (mobi_rt.daemon_fd < 0) {
+			break;
+		}
+		if (mobi_sock_read(mobi_rt.daemon_fd, &byte, 1) ==
+		    MOB_E_AGAIN) {
+			return; /* it lives */
+		}
+		mobi_sock_close(mobi_rt.daemon_fd);
+		mobi_rt.daemon_fd = -1;
+	}
+	/* One that was started by another worker listens a moment later, and
+	 * signals then. */
+	(void)mobi_run_detached(mobi_rt.sched->program, news_argv, news_env);
+}
+
+static void on_news(int sig)
+{
+	int saved = errno;
+
+	(void)sig;
+	if (mobi_rt.store) {
+		look_daemon();
+	}
+	errno = saved;
+}
+
+static int prepare_news(struct mob_store *s)
+{
+	static char role[] = MOBI_ENV_ROLE "=daemon";
+	static char argv0[] = "mobula-daemon";
+	char *env[3] = { role, NULL, NULL };
+	size_t n = strlen(s->path) + sizeof(MOBI_ENV_SESSION) + 2;
+
+	env[1] = malloc(n);
+	if (!env[1]) {
+		return mobi_err(MOB_E_NOMEM, "out of memory");
+	}
+	(void)snprintf(env[1], n, "%s=%s", MOBI_ENV_SESSION, s->path);
+	news_env = mobi_env_with(env);
+	news_argv[0] = argv0;
+	news_argv[1] = s->name;
+	if (!news_env) {
+		free(env[1]);
+		return mobi_err(MOB_E_NOMEM, "out of memory");
+	}
+	mobi_on_signal(mobi_news_signal(), on_news);
+	return 0;
+}
+
+/* ---- loop ---- */
+
+/* Looks at its bell for a while; only one idle worker does, or they would take
+ * the processors from those who work. Not at its idle bit: who claims that
+ * writes the same line twice before, and would lose it in between. */
+static bool spin(struct mob_store *s, mobi_a32 *bell, uint32_t value)
+{
+	uint32_t now = mobi_load(&s->board->spinner);
+	uint32_t me = s->me;
+
+	/* One that was woken stays the spinner until another needs it: its line
+	 * is not written for that. */
+	if (now != me && ((now && (mobi_load(&s->board->idle) &
+				   MOBI_BIT(now % MOBI_CLIENTS))) ||
+			  !mobi_cas32(&s->board->spinner, &now, me))) {
+		return false;
+	}
+	if (mobi_spin(bell, value)) {
+		__builtin_prefetch(s->board, 1);
+		return true;
+	}
+	(void)mobi_cas32(&s->board->spinner, &me, 0);
+	return false;
+}
+
+static void idle(struct mob_store *s)
+{
+	struct mobi_client *me = &s->clients[s->me];
+	struct mobi_sched *sh = mobi_rt.sched;
+	struct mobi_gen *g = &sh->gens[MOBI_CUR_INDEX(mobi_load(&sh->cur))];
+	uint32_t bell = mobi_load(&me->bell);
+
+	(void)mobi_fetch_or(&s->board->idle, MOBI_BIT(s->me));
+	if (mobi_board_some(s) || mobi_load(&sh->stopping) ||
+	    mobi_load(&g->filling) ||
+	    (mobi_domain_queued(s) && !mobi_load(&g->unfit))) {
+		(void)mobi_fetch_and(&s->board->idle, ~MOBI_BIT(s->me));
+		return;
+	}
+	if (spin(s, &me->bell, bell)) {
+		if (mobi_load(&s->board->idle) & MOBI_BIT(s->me)) {
+			(void)mobi_fetch_and(&s->board->idle, ~MOBI_BIT(s->me));
+		}
+		return;
+	}
+	mobi_store(&me->asleep, 1u);
+	(void)mobi_futex_wait(&me->bell, bell,
+			      mobi_load(&g->unfit) ? UNFIT_SLICE : IDLE_SLICE);
+	mobi_store(&me->asleep, 0u);
+	(void)mobi_fetch_and(&s->board->idle, ~MOBI_BIT(s->me));
+}
+
+static void run_one(struct mob_store *s, uint32_t rec, uint64_t w,
+		    uint64_t taken_ns)
+{
+	struct mobi_place_shared *p = &mobi_rt.sched->place[mobi_rt.place];
+	uint64_t ran_ns = mobi_task_run(s, rec, w, taken_ns);
+
+	mobi_store(&p->ann, UINT64_C(0));
+	mobi_domain_ran(ran_ns ? ran_ns : 1);
+	/* For lists: only this worker writes it. */
+	mobi_store_relaxed(&p->busy_ns,
+			   mobi_load_relaxed(&p->busy_ns) + ran_ns);
+}
+
+static void loop(struct mob_store *s)
+{
+	struct mobi_sched *sh = mobi_rt.sched;
+	uint32_t empty = 0;
+
+	while (!mobi_load(&sh->stopping) && !mobi_load(&s->hdr->ending) &&
+	       !mobi_load(&sh->place[mobi_rt.place].leave)) {
+		uint32_t rec;
+		uint64_t w;
+		uint64_t now;
+		bool more;
+
+		if (mobi_domain_take(s, &rec, &w, &now, &more)) {
+			run_one(s, rec, w, now);
+			empty = 0;
+			continue;
+		}
+		if (more && ++empty < 1000) {
+			continue;
+		}
+		empty = 0;
+		idle(s);
+	}
+}
+
+int mobi_worker_main(const char *path)
+{
+	struct mob_store *s;
+	int rc = mobi_store_open(path, MOBI_ROLE_WORKER, &s);
+
+	if (rc < 0) {
+		/* The session ended while this process started. */
+		return rc == MOB_E_NOT_FOUND || rc == MOB_E_CLOSED ? 0 : 1;
+	}
+	mobi_set_name("mob-worker");
+	s->is_worker = true;
+	mobi_rt.store = s;
+	mobi_rt.sched = s->sched;
+	mobi_rt.role = MOBI_ROLE_WORKER;
+	mobi_rt.worker_thread = pthread_self();
+	mobi_sched_reap_init(s);
+	s->poll = mobi_node_poll;
+	mobi_block_init();
+	if (mobi_rt.sched->module[0]) {
+		rc = mobi_module_load(mobi_rt.sched->module);
+	}
+	if (rc >= 0) {
+		rc = mobi_module_check();
+	}
+	if (rc >= 0) {
+		rc = prepare_news(s);
+	}
+	if (rc >= 0) {
+		rc = mobi_place_take(s, &mobi_rt.place);
+	}
+	if (rc < 0) {
+		if (rc != MOB_E_CLOSED) {
+			mobi_log(MOBI_LOG_ERROR, "worker: %s",
+				 mob_err_detail(rc));
+		}
+		mob_store_close(s);
+		return rc != MOB_E_CLOSED;
+	}
+	/* Connects, as if the daemon were new; in the handler, for the same may
+	 * come in between. */
+	(void)raise(mobi_news_signal());
+	loop(s);
+	mobi_place_leave(s, mobi_rt.place);
+	mobi_sock_close(mobi_rt.daemon_fd);
+	mobi_rt.daemon_fd = -1;
+	mobi_context_clear();
+	mob_store_close(s);
+	return 0;
+}

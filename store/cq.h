@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Completion queues, inside. The public half is in <mobula/store.h>. */
+#ifndef MOBI_CQ_H
+#define MOBI_CQ_H
+
+#include "segment.h"
+
+/* The object of edge i of chunk c is resolved: LIVE -> FIRED with its place in
+ * the order, then the ready bits, then the bell. Idempotent. */
+void mobi_cq_fire(struct mob_store *s, uint32_t chunk, uint32_t i,
+		  struct mobi_edge *e, uint64_t w);
+/* After a death: the queues of the dead are closed; every other queue has its
+ * ready bits set again for FIRED edges, and is rung. */
+void mobi_cq_reap(struct mob_store *s, uint64_t dead);
+
+/* Wakes who sleeps in a pop of the queue: it looks again. */
+void mobi_cq_ring(struct mob_store *s, uint32_t index);
+
+#endif /* MOBI_CQ_H */

@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Commands on a session with tasks: test_session.sh MOB JSONCHECK LIVE MODULE
+# LIVE is the program of cli_live.c, MODULE the shared object of cli_module.c.
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/lib.sh"
+live=$3
+module=$4
+
+mkfifo "$tmp/running" "$tmp/go" "$tmp/end"
+"$live" demo "$tmp/running" "$tmp/go" "$tmp/end" >"$tmp/live" 2>&1 &
+started+=($!)
+pid=$!
+until_true grep -q ready "$tmp/live"
+
+# ---- the session ----
+expect 0 session list --json
+json name state program driver_pid daemon_pid workers processes age_ns
+prints '"state":"running"'
+prints "\"driver_pid\":$pid"
+expect 0 session stat --json
+json tasks_run retried finished_for_dead crashes crash_task crash_attempt \
+	crash_signal crash_code swaps ejections bypasses
+expect 0 session show
+prints live
+
+# ---- tasks: one runs, one is queued, one waits for the first ----
+# Ready until a worker has looked at it, queued from then on.
+until_true sh -c "'$mob' task list --json -q | grep -Eq '\"(queued|ready)\"'"
+expect 0 task list --json
+json id name state attempt worker age_ns waits_for waits_for_task return
+[ "$(wc -l <"$tmp/out")" -eq 3 ] || fail "not three tasks"
+grep -q '"name":"live_stand","state":"running"' "$tmp/out" ||
+	fail "live_stand does not run"
+grep -Eq '"name":"live_one","state":"(queued|ready)"' "$tmp/out" ||
+	fail "live_one is neither queued nor ready"
+grep -q '"name":"live_plus","state":"waiting"' "$tmp/out" ||
+	fail "live_plus does not wait"
+stand=$(sed -n 's/.*"id":"\([^"]*\)","name":"live_stand".*/\1/p' "$tmp/out")
+grep -q "\"waits_for_task\":\"$stand\"" "$tmp/out" ||
+	fail "live_plus does not wait for live_stand"
+expect 0 task list --state waiting --no-header
+[ "$(wc -l <"$tmp/out")" -eq 1 ] || fail "--state waiting: not one line"
+expect 0 task show "$stand"
+prints live_stand
+expect 3 task show 4000000000.1
+
+# ---- workers ----
+expect 0 worker list --json
+json worker pid state task task_name tasks busy_ns age_ns private_bytes threads
+grep -q "\"state\":\"running\",\"task\":\"$stand\"" "$tmp/out" ||
+	fail "no worker runs live_stand"
+
+# ---- the policy ----
+expect 0 policy show --json
+json name generation queued running swaps ejections strikes
+prints '"name":"fifo"'
+expect 3 policy swap nothere
+expect 4 policy swap "$tmp/live"
+expect 0 policy show
+prints fifo
+
+# ---- on it goes; every result is right; swap ----
+: >"$tmp/go" # opens it for writing
+until_true grep -q sum "$tmp/live"
+grep -q "sum 4" "$tmp/live" || fail "live: $(cat "$tmp/live")"
+expect 0 policy swap lifo
+says "lifo decides"
+expect 0 policy show --json
+prints '"name":"lifo"'
+prints '"swaps":1'
+: >"$tmp/end"
+wait "$pid" || fail "live failed: $(cat "$tmp/live")"
+
+# ---- stop ----
+if "$mob" session show demo >/dev/null 2>&1; then
+	expect 0 session stop demo
+fi
+expect 3 session show demo
+
+# ---- a module ----
+expect 0 run "$module"
+prints "module_sum"
+expect 0 run --workers 1 --store-bytes 64M "$module" module_sum 1,2,39
+prints 42
+printf 'abc' >"$tmp/abc"
+expect 0 run --workers 1 --store-bytes 64M "$module" module_upper "@$tmp/abc"
+[ "$(cat "$tmp/out")" = ABC ] || fail "module_upper: $(cat "$tmp/out")"
+expect 0 run --workers 1 --store-bytes 64M "$module" module_greet you 2.5 true
+prints "you 2.5 true"
+expect 2 run "$module" module_sum
+says "takes 1 arguments, 0 are given"
+expect 2 run "$module" module_sum 1,x
+says "is no value of type"
+expect 3 run "$module" nothere
+expect 1 run --workers 1 --store-bytes 64M "$module" module_fails 7
+says "seven is not allowed"
+
+# ---- every case of the benchmark runs ----
+expect 0 bench task --quick --rounds 1 --json
+json case unit better median min max rounds raw raw_median ratio machine \
+	commit build
+[ "$(wc -l <"$tmp/out")" -eq 11 ] || fail "not all cases of bench task ran"
+
+report

@@ -1,0 +1,162 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Commands on a store without a scheduler: test_store.sh MOB JSONCHECK
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/lib.sh"
+
+# ---- create ----
+expect 2 store create demo --bytes 1K
+says "hint: "
+expect 2 store create .hidden --bytes 64M
+expect 0 store create demo --bytes 64M
+expect 4 store create demo --bytes 64M
+
+# ---- the only session is taken, two are a question ----
+expect 0 store stat
+prints "demo"
+expect 0 store stat demo --json
+json name arena_bytes arena_used_bytes objects clients catalogue_rows \
+	catalogue_lag_ms reaps
+expect 0 store create other --bytes 64M
+expect 2 store stat
+says "which session? there are demo, other"
+expect 0 session list --json
+json name state path age_ns file_bytes
+prints '"state":"store"'
+expect 0 session show demo
+prints demo
+expect 0 store remove other
+expect 3 store remove other
+
+# ---- put, from a file and from standard input ----
+printf 'hello\nworld\n' >"$tmp/file"
+"$mob" object put "$tmp/file" --json >"$tmp/ref" 2>"$tmp/put.err" &
+put=$!
+started+=("$put")
+until_true test -s "$tmp/ref"
+"$jsoncheck" ref size_bytes <"$tmp/ref" || fail "put prints no JSON"
+ref=$(sed 's/.*"ref":"\([^"]*\)".*/\1/' "$tmp/ref")
+printf 'from stdin' | "$mob" object put --no-header >"$tmp/ref2" 2>/dev/null &
+started+=($!)
+until_true test -s "$tmp/ref2"
+ref2=$(cut -d' ' -f1 <"$tmp/ref2")
+
+# ---- list, show, get, wait ----
+expect 0 object list --sync --json
+json ref state size_bytes type creator born_ms
+prints "\"ref\":\"$ref\""
+prints "\"ref\":\"$ref2\""
+says "objects: 2;"
+expect 0 object list --sync --limit 1 --no-header
+[ "$(wc -l <"$tmp/out")" -eq 1 ] || fail "--limit 1 prints more"
+says "objects: 1 and more;"
+expect 0 object list --sync --min-size 11 --max-size 1K --json
+prints "\"ref\":\"$ref\""
+says "objects: 1;"
+expect 0 object list --state sealed --younger 1h --no-header
+says "objects: 2;"
+expect 0 object list --state failed --no-header
+no_data
+expect 0 object list --older 1h --no-header
+no_data
+expect 2 object list --creator 64
+says "--creator is 64; a process has a number from 1 to 63"
+expect 2 object list --state pending
+expect 0 object show "$ref"
+prints sealed
+prints "12 B"
+expect 0 object get "$ref"
+cmp -s "$tmp/file" "$tmp/out" || fail "get gives other bytes"
+expect 0 object get "$ref" --output "$tmp/copy"
+cmp -s "$tmp/file" "$tmp/copy" || fail "get -o writes other bytes"
+no_data
+expect 0 object get "$ref2"
+[ "$(cat "$tmp/out")" = "from stdin" ] || fail "get of stdin's object"
+expect 1 object get "$ref" --output "$tmp/no/such/dir"
+expect 0 object wait "$ref" "$ref2" --json
+json ref state ready
+expect 2 object wait "$ref" --count 2
+says "--count is 2, with 1 refs it is 1 to 1"
+expect 2 object wait "$ref" --count 0
+expect 0 store check
+says "nothing wrong"
+expect 4 store remove demo
+
+# ---- names and pins keep an object without a process ----
+expect 0 object names --no-header
+no_data
+expect 0 object put "$tmp/file" --name cats/one --json
+json ref size_bytes
+kept=$(sed 's/.*"ref":"\([^"]*\)".*/\1/' "$tmp/out")
+expect 0 object get cats/one
+cmp -s "$tmp/file" "$tmp/out" || fail "get by name gives other bytes"
+expect 4 object put "$tmp/file" --name cats/one
+says "'cats/one' names object"
+expect 0 object name cats/two "$ref"
+expect 0 object name cats/same cats/one
+expect 4 object name cats/two "$kept"
+expect 0 object name cats/two "$kept" --replace
+expect 0 object names cats/ --json
+json name ref state version
+[ "$(wc -l <"$tmp/out")" -eq 3 ] || fail "names with a prefix"
+expect 0 object names dogs/ --no-header
+no_data
+expect 0 object show cats/two --json
+json ref state size_bytes type creator born_ms names pins
+prints '"names":3,"pins":0'
+expect 0 object pin cats/two
+expect 0 object unname cats/two
+expect 3 object unname cats/two
+says "no object is named 'cats/two'"
+expect 2 object name "$(printf 'a\tb')" "$kept"
+says "control characters"
+expect 0 object unname cats/same
+expect 0 object unname cats/one
+expect 0 object show "$kept" --json
+prints '"names":0,"pins":1'
+expect 0 object unpin "$kept"
+expect 3 object show "$kept"
+expect 3 object get cats/one
+says "no object has that name"
+expect 3 object get 5f3a91c2-4294967296.1
+says "'5f3a91c2-4294967296.1' is no ref"
+expect 0 object put "$tmp/file" --pin --no-header
+expect 0 object name last "$(cut -d' ' -f1 <"$tmp/out")"
+expect 0 object rm last --json
+json ref freed needed_by
+prints '"freed":true,"needed_by":0'
+expect 0 object name held "$ref"
+expect 0 object rm held --json
+prints '"freed":false,"needed_by":1'
+expect 0 store check
+says "nothing wrong"
+
+# ---- the object ends with the command that put it ----
+kill -INT "$put"
+wait "$put"
+[ $? -eq 130 ] || fail "an interrupted put is not exit 130"
+expect 3 object show "$ref"
+says "no such object"
+expect 0 object put "$tmp/file" --for 1ms
+prints "12 B"
+
+# ---- no scheduler here ----
+expect 1 task list
+expect 1 worker list
+expect 1 policy show
+for pid in "${started[@]}"; do
+	kill "$pid" 2>/dev/null
+	wait "$pid" 2>/dev/null
+done
+expect 0 store remove demo
+expect 3 store stat
+
+# ---- every case of the benchmark runs, and prints what it should ----
+expect 0 bench store --quick --rounds 2 --json
+json case unit better median min max rounds raw raw_median ratio machine \
+	commit build
+[ "$(wc -l <"$tmp/out")" -eq 7 ] || fail "not all cases of bench store ran"
+expect 0 bench store --quick --rounds 1 --case 'store.wake'
+prints "p99.9"
+
+report

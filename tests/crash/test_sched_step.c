@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A kill after every n-th instruction of a worker (take, run, seal, notify,
+ * finish) and of a submitter (put, put, submit, release, get, release), in a
+ * session that goes on: the result is right, nobody hangs, the audit is clean.
+ *
+ * MOB_STEP_POINTS says at how many points; 0 is every single instruction. The
+ * points are spread over the whole way, beginning at random.
+ */
+#define _GNU_SOURCE
+#include "live.h"
+
+#include "os_clock.h"
+#include "os_run.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* In every process: the test may trace it, wherever it was started from. */
+__attribute__((constructor)) static void allow_tracer(void)
+{
+	(void)prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
+}
+
+MOB_TASK(int64_t, c_add, int64_t, a, int64_t, b)
+{
+	return a + b;
+}
+
+MOB_TASK(mob_i64s, c_row, int64_t, a, mob_ref, other)
+{
+	int64_t *v = mob_new_of(mob_i64s, 100);
+
+	(void)other;
+	for (int64_t i = 0; v && i < 100; i++) {
+		v[i] = a + i;
+	}
+	return mob_i64s_of(v, 100);
+}
+
+/* ---- stepping ---- */
+
+/* Until n instructions are done, or over(arg), or it ends. Instructions, or
+ * negative if it ended by itself. */
+static long step(int pid, long n, bool (*over)(void *arg), void *arg)
+{
+	int sig = 0;
+
+	for (long k = 0; k < n; k++) {
+		int status;
+
+		if (over && k % 64 == 0 && over(arg)) {
+			return k;
+		}
+		if (ptrace(PTRACE_SINGLESTEP, pid, NULL,
+			   (void *)(intptr_t)sig) ||
+		    waitpid(pid, &status, __WALL) != pid ||
+		    !WIFSTOPPED(status)) {
+			return -k - 1;
+		}
+		/* Other signals are its own. */
+		sig = WSTOPSIG(status);
+		if (sig == SIGTRAP || sig == SIGSTOP) {
+			sig = 0;
+		}
+		if (WSTOPSIG(status) == SIGSTOP && !over) {
+			return k; /* its own stop: the end of the way */
+		}
+	}
+	return n;
+}
+
+static void kill_traced(int pid)
+{
+	int status;
+
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	do {
+		assert_int_equal(waitpid(pid, &status, __WALL), pid);
+	} while (!WIFSIGNALED(status) && !WIFEXITED(status));
+}
+
+static bool is_reaped(void *arg)
+{
+	const uint64_t *reaps = arg;
+
+	return mobi_load(&mobi_rt.store->hdr->reaps) > *reaps;
+}
+
+static uint64_t reaps_now(void)
+{
+	return mobi_load(&mobi_rt.store->hdr->reaps);
+}
+
+/* Goes over the points of a way of `all` instructions. */
+struct points {
+	long all;
+	long stride;
+	long next;
+	long done;
+};
+
+static struct points points_of(const char *what, long all)
+{
+	uint64_t seed = live_seed(what);
+	long n = live_option("MOB_STEP_POINTS", LIVE_SLOW > 1 ? 10 : 30);
+	struct points p = { all, n > 0 && n < all ? all / n : 1, 1, 0 };
+
+	p.next = 1 + (long)(live_random(&seed) % (uint64_t)p.stride);
+	print_message("%s: %ld instructions, one in %ld\n", what, all,
+		      p.stride);
+	return p;
+}
+
+/* ---- the worker ---- */
+
+struct way {
+	mob_ref r[3];
+	struct mob_scope scope;
+};
+
+/* Two tasks and one that waits for both, arguments inside and as objects. */
+static void submit_way(struct way *w)
+{
+	mob_ref a = mob_put(INT64_C(40));
+
+	w->r[0] = mob_submit(c_add, a, 2);
+	w->r[1] = mob_submit(c_row, w->r[0], a);
+	w->r[2] = mob_submit(c_add, w->r[0], a);
+	assert_int_equal(mob_release(a), 0);
+}
+
+static void check_way(struct way *w)
+{
+	mob_i64s v;
+	int64_t x;
+
+	assert_int_equal(mob_get(w->r[2], &x), 0);
+	assert_int_equal(x, 82);
+	assert_int_equal(mob_get(w->r[1], &v), 0);
+	assert_true(v.n == 100 && v.at[99] == 141);
+	assert_int_equal(mob_get(w->r[0], &x), 0);
+	assert_int_equal(x, 42);
+}
+
+static bool no_tasks(void *arg)
+{
+	(void)arg;
+	return live_tasks() == 0;
+}
+
+static bool has_worker(void *arg)
+{
+	int *pid = arg;
+
+	*pid = live_worker(0);
+	return *pid != 0 && live_workers() == 1;
+}
+
+/* Stops the worker, gives it work, steps it n instructions and kills it. How
+ * many it took. */
+static long worker_point(long n)
+{
+	uint64_t reaps = reaps_now();
+	struct way w = { .scope = mob_scope_open() };
+	int status;
+	long took;
+	int pid;
+
+	/* Once before, so that what is done once a process is not stepped. */
+	assert_true(live_await(has_worker, &pid));
+	submit_way(&w);
+	check_way(&w);
+	mob_scope_close(&w.scope);
+	w.scope = mob_scope_open();
+	assert_true(live_await(no_tasks, NULL));
+	if (ptrace(PTRACE_ATTACH, pid, NULL, NULL)) {
+		print_message("no ptrace here: %s\n", strerror(errno));
+		exit(77);
+	}
+	assert_int_equal(waitpid(pid, &status, __WALL), pid);
+	submit_way(&w);
+	took = step(pid, n, no_tasks, NULL);
+	if (took < 0) {
+		fail_msg("the worker ended by itself after %ld instructions",
+			 -took - 1);
+	}
+	kill_traced(pid);
+	assert_true(live_await(is_reaped, &reaps));
+	check_way(&w);
+	mob_scope_close(&w.scope);
+	return took;
+}
+
+static void test_step_worker_killed_anywhere_loses_nothing(void **state)
+{
+	struct points p;
+
+	(void)state;
+	assert_int_equal(setenv("MOBULA_SPIN", "0", 1), 0);
+	live_start_with(1, "fifo");
+	p = points_of("worker", worker_point(100000000));
+	for (; p.next < p.all; p.next += p.stride, p.done++) {
+		(void)worker_point(p.next);
+		if (live_audit(0)) {
+			fail_msg("after a kill at instruction %ld", p.next);
+		}
+	}
+	print_message("worker: %ld of %ld instructions, all right\n", p.done,
+		      p.all);
+	mob_shutdown();
+}
+
+/* ---- the submitter ---- */
+
+static int put_and_submit(void)
+{
+	int64_t x = 0;
+	mob_ref a = mob_put(INT64_C(1));
+	mob_ref b = mob_put("a string that is so long that it needs a block of "
+			    "the arena, and not only the slot");
+	mob_ref r = mob_submit(c_add, a, 5);
+
+	(void)mob_release(a);
+	(void)mob_release(b);
+	if (mob_get(r, &x) || x != 6) {
+		return 3;
+	}
+	return mob_release(r);
+}
+
+static int child_submits(const char *session)
+{
+	struct mob_init_opts o = MOB_INIT_OPTS_INIT;
+	int rc;
+
+	o.session = session;
+	if (mob_init(&o) || put_and_submit()) {
+		return 2;
+	}
+	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL)) {
+		return 77;
+	}
+	(void)raise(SIGSTOP);
+	rc = put_and_submit();
+	(void)raise(SIGSTOP);
+	return rc;
+}
+
+static long submitter_point(const char *session, long n)
+{
+	uint64_t reaps = reaps_now();
+	int pid = live_spawn("submit", session);
+	int status;
+	long took;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+		print_message("no ptrace here\n");
+		exit(77);
+	}
+	assert_true(WIFSTOPPED(status));
+	took = step(pid, n, NULL, NULL);
+	assert_true(took >= 0);
+	kill_traced(pid);
+	assert_true(live_await(is_reaped, &reaps));
+	return took;
+}
+
+static void test_step_submitter_killed_anywhere_leaves_nothing(void **state)
+{
+	struct mob_init_opts o = MOB_INIT_OPTS_INIT;
+	char name[40];
+	struct points p;
+
+	(void)state;
+	(void)snprintf(name, sizeof(name), "test-step-%d", (int)getpid());
+	o.session = name;
+	o.policy = "fifo";
+	o.workers = 1;
+	o.store_bytes = 32 << 20;
+	assert_int_equal(mob_init(&o), 0);
+	p = points_of("submitter", submitter_point(name, 100000000));
+	for (; p.next < p.all; p.next += p.stride, p.done++) {
+		(void)submitter_point(name, p.next);
+		if (live_audit(0)) {
+			fail_msg("after a kill at instruction %ld", p.next);
+		}
+	}
+	print_message("submitter: %ld of %ld instructions, all right\n", p.done,
+		      p.all);
+	mob_shutdown();
+	assert_int_equal(mob_session_stop(name, 0), 0);
+}
+
+/* What a test that failed left behind. */
+static int leave(void **state)
+{
+	char name[40];
+
+	(void)state;
+	mob_shutdown();
+	mob_error_clear();
+	(void)snprintf(name, sizeof(name), "test-step-%d", (int)getpid());
+	if (mob_session_stop(name, 0) == 0) {
+		print_message("session %s was left\n", name);
+	}
+	return 0;
+}
+
+#define T(test) cmocka_unit_test_teardown(test, leave)
+
+MOB_MAIN(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_step_worker_killed_anywhere_loses_nothing),
+		T(test_step_submitter_killed_anywhere_leaves_nothing),
+	};
+
+	if (argc > 2 && !strcmp(argv[1], "submit")) {
+		return child_submits(argv[2]);
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,224 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Runs the models with SPIN: those of the protocols must verify, every mutant
+# must fail. One core, at most 2 GB and a limit of CPU time for each row.
+#
+#   check.sh [quick] [MODEL...]
+#
+# quick leaves out the heavy rows (about 4 minutes, for tools/test). LIMIT: the
+# CPU seconds a row may take. Prints a table and, at the end, "N passed, N failed".
+# Exit status: 0 all as expected, 1 a row was not, 2 no spin or no gcc.
+set -u
+src=$(cd "$(dirname "$0")" && pwd) || exit 2
+quick=0
+if [ "${1:-}" = quick ]; then
+	quick=1
+	shift
+fi
+only=" $* "
+limit=${LIMIT:-$((quick ? 90 : 240))}
+for tool in spin gcc; do
+	if ! command -v "$tool" >/dev/null; then
+		echo "check.sh: $tool is missing: apt-get install spin gcc" >&2
+		exit 2
+	fi
+done
+dir=$(mktemp -d) || exit 2
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 2
+passed=0
+failed=0
+echo "| model | options | states | seconds | verdict |"
+echo "|---|---|---|---|---|"
+
+# row MODEL OPTIONS ok|fail|np: np looks for infinite runs and must verify
+row()
+{
+	local model=$1 opts=$2 want=$3
+	local gflags="-O0 -DSAFETY" pflags="-m100000" t0=$SECONDS
+	local errors states verdict right=0
+
+	if [ "$only" != "  " ] && [[ $only != *" $model "* ]]; then
+		return
+	fi
+	rm -f pan pan.* ./*.trail log out
+	cp "$src/$model.pml" m.pml
+	if [ "$want" = np ]; then
+		gflags="-O1 -DNP"
+		pflags="-l -m100000"
+	elif [ "$want" = ok ]; then
+		gflags="-O2 -DSAFETY"
+	fi
+	# The options are words.
+	# shellcheck disable=SC2086
+	if ! { spin -a $opts m.pml && gcc -w $gflags -DCOLLAPSE \
+		-DMEMLIM=2000 -DVECTORSZ=2048 -o pan pan.c; } >log 2>&1; then
+		sed 's/^/    /' log | head -5
+		verdict="does not compile"
+	else
+		# shellcheck disable=SC2086
+		(ulimit -t "$limit" && exec nice ./pan $pflags) >out 2>&1
+		errors=$(sed -n 's/.*errors: \([0-9]*\).*/\1/p' out)
+		states=$(sed -n 's/^ *\([0-9]*\) states, stored.*/\1/p' out)
+		if [ "${errors:-0}" != 0 ]; then
+			verdict="fails: $(sed -n 's/^pan:1: \(.\{1,48\}\).*/\1/p' out |
+				tr '|' '/')"
+			[ "$want" = fail ] && right=1
+		elif [ -z "$errors" ] ||
+			grep -q "MEMLIM bound\|search depth too small" out; then
+			verdict="not finished"
+		else
+			verdict="verified"
+			[ "$want" != fail ] && right=1
+		fi
+	fi
+	if [ $right = 1 ]; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+		verdict="WRONG: $verdict"
+	fi
+	opts=${opts//-D/}
+	[ "$want" = np ] && opts="$opts np"
+	echo "| $model | $opts | ${states:-?} | $((SECONDS - t0)) | $verdict |"
+}
+
+ok()
+{
+	row "$1" "$2" ok
+}
+
+np()
+{
+	row "$1" "$2" np
+}
+
+heavy_ok()
+{
+	[ $quick = 1 ] || ok "$@"
+}
+
+# mutants MODEL OPTIONS MUTANT...
+mutants()
+{
+	local model=$1 opts=$2 m
+
+	shift 2
+	for m in "$@"; do
+		row "$model" "$opts -DM_$m" fail
+	done
+}
+
+heavy_mutants()
+{
+	[ $quick = 1 ] || mutants "$@"
+}
+
+# ---- hold_free ----
+mutants hold_free "-DKILLS=1" NORECHECK NODIRTY ORDER NOREDO TOUCHED BLKSTORE \
+	DELEGATE PLAINUNLOCK EARLYBIT NOOFFLIST OFFNOLOCK OFFNOSWEEP TAGFIRST \
+	LOCFIRST LOOKOLD MYLOCK
+mutants hold_free "-DKILLS=0 -DNE=2" BLINDPUSH
+mutants hold_free "-DKILLS=0 -DMAXOPS=4 -DMAXG=4" WRAP
+mutants hold_free "-DKILLS=1 -DHINTS" NOBIAS
+mutants hold_free "-DKILLS=2" ONEDEAD
+mutants hold_free "-DKILLS=0 -DCREATE=1" FREEOWNED
+heavy_mutants hold_free "-DKILLS=1 -DMAXOPS=3" OFFNOGEN
+ok hold_free "-DKILLS=1"
+ok hold_free "-DKILLS=0 -DCREATE=1"
+np hold_free "-DKILLS=0"
+heavy_ok hold_free "-DKILLS=1 -DCREATE=1"
+heavy_ok hold_free "-DKILLS=1 -DHINTS"
+heavy_ok hold_free "-DKILLS=1 -DNE=2"
+heavy_ok hold_free "-DKILLS=1 -DRKILLS=1"
+heavy_ok hold_free "-DKILLS=2"
+
+# ---- seal_wait ----
+mutants seal_wait "-DCQ=0" STORE NORECHECK BELLAFTER PLAINUNLOCK WAKEONLY \
+	FLAGFIRST MYLOCK NOLOCK
+mutants seal_wait "-DCQ=0 -DROUNDS=2" NOUSE
+mutants seal_wait "-DCQ=0 -DCANCEL=0 -DLOOKER=1 -DKILLS=0" NODELEGATE
+mutants seal_wait "-DCQ=0 -DCANCEL=0 -DLOOKER=1" LOSTSKIP
+mutants seal_wait "-DCQ=1 -DCANCEL=0 -DGIVEUP=0" NORECHECK CLEARFIRST \
+	NOTIFYLATE ONCE ROOTFIRST
+mutants seal_wait "-DCQ=1 -DCANCEL=0" PLAINFIRE
+mutants seal_wait "-DCQ=1 -DCANCEL=0 -DGIVEUP=0 -DKILLS=0" BITSLATE
+mutants seal_wait "-DCQ=1 -DNE=2 -DCANCEL=0 -DGIVEUP=0 -DKILLS=0" BOTTOMUP
+ok seal_wait "-DCQ=0 -DCANCEL=0 -DLOOKER=1 -DGIVEUP=0"
+ok seal_wait "-DCQ=1 -DCANCEL=0 -DGIVEUP=0"
+ok seal_wait "-DCQ=1 -DNE=2 -DCANCEL=0 -DGIVEUP=0 -DKILLS=0"
+np seal_wait "-DCQ=0 -DKILLS=0 -DGIVEUP=0"
+np seal_wait "-DCQ=1 -DKILLS=0 -DGIVEUP=0 -DCANCEL=0"
+heavy_ok seal_wait "-DCQ=0 -DCANCEL=0 -DLOOKER=1"
+heavy_ok seal_wait "-DCQ=0"
+heavy_ok seal_wait "-DCQ=0 -DCANCEL=0 -DROUNDS=2"
+heavy_ok seal_wait "-DCQ=0 -DOWNED=1 -DGIVEUP=0"
+heavy_ok seal_wait "-DCQ=0 -DOWNED=1 -DCANCEL=0 -DLOOKER=1 -DGIVEUP=0"
+heavy_ok seal_wait "-DCQ=1 -DCANCEL=0"
+heavy_ok seal_wait "-DCQ=1 -DKILLS=0"
+heavy_ok seal_wait "-DCQ=1 -DCANCEL=0 -DGIVEUP=0 -DRKILLS=1"
+
+# ---- submit ----
+mutants submit "-DKILLS=1" ROOTFIRST NOSECOND EDGELATE NOMARK MARKREADY \
+	RINGFIRST NORING IDLELATE
+mutants submit "-DKILLS=0 -DDEP=0" BOTTOMUP
+mutants submit "-DKILLS=0 -DDEP=0 -DNW=2" NOWSTORE
+mutants submit "-DKILLS=1 -DNSUB=1 -DNR=1 -DHOLDER=1" SLOTSFIRST
+mutants submit "-DKILLS=1 -DNSUB=1 -DNR=1 -DNW=2" PRODUCERLATE RERUN
+mutants submit "-DKILLS=1 -DNSUB=1 -DNR=1 -DNW=2 -DHOLDER=1" RETIREFIRST
+ok submit "-DKILLS=1"
+ok submit "-DKILLS=1 -DNR=1"
+ok submit "-DKILLS=1 -DNSUB=1 -DNR=1 -DHOLDER=1"
+np submit "-DKILLS=0"
+heavy_ok submit "-DKILLS=1 -DRKILLS=1"
+heavy_ok submit "-DKILLS=0 -DNW=2"
+heavy_ok submit "-DKILLS=1 -DNSUB=1 -DNR=1 -DNW=2"
+
+# ---- take_gen ----
+mutants take_gen "-DKILLS=0 -DFS=1 -DSLICE=0" PLAINTAKE NOANNOUNCE ANNLATE NOFILL
+mutants take_gen "-DKILLS=0 -DFS=2 -DNT=1 -DNG=2" NOSTRUCTLOCK
+mutants take_gen "-DKILLS=1 -DFS=0" NOATTEMPT NOMARK NORING COUNTER UNLOCKONLY
+mutants take_gen "-DKILLS=0 -DFS=0 -DSTOPS=1" FILLREADY
+mutants take_gen "-DKILLS=0 -DFS=0 -DBLOCK=1" KEEPANN
+row take_gen "-DKILLS=1 -DFS=0 -DSLICE=0" fail
+heavy_mutants take_gen "-DKILLS=0 -DFS=1 -DDYN=1 -DSLICE=0" NOREPUB
+ok take_gen "-DKILLS=1 -DFS=0"
+ok take_gen "-DKILLS=1 -DFS=0 -DSLICE=0 -DROOM=1"
+ok take_gen "-DKILLS=0 -DFS=0 -DBLOCK=1"
+ok take_gen "-DKILLS=0 -DFS=0 -DBLOCK=1 -DSLICE=0 -DROOM=1"
+ok take_gen "-DKILLS=0 -DFS=0 -DSTOPS=1"
+heavy_ok take_gen "-DKILLS=0 -DFS=1 -DSLICE=0"
+heavy_ok take_gen "-DKILLS=0 -DFS=1 -DDYN=2 -DSLICE=0"
+heavy_ok take_gen "-DKILLS=1 -DFS=1 -DNT=1"
+heavy_ok take_gen "-DKILLS=1 -DFS=0 -DRKILLS=1"
+
+# ---- catalogue ----
+mutants catalogue "-DKILLS=1" TOUCHFIRST FREEFIRST MARKLATE NODOING NOREREAD \
+	NORESET CLEARFIRST BADCLEAR ROOTFIRST LATETAKE
+mutants catalogue "-DKILLS=0 -DNS=2 -DNWR=1 -DLIVES=1" NORESTORE
+mutants catalogue "-DKILLS=1 -DLIVES=1 -DNAMER=1" NAMEDOING
+ok catalogue "-DKILLS=0"
+ok catalogue "-DKILLS=1 -DLIVES=1 -DNAMER=1"
+ok catalogue "-DKILLS=1 -DFAILS=1 -DLIVES=1"
+ok catalogue "-DKILLS=0 -DNS=2 -DNWR=1 -DLIVES=1"
+heavy_ok catalogue "-DKILLS=2 -DLIVES=1"
+heavy_ok catalogue "-DKILLS=1"
+
+# ---- name ----
+mutants name "-DKILLS=0" BITAFTER NOHOLD NOLOCK
+mutants name "-DKILLS=1" NORECOUNT BLINDBIT
+ok name "-DKILLS=0"
+ok name "-DKILLS=1"
+ok name "-DKILLS=2"
+
+# ---- lock ----
+mutants lock "-DKILLS=0" NOMARK BELLLATE NOBELL DROPCONT PLAINWAKE
+mutants lock "-DKILLS=1" STORETAKE SELFOWN NOTTOLD
+ok lock "-DKILLS=0"
+ok lock "-DKILLS=1 -DROUNDS=1"
+heavy_ok lock "-DKILLS=1"
+heavy_ok lock "-DKILLS=1 -DROUNDS=1 -DGIVEUP=1"
+
+echo
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]

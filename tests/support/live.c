@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A session with workers, for tests whose main is MOB_MAIN. */
+#define _GNU_SOURCE
+#include "live.h"
+
+#include "domain.h"
+#include "os_clock.h"
+#include "os_run.h"
+#include "policy_row.h"
+#include "pool.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PATIENCE (LIVE_SLOW > 1 ? 300 : 60)
+
+void live_start_with(int32_t workers, const char *policy)
+{
+	struct mob_init_opts opts = MOB_INIT_OPTS_INIT;
+	int rc;
+
+	opts.workers = workers;
+	opts.policy = policy;
+	opts.store_bytes = 64 << 20;
+	rc = mob_init(&opts);
+	if (rc < 0) {
+		fail_msg("mob_init: %s: %s", mob_err_name(rc),
+			 mob_err_detail(rc));
+	}
+}
+
+void live_start(int32_t workers)
+{
+	live_start_with(workers, NULL);
+}
+
+bool live_await(bool (*fn)(void *arg), void *arg)
+{
+	uint64_t end = mobi_now_ns() + PATIENCE * (uint64_t)MOB_SEC;
+
+	while (!fn(arg)) {
+		if (mobi_now_ns() > end) {
+			return false;
+		}
+		mobi_pause_ns(MOB_MS / 5);
+	}
+	return true;
+}
+
+uint32_t live_tasks(void)
+{
+	struct mob_store *s = mobi_rt.store;
+	uint32_t end = mobi_pool_used(s, MOBI_POOL_REC);
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < end; i++) {
+		n += MOBI_STATE(mobi_load(&s->recs[i].word)) != MOBI_R_FREE;
+	}
+	return n;
+}
+
+uint32_t live_objects(void)
+{
+	struct mob_store *s = mobi_rt.store;
+	uint32_t end = mobi_pool_used(s, MOBI_POOL_SLOT);
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < end; i++) {
+		uint32_t st = MOBI_STATE(mobi_load(&s->slots[i].word));
+
+		n += st != MOBI_S_FREE && st != MOBI_S_WORN;
+	}
+	return n;
+}
+
+uint32_t live_slots_used(void)
+{
+	return mobi_pool_used(mobi_rt.store, MOBI_POOL_SLOT);
+}
+
+static bool is_quiet(void *arg)
+{
+	const uint32_t *objects = arg;
+
+	return live_tasks() == 0 && live_objects() <= *objects;
+}
+
+static void say(const char *line, void *arg)
+{
+	(void)arg;
+	(void)fprintf(stderr, "audit: %s\n", line);
+}
+
+static bool is_clean(void *arg)
+{
+	(void)arg;
+	return mob_store_check(mobi_rt.store, NULL, NULL) == 0;
+}
+
+int live_audit(uint32_t objects)
+{
+	if (!live_await(is_quiet, &objects)) {
+		(void)fprintf(stderr, "not quiet: %u tasks, %u objects\n",
+			      live_tasks(), live_objects());
+		return mob_store_check(mobi_rt.store, say, NULL) ? -1 : -2;
+	}
+	/* A worker may be about to end what it did, a daemon to reap. */
+	return live_await(is_clean, NULL) ?
+		       0 :
+		       mob_store_check(mobi_rt.store, say, NULL);
+}
+
+static struct mob_scope scope;
+
+int live_open(void **state)
+{
+	(void)state;
+	scope = mob_scope_open();
+	return 0;
+}
+
+int live_clean(void **state)
+{
+	int bad = 0;
+
+	(void)state;
+	mob_scope_close(&scope);
+	if (mob_error_code()) {
+		(void)fprintf(stderr, "left pending: %s\n", mob_error());
+		mob_error_clear();
+		bad = 1;
+	}
+	return live_audit(0) || bad ? -1 : 0;
+}
+
+/* ---- processes ---- */
+
+static uint32_t nth_worker(uint32_t i, uint32_t *out_pid)
+{
+	struct mob_store *s = mobi_rt.store;
+	uint32_t n = 0;
+
+	for (uint32_t c = 1; c < MOBI_CLIENTS; c++) {
+		uint64_t w = mobi_load(&s->clients[c].word);
+
+		if (MOBI_STATE(w) != MOBI_CLIENT_LIVE ||
+		    MOBI_ROLE(w) != MOBI_ROLE_WORKER ||
+		    !mobi_proc_alive(&s->clients[c].proc)) {
+			continue;
+		}
+		if (n++ == i && out_pid) {
+			*out_pid = s->clients[c].proc.pid;
+		}
+	}
+	return n;
+}
+
+uint32_t live_workers(void)
+{
+	return nth_worker(0, NULL);
+}
+
+int live_worker(uint32_t i)
+{
+	uint32_t pid = 0;
+
+	(void)nth_worker(i, &pid);
+	return (int)pid;
+}
+
+int live_daemon(void)
+{
+	struct mobi_sched *sh = mobi_rt.sched;
+
+	return mobi_lock_held(&sh->daemon) ? (int)mobi_load(&sh->daemon_pid) :
+					     0;
+}
+
+int live_spawn(const char *arg, const char *arg2)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)execl("/proc/self/exe", "test-child", arg, arg2,
+			    (char *)NULL);
+		_exit(126);
+	}
+	assert_true(pid > 0);
+	return pid;
+}
+
+int live_collect(int pid)
+{
+	int status = 0;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* ---- policies ---- */
+
+int live_swap(const char *name_or_path, bool check)
+{
+	struct mob_store *s = mobi_rt.store;
+	struct mobi_sched *sh = mobi_rt.sched;
+	uint32_t row;
+	int rc = mobi_policy_row_add(s, name_or_path, check, &row);
+
+	while (rc >= 0) {
+		rc = mobi_domain_next(s, mobi_load(&sh->cur), row);
+		if (rc != MOB_E_AGAIN && rc != MOB_E_BUSY) {
+			break;
+		}
+		rc = 0;
+		mobi_pause_ns(MOB_MS);
+	}
+	if (rc >= 0) {
+		mobi_wake_worker(s);
+	}
+	return rc;
+}
+
+const char *live_policy(void)
+{
+	struct mobi_sched *sh = mobi_rt.sched;
+	uint32_t i = MOBI_CUR_INDEX(mobi_load(&sh->cur));
+	uint32_t row = sh->gens[i].policy % MOBI_POLICIES;
+
+	return row ? sh->policy[row].name : "fifo";
+}
+
+uint64_t live_ejections(void)
+{
+	return mobi_load(&mobi_rt.sched->ejections);
+}
+
+/* ---- random ---- */
+
+uint64_t live_seed(const char *what)
+{
+	const char *text = getenv("MOB_SEED");
+	uint64_t seed = text ? strtoull(text, NULL, 0) : mobi_now_ns();
+
+	(void)printf("%s: MOB_SEED=%llu\n", what, (unsigned long long)seed);
+	(void)fflush(stdout);
+	return seed;
+}
+
+uint64_t live_random(uint64_t *seed)
+{
+	uint64_t x = *seed += UINT64_C(0x9e3779b97f4a7c15);
+
+	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+	return x ^ x >> 31;
+}
+
+long live_option(const char *name, long def)
+{
+	const char *text = getenv(name);
+
+	return text && text[0] ? strtol(text, NULL, 0) : def;
+}
+
+/* ---- ledger ---- */
+
+static _Atomic uint64_t *map_counters(const char *path, size_t *io_n, bool make)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC | (make ? O_CREAT | O_EXCL : 0),
+		      0600);
+	void *at;
+
+	if (fd < 0) {
+		return NULL;
+	}
+	if (make && ftruncate(fd, (off_t)(*io_n * sizeof(uint64_t)))) {
+		(void)close(fd);
+		return NULL;
+	}
+	*io_n = (size_t)lseek(fd, 0, SEEK_END) / sizeof(uint64_t);
+	at = mmap(NULL, *io_n * sizeof(uint64_t), PROT_READ | PROT_WRITE,
+		  MAP_SHARED, fd, 0);
+	(void)close(fd);
+	return at == MAP_FAILED ? NULL : at;
+}
+
+void live_ledger_open(struct live_ledger *l, size_t n)
+{
+	static unsigned serial;
+
+	(void)snprintf(l->path, sizeof(l->path), "%s/ledger-%u",
+		       mobi_rt.store->path, serial++);
+	l->n = n;
+	l->at = map_counters(l->path, &l->n, true);
+	assert_non_null(l->at);
+}
+
+void live_ledger_close(struct live_ledger *l)
+{
+	(void)munmap((void *)(uintptr_t)l->at, l->n * sizeof(uint64_t));
+	(void)unlink(l->path);
+}
+
+/* A counter in a process that runs tasks; the last file stays mapped. */
+static _Atomic uint64_t *counter(const char *path, uint64_t i)
+{
+	static char mapped[256];
+	static _Atomic uint64_t *at;
+	static size_t n;
+
+	if (strcmp(path, mapped)) {
+		n = 0;
+		at = map_counters(path, &n, false);
+		(void)snprintf(mapped, sizeof(mapped), "%s", path);
+	}
+	return at && i < n ? &at[i] : NULL;
+}
+
+uint64_t live_ledger_add(const char *path, uint64_t i)
+{
+	_Atomic uint64_t *c = counter(path, i);
+
+	return c ? mobi_fetch_add(c, UINT64_C(1)) : UINT64_MAX;
+}
+
+void live_ledger_sub(const char *path, uint64_t i, uint64_t n)
+{
+	_Atomic uint64_t *c = counter(path, i);
+
+	if (c) {
+		(void)mobi_fetch_sub(c, n);
+	}
+}
+
+void live_ledger_max(const char *path, uint64_t i, uint64_t v)
+{
+	_Atomic uint64_t *c = counter(path, i);
+	uint64_t have = c ? mobi_load(c) : v;
+
+	while (have < v && !mobi_cas64(c, &have, v)) {
+	}
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A session with workers, for tests whose main is MOB_MAIN: start it, look
+ * inside, kill parts of it, and say whether all is back to nothing.
+ */
+#ifndef MOBI_TEST_LIVE_H
+#define MOBI_TEST_LIVE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "runtime.h"
+
+#include <mobula/mobula.h>
+#include <mobula/session.h>
+
+/* How much longer things take than usually. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LIVE_SLOW 10
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define LIVE_SLOW 10
+#endif
+#endif
+#ifndef LIVE_SLOW
+#define LIVE_SLOW 1
+#endif
+
+/* Starts a private session of so many workers and 64 MiB; fails the test if it
+ * cannot. */
+void live_start(int32_t workers);
+/* The same with a policy. */
+void live_start_with(int32_t workers, const char *policy);
+
+/* Asks again and again, for a minute (five under a sanitizer), until fn says
+ * true. */
+bool live_await(bool (*fn)(void *arg), void *arg);
+
+/* Tasks that have a record, and objects that exist. */
+uint32_t live_tasks(void);
+uint32_t live_objects(void);
+/* Slots that were ever taken: a loop in constant memory does not raise it. */
+uint32_t live_slots_used(void);
+
+/* No task is left and no more than `objects` objects; then the audit, which
+ * prints what it finds. Findings, or negative if it never became quiet. */
+int live_audit(uint32_t objects);
+
+/* Set-up and tear-down of a test: what it makes goes with it, nothing pends, and
+ * the audit is clean. */
+int live_open(void **state);
+int live_clean(void **state);
+
+/* Living workers; pid of the i-th of them, 0 if there is none. */
+uint32_t live_workers(void);
+int live_worker(uint32_t i);
+int live_daemon(void);
+
+/* Swaps the policy; with check false without the trial that refuses bad ones. */
+int live_swap(const char *name_or_path, bool check);
+/* Name of the policy that decides now; "" if that cannot be told. */
+const char *live_policy(void);
+uint64_t live_ejections(void);
+
+/* Starts this program again with one argument, as nobody's worker. Its pid. */
+int live_spawn(const char *arg, const char *arg2);
+/* Collects it: exit code, or -signal. */
+int live_collect(int pid);
+
+/* Seed of random tests: from MOB_SEED, else the clock; printed. */
+uint64_t live_seed(const char *what);
+uint64_t live_random(uint64_t *seed);
+
+/* A number from the environment, or def: for tests that can do more. */
+long live_option(const char *name, long def);
+
+/* A file of counters, one 64-bit word each, in the session directory: survives
+ * the death of every process that counts. */
+struct live_ledger {
+	_Atomic uint64_t *at;
+	size_t n;
+	char path[256];
+};
+void live_ledger_open(struct live_ledger *l, size_t n);
+void live_ledger_close(struct live_ledger *l);
+/* For tasks: adds one to counter i of the file; returns what it was. */
+uint64_t live_ledger_add(const char *path, uint64_t i);
+/* Takes n from it; raises it to at least v. */
+void live_ledger_sub(const char *path, uint64_t i, uint64_t n);
+void live_ledger_max(const char *path, uint64_t i, uint64_t v);
+
+#endif /* MOBI_TEST_LIVE_H */

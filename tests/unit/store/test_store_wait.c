@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Waiting for objects, for one and for many: time-outs, order, other processes
+ * that seal or die. */
+#define _GNU_SOURCE
+
+#include "store_fixture.h"
+
+static struct mob_store *s;
+
+static int begin(void **state)
+{
+	(void)state;
+	s = store_new(NULL, 16 * MIB);
+	return 0;
+}
+
+/* Every test leaves an empty store. */
+static int finish(void **state)
+{
+	(void)state;
+	store_end(s);
+	return 0;
+}
+
+/* ---- get and time ---- */
+
+static void test_get_bad_timeout_inval(void **state)
+{
+	struct mob_ref r = put_filled(s, 8, 1);
+	struct mob_view v;
+	struct mob_cq_entry e;
+	struct mob_cq *q;
+	bool ready;
+
+	(void)state;
+	assert_int_equal(mob_object_get(s, r, -2, &v), MOB_E_INVAL);
+	assert_non_null(strstr(mob_err_detail(MOB_E_INVAL), "timeout_ns"));
+	assert_int_equal(mob_object_wait(s, &r, 1, 1, -2, &ready), MOB_E_INVAL);
+	assert_non_null(strstr(mob_err_detail(MOB_E_INVAL), "timeout_ns"));
+	assert_ok(mob_cq_open(s, &q));
+	assert_int_equal(mob_cq_pop(q, INT64_MIN, &e), MOB_E_INVAL);
+	mob_cq_close(q);
+	assert_ok(mob_object_release(s, r));
+}
+
+static int seals_later(void *arg)
+{
+	struct mob_store *own = child_open(mob_store_name(s));
+	struct mob_ref mine;
+	void *at;
+
+	if (mob_object_create(own, 8, 1, &mine, &at) != 0) {
+		return 1;
+	}
+	fill(at, 8, 8);
+	cell_set(arg, mine);
+	until_wanted(own, mine);
+	if (mob_object_seal(own, mine) != 0) {
+		return 2;
+	}
+	mob_store_close(own);
+	return 0;
+}
+
+/* From another process, asleep, with each kind of time-out. */
+static void test_get_wakes_at_seal_in_another_process(void **state)
+{
+	static const int64_t timeouts[] = { MOB_FOREVER, INT64_MAX,
+					    1000 * MOB_SEC };
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct cell *cell = shared_memory(sizeof(*cell));
+		struct mob_view v;
+		pid_t pid = child_start(seals_later, cell);
+
+		assert_ok(mob_object_get(s, cell_wait(cell), timeouts[i], &v));
+		assert_true(filled(v.at, v.size, 8));
+		mob_view_release(s, &v);
+		assert_int_equal(child_result(pid), 0);
+		assert_int_equal(munmap(cell, sizeof(*cell)), 0);
+	}
+	reap_until(s, MOBI_BIT(s->me));
+}
+
+static int creates_and_dies(void *arg)
+{
+	struct mob_store *own = child_open(mob_store_name(s));
+	struct mob_ref mine;
+	void *at;
+
+	if (mob_object_create(own, 8, 1, &mine, &at) != 0) {
+		return 1;
+	}
+	cell_set(arg, mine);
+	until_wanted(own, mine);
+	(void)kill(getpid(), SIGKILL);
+	return 2;
+}
+
+/* Nobody but the sleeper is there to notice the death. */
+static void test_get_of_a_dead_creators_object_lost(void **state)
+{
+	struct cell *cell = shared_memory(sizeof(*cell));
+	struct mob_view v;
+	pid_t pid = child_start(creates_and_dies, cell);
+
+	(void)state;
+	assert_int_equal(mob_object_get(s, cell_wait(cell), MOB_FOREVER, &v),
+			 MOB_E_LOST);
+	assert_int_equal(child_result(pid), -SIGKILL);
+	assert_int_equal(munmap(cell, sizeof(*cell)), 0);
+	reap_until(s, MOBI_BIT(s->me));
+}
+
+/* ---- wait ---- */
+
+static void test_wait_bad_arguments_inval(void **state)
+{
+	struct mob_ref r[3] = { put_filled(s, 8, 1), put_filled(s, 8, 2),
+				MOB_REF_NONE };
+	bool ready[3];
+
+	(void)state;
+	r[2] = r[0];
+	assert_int_equal(mob_object_wait(s, r, 2, 0, 0, ready), MOB_E_INVAL);
+	assert_non_null(strstr(mob_err_detail(MOB_E_INVAL), "n_ready"));
+	assert_int_equal(mob_object_wait(s, r, 2, 3, 0, ready), MOB_E_INVAL);
+	assert_non_null(strstr(mob_err_detail(MOB_E_INVAL), "n_ready"));
+	assert_int_equal(mob_object_wait(s, r, 3, 1, 0, ready), MOB_E_INVAL);
+	assert_non_null(strstr(mob_err_detail(MOB_E_INVAL), "refs"));
+	assert_int_equal(mob_object_wait(s, r, 0, 0, 0, ready), 0);
+	assert_ok(mob_object_release(s, r[0]));
+	assert_int_equal(mob_object_wait(s, r, 2, 1, 0, ready), MOB_E_BAD_REF);
+	assert_ok(mob_object_release(s, r[1]));
+}
+
+static void test_wait_order_kept_never_more_than_asked(void **state)
+{
+	struct mob_ref r[6];
+	bool ready[6];
+
+	(void)state;
+	for (int i = 0; i < 6; i++) {
+		r[i] = make_pending(s);
+	}
+	assert_int_equal(mob_object_wait(s, r, 6, 1, 0, ready), 0);
+	assert_int_equal(mob_object_wait(s, r, 6, 6, 100000, ready), 0);
+	assert_ok(mob_object_seal(s, r[4]));
+	assert_ok(mob_object_abort(s, r[2])); /* an error counts as ready */
+	assert_int_equal(mob_object_wait(s, r, 6, 3, 100000, ready), 2);
+	for (int i = 0; i < 6; i++) {
+		assert_int_equal(ready[i], i == 4 || i == 2);
+	}
+	assert_ok(mob_object_seal(s, r[0]));
+	assert_ok(mob_object_seal(s, r[1]));
+	assert_int_equal(mob_object_wait(s, r, 6, 3, MOB_FOREVER, ready), 3);
+	for (int i = 0; i < 6; i++) {
+		assert_int_equal(ready[i], i < 3);
+	}
+	assert_ok(mob_object_seal(s, r[3]));
+	assert_ok(mob_object_seal(s, r[5]));
+	assert_int_equal(mob_object_wait(s, r, 6, 6, INT64_MAX, ready), 6);
+	for (int i = 0; i < 6; i++) {
+		assert_ok(mob_object_release(s, r[i]));
+	}
+}
+
+/* Neither polls nor waits with a time-out use anything up, as long as the
+ * object is pending. */
+static void test_wait_polled_thousands_of_times_no_growth(void **state)
+{
+	struct mob_ref r = make_pending(s);
+	struct counts was;
+	struct mob_view v;
+	bool ready;
+
+	(void)state;
+	assert_int_equal(mob_object_get(s, r, 100, &v), MOB_E_TIMEOUT);
+	assert_int_equal(mob_object_wait(s, &r, 1, 1, 100, &ready), 0);
+	was = counts_of(s);
+	for (int i = 0; i < 2000; i++) {
+		assert_int_equal(mob_object_get(s, r, 100, &v), MOB_E_TIMEOUT);
+		assert_int_equal(mob_object_wait(s, &r, 1, 1, 100, &ready), 0);
+	}
+	assert_int_equal(counts_differ(was, counts_of(s)), 0);
+	assert_ok(mob_object_seal(s, r));
+	assert_ok(mob_object_release(s, r));
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, finish)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_get_bad_timeout_inval),
+		TEST(test_get_wakes_at_seal_in_another_process),
+		TEST(test_get_of_a_dead_creators_object_lost),
+		TEST(test_wait_bad_arguments_inval),
+		TEST(test_wait_order_kept_never_more_than_asked),
+		TEST(test_wait_polled_thousands_of_times_no_growth),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

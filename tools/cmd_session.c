@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mob session: the sessions of this user. */
+#include "cmd.h"
+#include "out.h"
+
+#include <mobula/types.h>
+
+static const struct out_col cols[] = {
+	{ "name", "NAME", OUT_TEXT },
+	{ "state", "STATE", OUT_TEXT },
+	{ "program", "PROGRAM", OUT_TEXT },
+	{ "driver_pid", "DRIVER", OUT_COUNT },
+	{ "daemon_pid", "DAEMON", OUT_COUNT },
+	{ "workers", "WORKERS", OUT_COUNT },
+	{ "processes", "PROCESSES", OUT_COUNT },
+	{ "age_ns", "AGE", OUT_NS },
+	{ "file_bytes", "MEMORY", OUT_BYTES },
+	{ "path", NULL, OUT_TEXT },
+	{ 0 },
+};
+
+static const struct out_col show_cols[] = {
+	{ "name", "name", OUT_TEXT },
+	{ "state", "state", OUT_TEXT },
+	{ "program", "program", OUT_TEXT },
+	{ "driver_pid", "driver", OUT_COUNT },
+	{ "daemon_pid", "daemon", OUT_COUNT },
+	{ "workers", "workers", OUT_COUNT },
+	{ "processes", "processes", OUT_COUNT },
+	{ "age_ns", "age", OUT_NS },
+	{ "file_bytes", "memory", OUT_BYTES },
+	{ "path", "directory", OUT_TEXT },
+	{ 0 },
+};
+
+static int print(const struct mob_session_info *s, void *arg)
+{
+	struct out *o = arg;
+
+	out_text(o, s->name);
+	out_text(o, mob_session_state_name(s->state));
+	out_text(o, s->program && *s->program ? s->program : NULL);
+	out_u64_some(o, s->driver_pid);
+	out_u64_some(o, s->daemon_pid);
+	out_u64(o, s->workers);
+	out_u64(o, s->processes);
+	out_u64(o, s->age_ns);
+	out_u64(o, s->file_bytes);
+	out_text(o, s->path);
+	out_end_row(o);
+	return 0;
+}
+
+static int run_list(struct cli *c)
+{
+	struct out o;
+	int rc;
+
+	(void)c;
+	out_begin(&o, cols);
+	rc = mob_session_each(print, &o);
+	if (out_end(&o)) {
+		return CLI_FAILED;
+	}
+	return rc < 0 ? cli_fail_rc(rc, "sessions") : CLI_DONE;
+}
+
+/* Looks for one session among all, so that a store alone is found as well. */
+struct find {
+	const char *name;
+	struct out *out;
+	bool found;
+};
+
+static int print_named(const struct mob_session_info *s, void *arg)
+{
+	struct find *f = arg;
+
+	for (size_t i = 0; s->name[i] == f->name[i]; i++) {
+		if (!s->name[i]) {
+			f->found = true;
+			return print(s, f->out);
+		}
+	}
+	return 0;
+}
+
+static int run_show(struct cli *c)
+{
+	char name[CMD_SESSION_MAX];
+	struct out o;
+	struct find f = { name, &o, false };
+	int rc = cmd_session_name(c, c->n_args ? c->args[0] : NULL, name);
+
+	if (rc) {
+		return rc;
+	}
+	out_begin_one(&o, show_cols);
+	rc = mob_session_each(print_named, &f);
+	if (out_end(&o)) {
+		return CLI_FAILED;
+	}
+	if (rc < 0) {
+		return cli_fail_rc(rc, name);
+	}
+	return f.found ? CLI_DONE :
+			 cli_fail(CLI_NOT_FOUND,
+				  "'mob session list' shows those there are",
+				  "no session '%s'", name);
+}
+
+/* ---- stat ---- */
+
+static const struct out_col stat_cols[] = {
+	{ "tasks_run", "tasks run", OUT_COUNT },
+	{ "retried", "put back, as a worker died", OUT_COUNT },
+	{ "finished_for_dead", "finished for a dead worker", OUT_COUNT },
+	{ "crashes", "workers that died in a task", OUT_COUNT },
+	{ "crash_task", "task of the last one", OUT_TEXT },
+	{ "crash_attempt", "its attempt", OUT_COUNT },
+	{ "crash_signal", "its signal", OUT_COUNT },
+	{ "crash_code", "its exit code", OUT_COUNT },
+	{ "swaps", "policies asked for", OUT_COUNT },
+	{ "ejections", "policies thrown out", OUT_COUNT },
+	{ "bypasses", "lock holders gone round", OUT_COUNT },
+	{ 0 },
+};
+
+static int run_stat(struct cli *c)
+{
+	struct mob_session_stats st = MOB_SESSION_STATS_INIT;
+	struct mob_session *session;
+	struct out o;
+	int rc = cmd_session_open(c, c->n_args ? c->args[0] : NULL, &session);
+
+	if (rc) {
+		return rc;
+	}
+	rc = mob_session_stats(session, &st);
+	if (rc < 0) {
+		rc = cli_fail_rc(rc, c->n_args ? c->args[0] : "session");
+		mob_session_close(session);
+		return rc;
+	}
+	out_begin_one(&o, stat_cols);
+	out_u64(&o, st.tasks_run);
+	out_u64(&o, st.retried);
+	out_u64(&o, st.finished_for_dead);
+	out_u64(&o, st.crashes);
+	if (st.crashes) {
+		out_text(&o, st.crash_task);
+		out_u64(&o, st.crash_attempt);
+		out_u64(&o, st.crash_signal);
+		out_u64(&o, st.crash_code);
+	} else {
+		for (int i = 0; i < 4; i++) {
+			out_none(&o);
+		}
+	}
+	out_u64(&o, st.swaps);
+	out_u64(&o, st.ejections);
+	out_u64(&o, st.bypasses);
+	out_end_row(&o);
+	mob_session_close(session);
+	return out_end(&o);
+}
+
+static int run_stop(struct cli *c)
+{
+	int rc = mob_session_stop(c->args[0], cli_timeout(c, "timeout"));
+
+	if (rc < 0) {
+		return cli_fail_rc(rc, c->args[0]);
+	}
+	cli_say("session %s has ended", c->args[0]);
+	return CLI_DONE;
+}
+
+static int print_stale(const struct mob_session_info *s, void *arg)
+{
+	return s->state == MOB_SESSION_STALE ? print(s, arg) : 0;
+}
+
+static int run_gc(struct cli *c)
+{
+	struct out o;
+	int rc;
+
+	out_begin(&o, cols);
+	rc = cli_flag(c, "dry-run") ? mob_session_each(print_stale, &o) :
+				      mob_session_gc(print, &o);
+	if (out_end(&o)) {
+		return CLI_FAILED;
+	}
+	if (rc < 0) {
+		return cli_fail_rc(rc, "sessions");
+	}
+	if (!cli_flag(c, "dry-run")) {
+		cli_say("removed: %d", rc);
+	}
+	return CLI_DONE;
+}
+
+static const struct cli_opt stop_opts[] = {
+	{ "timeout", 't', CLI_DURATION, "TIME", "5s",
+	  "kill what has not ended by then" },
+	{ 0 },
+};
+
+static const struct cli_opt gc_opts[] = {
+	{ "dry-run", 'n', CLI_FLAG, NULL, NULL, "show, remove nothing" },
+	{ 0 },
+};
+
+const struct cli_cmd cmd_session[] = {
+	{ .name = "list",
+	  .args = "",
+	  .help = "the sessions of this user and how they are",
+	  .run = run_list },
+	{ .name = "show",
+	  .args = "[NAME]",
+	  .help = "one session",
+	  .run = run_show,
+	  .args_max = 1,
+	  .complete = CLI_SESSION },
+	{ .name = "stat",
+	  .args = "[NAME]",
+	  .help = "what has happened in a session: tasks, deaths, policies",
+	  .run = run_stat,
+	  .args_max = 1,
+	  .complete = CLI_SESSION },
+	{ .name = "stop",
+	  .args = "NAME",
+	  .help = "end a session: its daemon, its workers, its directory",
+	  .opts = stop_opts,
+	  .run = run_stop,
+	  .args_min = 1,
+	  .args_max = 1,
+	  .flags = CLI_F_PLAIN,
+	  .complete = CLI_SESSION },
+	{ .name = "gc",
+	  .args = "",
+	  .help = "remove what sessions left whose processes are all dead",
+	  .opts = gc_opts,
+	  .run = run_gc },
+	{ 0 },
+};

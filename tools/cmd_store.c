@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mob store: the store of a session as a whole. */
+#include "cmd.h"
+#include "out.h"
+
+#include <stdio.h>
+
+static const struct out_col stat_cols[] = {
+	{ "name", "name", OUT_TEXT },
+	{ "arena_bytes", "arena", OUT_BYTES },
+	{ "arena_used_bytes", "used", OUT_BYTES },
+	{ "arena_backed_bytes", "backed by memory", OUT_BYTES },
+	{ "objects", "objects", OUT_COUNT },
+	{ "objects_pending", "pending", OUT_COUNT },
+	{ "clients", "processes", OUT_COUNT },
+	{ "catalogue_rows", "rows in the catalogue", OUT_COUNT },
+	{ "catalogue_lag_ms", "catalogue's age at most, ms", OUT_COUNT },
+	{ "reaps", "dead processes cleaned up", OUT_COUNT },
+	{ 0 },
+};
+
+static int run_stat(struct cli *c)
+{
+	struct mob_store *store;
+	struct mob_store_stat st;
+	struct out o;
+	int rc = cmd_store_open(c, c->n_args ? c->args[0] : NULL, &store);
+
+	if (rc) {
+		return rc;
+	}
+	rc = mob_store_stat(store, &st);
+	if (rc < 0) {
+		rc = cli_fail_rc(rc, mob_store_name(store));
+		mob_store_close(store);
+		return rc;
+	}
+	out_begin_one(&o, stat_cols);
+	out_text(&o, mob_store_name(store));
+	out_u64(&o, st.arena_bytes);
+	out_u64(&o, st.arena_used_bytes);
+	out_u64(&o, st.arena_backed_bytes);
+	out_u64(&o, st.objects);
+	out_u64(&o, st.objects_pending);
+	out_u64(&o, st.clients);
+	out_u64(&o, st.catalogue_rows);
+	out_u64(&o, st.catalogue_lag_ms);
+	out_u64(&o, st.reaps);
+	out_end_row(&o);
+	mob_store_close(store);
+	return out_end(&o);
+}
+
+static const struct out_col check_cols[] = {
+	{ "finding", "FINDING", OUT_TEXT },
+	{ 0 },
+};
+
+static void print_finding(const char *line, void *arg)
+{
+	out_text(arg, line);
+	out_end_row(arg);
+}
+
+static int run_check(struct cli *c)
+{
+	struct mob_store *store;
+	struct out o;
+	int rc = cmd_store_open(c, c->n_args ? c->args[0] : NULL, &store);
+	int bad;
+
+	if (rc) {
+		return rc;
+	}
+	out_begin(&o, check_cols);
+	rc = mob_store_check(store, print_finding, &o);
+	bad = out_end(&o);
+	if (rc < 0) {
+		rc = cli_fail_rc(rc, mob_store_name(store));
+	} else if (rc > 0) {
+		rc = cli_fail(CLI_FAILED,
+			      "findings may be passing states while the store "
+			      "is in use; look again when it is quiet",
+			      "%d findings in %s", rc, mob_store_name(store));
+	} else {
+		cli_say("%s: nothing wrong", mob_store_name(store));
+		rc = bad;
+	}
+	mob_store_close(store);
+	return rc;
+}
+
+static int run_create(struct cli *c)
+{
+	struct mob_store_opts opts = MOB_STORE_OPTS_INIT;
+	struct mob_store *store;
+	int rc;
+
+	opts.arena_bytes = cli_number(c, "bytes");
+	rc = mob_store_create(c->args[0], &opts, &store);
+	if (rc < 0) {
+		return cli_fail_rc(rc, c->args[0]);
+	}
+	mob_store_close(store);
+	cli_say("store %s is there; 'mob store remove %s' removes it",
+		c->args[0], c->args[0]);
+	return CLI_DONE;
+}
+
+static int run_remove(struct cli *c)
+{
+	int rc = mob_store_remove(c->args[0]);
+
+	if (rc < 0) {
+		return cli_fail_rc(rc, c->args[0]);
+	}
+	cli_say("store %s is gone", c->args[0]);
+	return CLI_DONE;
+}
+
+static const struct cli_opt create_opts[] = {
+	{ "bytes", 'b', CLI_BYTES, "SIZE", NULL,
+	  "size of the arena; without it a third of what is free" },
+	{ 0 },
+};
+
+const struct cli_cmd cmd_store[] = {
+	{ .name = "stat",
+	  .args = "[NAME]",
+	  .help = "how much is in the store",
+	  .run = run_stat,
+	  .args_max = 1,
+	  .flags = CLI_F_SESSION,
+	  .complete = CLI_SESSION },
+	{ .name = "check",
+	  .args = "[NAME]",
+	  .help = "walk all tables and say what is wrong; changes nothing",
+	  .run = run_check,
+	  .args_max = 1,
+	  .flags = CLI_F_SESSION,
+	  .complete = CLI_SESSION },
+	{ .name = "create",
+	  .args = "NAME",
+	  .help = "make a store without a scheduler that outlives programs",
+	  .opts = create_opts,
+	  .run = run_create,
+	  .args_min = 1,
+	  .args_max = 1,
+	  .flags = CLI_F_PLAIN },
+	{ .name = "remove",
+	  .args = "NAME",
+	  .help = "remove a store that no process is attached to",
+	  .run = run_remove,
+	  .args_min = 1,
+	  .args_max = 1,
+	  .flags = CLI_F_PLAIN,
+	  .complete = CLI_SESSION },
+	{ 0 },
+};

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mob task: what runs and what waits, and for what. */
+#include "cmd.h"
+#include "out.h"
+
+#include <string.h>
+
+static const struct out_col cols[] = {
+	{ "id", "ID", OUT_TEXT },
+	{ "name", "NAME", OUT_TEXT },
+	{ "state", "STATE", OUT_TEXT },
+	{ "attempt", "ATTEMPT", OUT_COUNT },
+	{ "worker", "WORKER", OUT_COUNT },
+	{ "worker_pid", NULL, OUT_COUNT },
+	{ "age_ns", "AGE", OUT_NS },
+	{ "run_ns", "RUNS", OUT_NS },
+	{ "waits", NULL, OUT_COUNT },
+	{ "waits_for", "WAITS FOR", OUT_TEXT },
+	{ "waits_for_task", NULL, OUT_TEXT },
+	{ "return", NULL, OUT_TEXT },
+	{ "args", NULL, OUT_COUNT },
+	{ "returns", NULL, OUT_COUNT },
+	{ "priority", NULL, OUT_REAL },
+	{ "attempts_max", NULL, OUT_COUNT },
+	{ 0 },
+};
+
+static const struct out_col show_cols[] = {
+	{ "id", "id", OUT_TEXT },
+	{ "name", "name", OUT_TEXT },
+	{ "state", "state", OUT_TEXT },
+	{ "attempt", "attempt", OUT_COUNT },
+	{ "worker", "worker", OUT_COUNT },
+	{ "worker_pid", "pid of the worker", OUT_COUNT },
+	{ "age_ns", "age", OUT_NS },
+	{ "run_ns", "runs since", OUT_NS },
+	{ "waits", "objects it waits for", OUT_COUNT },
+	{ "waits_for", "the first", OUT_TEXT },
+	{ "waits_for_task", "made by task", OUT_TEXT },
+	{ "return", "first return", OUT_TEXT },
+	{ "args", "refs among arguments", OUT_COUNT },
+	{ "returns", "returns", OUT_COUNT },
+	{ "priority", "priority", OUT_REAL },
+	{ "attempts_max", "attempts at most", OUT_COUNT },
+	{ 0 },
+};
+
+static void out_ref(struct out *o, struct mob_ref ref)
+{
+	char text[CMD_REF_MAX];
+
+	out_text(o, mob_ref_is_none(ref) ? NULL : cmd_ref_text(text, ref));
+}
+
+static void out_id(struct out *o, uint64_t id)
+{
+	char text[CMD_REF_MAX];
+
+	out_text(o, id ? cmd_task_text(text, id) : NULL);
+}
+
+static void print(struct out *o, const struct mob_task_info *t)
+{
+	out_id(o, t->id);
+	out_text(o, t->name);
+	out_text(o, mob_task_state_name(t->state));
+	out_u64_some(o, t->attempt);
+	out_u64_some(o, t->worker);
+	out_u64_some(o, t->worker_pid);
+	out_u64(o, t->age_ns);
+	out_u64_some(o, t->run_ns);
+	out_u64(o, t->waits);
+	out_ref(o, t->waits_for);
+	out_id(o, t->waits_for_task);
+	out_ref(o, t->ret);
+	out_u64(o, t->n_args);
+	out_u64(o, t->n_returns);
+	out_real(o, t->priority);
+	out_u64_some(o, t->attempts_max == UINT32_MAX ? 0 : t->attempts_max);
+	out_end_row(o);
+}
+
+struct listing {
+	struct out out;
+	const char *state; /* NULL: all */
+	uint64_t limit;    /* 0: none */
+	uint64_t n;
+};
+
+static int print_listed(const struct mob_task_info *t, void *arg)
+{
+	struct listing *l = arg;
+
+	if (l->state && strcmp(l->state, mob_task_state_name(t->state)) != 0) {
+		return 0;
+	}
+	if (l->limit && l->n == l->limit) {
+		return 1;
+	}
+	l->n++;
+	print(&l->out, t);
+	return 0;
+}
+
+static int run_list(struct cli *c)
+{
+	struct listing l = { .state = cli_text(c, "state"),
+			     .limit = cli_number(c, "limit") };
+	struct mob_session *s;
+	int rc = cmd_session_open(c, NULL, &s);
+
+	if (rc) {
+		return rc;
+	}
+	out_begin(&l.out, cols);
+	rc = mob_session_tasks(s, print_listed, &l);
+	mob_session_close(s);
+	if (out_end(&l.out)) {
+		return CLI_FAILED;
+	}
+	if (rc < 0) {
+		return cli_fail_rc(rc, "tasks");
+	}
+	cli_say("tasks: %llu%s", (unsigned long long)l.n,
+		rc > 0 ? " and more" : "");
+	return CLI_DONE;
+}
+
+static int print_one(const struct mob_task_info *t, void *arg)
+{
+	print(arg, t);
+	return 0;
+}
+
+static int run_show(struct cli *c)
+{
+	struct mob_session *s;
+	struct out o;
+	uint64_t id;
+	int rc;
+
+	if (!cmd_task_parse(c->args[0], &id)) {
+		return cli_fail(CLI_USAGE,
+				"an id looks like 17.3; 'mob task list' shows "
+				"those there are",
+				"'%s' is no id of a task", c->args[0]);
+	}
+	rc = cmd_session_open(c, NULL, &s);
+	if (rc) {
+		return rc;
+	}
+	out_begin_one(&o, show_cols);
+	rc = mob_session_task(s, id, print_one, &o);
+	mob_session_close(s);
+	if (out_end(&o)) {
+		return CLI_FAILED;
+	}
+	return rc < 0 ? cli_fail_rc(rc, c->args[0]) : CLI_DONE;
+}
+
+static const struct cli_opt list_opts[] = {
+	{ "state", 0, CLI_CHOICE, "waiting|ready|queued|running|blocked|done",
+	  NULL, "only those in this state" },
+	{ "limit", 'n', CLI_NUMBER, "N", NULL, "at most so many" },
+	{ 0 },
+};
+
+const struct cli_cmd cmd_task[] = {
+	{ .name = "list",
+	  .args = "",
+	  .help = "the tasks that are not over: state, worker, what they wait "
+		  "for",
+	  .opts = list_opts,
+	  .run = run_list,
+	  .flags = CLI_F_SESSION },
+	{ .name = "show",
+	  .args = "ID",
+	  .help = "one task",
+	  .run = run_show,
+	  .args_min = 1,
+	  .args_max = 1,
+	  .flags = CLI_F_SESSION },
+	{ 0 },
+};
