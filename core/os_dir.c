@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,6 +18,18 @@
 uint32_t mobi_user_id(void)
 {
 	return (uint32_t)geteuid();
+}
+
+static int check_own(const struct stat *st, const char *path)
+{
+	if (!S_ISDIR(st->st_mode) || st->st_uid != geteuid() ||
+	    (st->st_mode & 077)) {
+		return mobi_err(MOB_E_PERM,
+				"%s must be a directory of user %u with mode "
+				"0700; remove or correct it",
+				path, (unsigned)geteuid());
+	}
+	return 0;
 }
 
 int mobi_dir_private(const char *path)
@@ -31,14 +42,17 @@ int mobi_dir_private(const char *path)
 	if (lstat(path, &st)) {
 		return mobi_err_errno("cannot look at directory %s", path);
 	}
-	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
-	    (st.st_mode & 077)) {
-		return mobi_err(MOB_E_PERM,
-				"%s must be a directory of user %u with mode "
-				"0700; remove or correct it",
-				path, (unsigned)geteuid());
+	return check_own(&st, path);
+}
+
+int mobi_dir_own(int dirfd, const char *path)
+{
+	struct stat st;
+
+	if (fstat(dirfd, &st)) {
+		return mobi_err_errno("cannot look at directory %s", path);
 	}
-	return 0;
+	return check_own(&st, path);
 }
 
 int mobi_dir_open(const char *path)
@@ -163,6 +177,37 @@ int mobi_dir_each(const char *path, int (*fn)(const char *name, void *arg),
 	}
 	(void)closedir(d);
 	return rc;
+}
+
+static bool is_among(const char *name, const char *const *names)
+{
+	while (*names && strcmp(*names, name) != 0) {
+		names++;
+	}
+	return *names != NULL;
+}
+
+bool mobi_dir_holds_only(int dirfd, const char *const *names)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	bool only = true;
+	struct dirent *e;
+	struct stat st;
+
+	if (!d) {
+		mobi_fd_close(fd);
+		return false;
+	}
+	while (only && (e = readdir(d)) != NULL) {
+		only = strcmp(e->d_name, ".") == 0 ||
+		       strcmp(e->d_name, "..") == 0 ||
+		       is_among(e->d_name, names) ||
+		       (!fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) &&
+			S_ISSOCK(st.st_mode));
+	}
+	(void)closedir(d);
+	return only;
 }
 
 int mobi_dir_space(const char *path, uint64_t *out_free, uint64_t *out_total)

@@ -3,6 +3,7 @@
 #ifndef MOBI_OS_DIR_H
 #define MOBI_OS_DIR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,8 @@ uint32_t mobi_user_id(void);
 int mobi_dir_private(const char *path);
 /* Descriptor (CLOEXEC) of an existing directory, not through a link. */
 int mobi_dir_open(const char *path);
+/* MOB_E_PERM if the open directory is another user's, or others may enter. */
+int mobi_dir_own(int dirfd, const char *path);
 /* Makes a directory, 0700; a descriptor. */
 int mobi_dir_make(const char *path);
 int mobi_dir_make_at(int dirfd, const char *name);
@@ -28,6 +31,8 @@ int mobi_dir_rename(const char *from, const char *to);
  * nonzero. */
 int mobi_dir_each(const char *path, int (*fn)(const char *name, void *arg),
 		  void *arg);
+/* Is there nothing in it but entries of these names (to a NULL) and sockets? */
+bool mobi_dir_holds_only(int dirfd, const char *const *names);
 /* Free and total bytes of the file system that holds path. */
 int mobi_dir_space(const char *path, uint64_t *out_free, uint64_t *out_total);
 

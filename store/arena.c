@@ -181,13 +181,20 @@ int mobi_arena_open(int fd, uint64_t arena_bytes, void *meta, int ctl_fd,
 	return 0;
 }
 
+void mobi_arena_leave(struct mobi_arena *a)
+{
+	if (a) {
+		mobi_local_flush(a);
+		mobi_arena_reap(a, MOBI_BIT(a->client));
+	}
+}
+
 void mobi_arena_close(struct mobi_arena *a)
 {
 	if (!a) {
 		return;
 	}
 	mobi_local_close(a);
-	mobi_arena_reap(a, MOBI_BIT(a->client));
 	mobi_shm_unmap(a->rw, a->units << MOBI_UNIT_SHIFT);
 	mobi_shm_unmap(a->ro, a->units << MOBI_UNIT_SHIFT);
 	free(a);

@@ -37,13 +37,20 @@ uint64_t mobi_arena_meta_bytes(uint64_t arena_bytes);
  * descriptors stay the caller's and must stay open. client: 1 to 63, this
  * process, and only this attachment. Maps the file twice: writable, and read
  * only for views. A process may have several arenas; a forked child opens its
- * own and leaves its parent's alone, also without closing it.
+ * own, and may only close its parent's.
  */
 int mobi_arena_open(int fd, uint64_t arena_bytes, void *meta, int ctl_fd,
 		    uint64_t meta_off, uint32_t client,
 		    struct mobi_arena **out_arena);
-/* Leaves the blocks as they are. No other thread may be inside the arena, and
- * none may come later. NULL is allowed. */
+/*
+ * Gives back the free blocks at hand of this process's threads. The last use of
+ * the arena, but for close, before the client's number may become another
+ * process's; again after later use. Blocks in use stay as they are. No other
+ * thread may be inside. NULL is allowed.
+ */
+void mobi_arena_leave(struct mobi_arena *a);
+/* Unmaps it; what is shared is not touched, so a forked child may close what it
+ * inherited. No thread may be inside or come later. NULL is allowed. */
 void mobi_arena_close(struct mobi_arena *a);
 
 /*

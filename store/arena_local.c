@@ -20,6 +20,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static bool key_made;
 static mobi_a64 ids;
+static uint32_t forks; /* how often this process was forked; the lock's */
 
 static void local_free(struct mobi_arena_local *l)
 {
@@ -72,6 +73,7 @@ static void child_begins(void)
 {
 	mobi_arena_locals = NULL;
 	(void)pthread_setspecific(key, NULL);
+	forks++;
 	(void)pthread_mutex_unlock(&lock);
 }
 
@@ -113,6 +115,7 @@ static struct mobi_arena_local *local_make(struct mobi_arena *a)
 	l->arena = a;
 	mobi_store(&l->id, a->id);
 	(void)pthread_mutex_lock(&lock);
+	l->forks = forks;
 	forget_closed();
 	l->next_of_thread = mobi_arena_locals;
 	mobi_arena_locals = l;
@@ -157,14 +160,26 @@ uint64_t mobi_local_id(void)
 	return mobi_fetch_add(&ids, 1) + 1;
 }
 
+void mobi_local_flush(struct mobi_arena *a)
+{
+	(void)pthread_mutex_lock(&lock);
+	for (struct mobi_arena_local *l = a->locals; l; l = l->next_of_arena) {
+		mobi_slab_flush_all(a, l);
+	}
+	(void)pthread_mutex_unlock(&lock);
+}
+
 void mobi_local_close(struct mobi_arena *a)
 {
 	(void)pthread_mutex_lock(&lock);
 	while (a->locals) {
 		struct mobi_arena_local *l = a->locals;
 
-		mobi_slab_flush_all(a, l);
 		a->locals = l->next_of_arena;
+		if (l->forks != forks) {
+			local_free(l); /* its thread is the parent's */
+			continue;
+		}
 		l->arena = NULL;
 		mobi_store(&l->id, 0);
 	}

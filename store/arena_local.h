@@ -31,6 +31,7 @@ struct mobi_arena_local {
 	struct mobi_arena *arena;
 	struct mobi_arena_local *next_of_thread;
 	struct mobi_arena_local *next_of_arena;
+	uint32_t forks; /* of another process than this, its parent: unused */
 	uint64_t swept; /* unit at which the next sweep begins */
 	struct mobi_arena_list list[MOBI_CLASSES];
 	/* A block of a slab that was taken when it was looked at last. */
@@ -58,7 +59,9 @@ static inline struct mobi_arena_local *mobi_local(struct mobi_arena *a)
 
 /* The number of an arena in this process. */
 uint64_t mobi_local_id(void);
-/* Takes the arena from all threads. None of them may be inside it. */
+/* Empties the lists of all threads. None of them may be inside the arena. */
+void mobi_local_flush(struct mobi_arena *a);
+/* Takes the arena from all threads, without a look at what is shared. */
 void mobi_local_close(struct mobi_arena *a);
 
 #endif /* MOBI_ARENA_LOCAL_H */

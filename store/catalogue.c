@@ -153,11 +153,15 @@ static uint32_t mark_of(uint32_t gen)
 	return gen ? gen : UINT32_MAX;
 }
 
+#define JUST_NOW_MS 60000u
+
 static bool young(const struct drain *d, uint32_t born_ms)
 {
-	/* born_ms wraps after 49 days: compare the difference. */
-	return d->min_age_ms && (int32_t)((uint32_t)d->began_ms - born_ms) <
-					(int64_t)d->min_age_ms;
+	/* born_ms wraps after 49 days, and may be just after began_ms. */
+	uint32_t age = (uint32_t)d->began_ms - born_ms;
+
+	return d->min_age_ms &&
+	       (age < d->min_age_ms || age > UINT32_MAX - JUST_NOW_MS);
 }
 
 static int put_row(struct drain *d, uint32_t slot,

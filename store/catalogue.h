@@ -50,13 +50,13 @@ MOBI_SIZE(struct mobi_cat_row, 32);
 struct mobi_catalogue; /* a user of this process's LMDB environment */
 
 /*
- * idx_path: the session's idx directory, which exists. slots, shared: the
- * mapped tables. The environment is opened at first use, and once a process
- * for all catalogues of one directory. A forked child gets MOB_E_FORKED and
- * opens its own.
- * Errors: NOT_FOUND, INVAL (path too long), NOMEM.
+ * idx: the session's directory for LMDB, below dir_fd; it exists, and may be
+ * moved later. slots, shared: the mapped tables. The environment is opened at
+ * first use, and once a process for all catalogues of one directory. A forked
+ * child gets MOB_E_FORKED and opens its own.
+ * Errors: NOT_FOUND, NOMEM, SYS.
  */
-int mobi_catalogue_open(const char *idx_path, struct mobi_cat_shared *shared,
+int mobi_catalogue_open(int dir_fd, const char *idx, struct mobi_cat_shared *shared,
 			struct mobi_slot *slots, uint64_t session_began_ns,
 			struct mobi_catalogue **out_cat);
 /* Not while another thread uses it. NULL is allowed. */

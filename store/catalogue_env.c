@@ -47,6 +47,7 @@ static const struct table tables[] = {
 	{ "keep", MDB_INTEGERKEY, offsetof(struct mobi_cat_env, keep) },
 	{ "index", 0, offsetof(struct mobi_cat_env, index) },
 };
+#define PATH_SIZE (sizeof(((struct mobi_cat_env *)0)->path) + 64)
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 #define OPEN_TRIES 2000 /* of a millisecond */
 #define OPEN_NS (10 * MOB_SEC)
@@ -56,6 +57,8 @@ _Static_assert(sizeof(size_t) == 8, "the map is larger than 32 bits can name");
 /* Guards the list and all fields of its entries but mdb while users > 0. */
 static pthread_mutex_t envs_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct mobi_cat_env *envs;
+/* A child may have its parent's pid, in a new pid name space. */
+static unsigned forks;
 
 static void lock_envs(void)
 {
@@ -67,10 +70,22 @@ static void unlock_envs(void)
 	(void)pthread_mutex_unlock(&envs_lock);
 }
 
+static void child_begins(void)
+{
+	forks++;
+	unlock_envs();
+}
+
 /* A fork while another thread holds the lock must not leave it locked. */
 static void guard_fork(void)
 {
-	(void)pthread_atfork(lock_envs, unlock_envs, unlock_envs);
+	(void)pthread_atfork(lock_envs, unlock_envs, child_begins);
+}
+
+/* Is it of this process, not of one that this was forked from? */
+static bool is_ours(const struct mobi_cat_env *e)
+{
+	return e->forks == forks && e->pid == getpid();
 }
 
 /* ---- errors ---- */
@@ -185,8 +200,8 @@ static int make_lock(const char *path)
 static int make_file(const char *dir, const char *name,
 		     int (*make)(const char *path))
 {
-	char path[MOBI_CAT_PATH_SIZE + 64];
-	char tmp[MOBI_CAT_PATH_SIZE + 64];
+	char path[PATH_SIZE];
+	char tmp[PATH_SIZE];
 	struct stat st;
 	int rc;
 
@@ -214,7 +229,7 @@ static int make_file(const char *dir, const char *name,
  */
 static int wait_for_the_dead(const char *dir)
 {
-	char path[MOBI_CAT_PATH_SIZE + 64];
+	char path[PATH_SIZE];
 	mobi_a32 never = 0;
 	int rc = EBUSY;
 	int fd;
@@ -304,13 +319,14 @@ int mobi_cat_enter(struct mobi_catalogue *c)
 	struct mobi_cat_env *e = c->env;
 	int rc = 0;
 
-	if (c->pid != getpid()) {
+	lock_envs();
+	if (!is_ours(e)) {
+		unlock_envs();
 		return mobi_err(MOB_E_FORKED,
 				"catalogue: opened by process %ld, used in a "
 				"forked child; open it again",
-				(long)c->pid);
+				(long)e->pid);
 	}
-	lock_envs();
 	if (e->broken && !e->users) {
 		mdb_env_close(e->mdb);
 		e->mdb = NULL;
@@ -365,61 +381,74 @@ static struct mobi_cat_env *find_env(const struct stat *st)
 {
 	for (struct mobi_cat_env *e = envs; e; e = e->next) {
 		if (e->dev == st->st_dev && e->ino == st->st_ino &&
-		    e->pid == getpid()) {
+		    is_ours(e)) {
 			return e;
 		}
 	}
 	return NULL;
 }
 
-int mobi_catalogue_open(const char *idx_path, struct mobi_cat_shared *shared,
+/* A new environment of the directory, which it keeps open: who opened it first
+ * may be gone before who came later. Takes fd. Under the lock. */
+static struct mobi_cat_env *new_env(const struct stat *st, int fd)
+{
+	struct mobi_cat_env *e = calloc(1, sizeof(*e));
+
+	if (!e) {
+		(void)close(fd);
+		return NULL;
+	}
+	e->dev = st->st_dev;
+	e->ino = st->st_ino;
+	e->pid = getpid();
+	e->forks = forks;
+	e->fd = fd;
+	(void)snprintf(e->path, sizeof(e->path), "/proc/self/fd/%d", fd);
+	e->next = envs;
+	envs = e;
+	return e;
+}
+
+int mobi_catalogue_open(int dir_fd, const char *idx,
+			struct mobi_cat_shared *shared,
 			struct mobi_slot *slots, uint64_t session_began_ns,
 			struct mobi_catalogue **out_cat)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	int fd = openat(dir_fd, idx,
+			O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	struct mobi_catalogue *c;
 	struct mobi_cat_env *e;
 	struct stat st;
 
-	if (strlen(idx_path) >= MOBI_CAT_PATH_SIZE) {
-		return mobi_err(MOB_E_INVAL,
-				"catalogue: the path is longer than %d bytes",
-				MOBI_CAT_PATH_SIZE - 1);
-	}
-	if (stat(idx_path, &st)) {
-		return errno == ENOENT ?
-			       mobi_err(MOB_E_NOT_FOUND,
-					"catalogue: no directory '%s'",
-					idx_path) :
-			       mobi_err_errno("catalogue: '%s'", idx_path);
+	if (fd < 0 || fstat(fd, &st)) {
+		int rc = errno == ENOENT ?
+				 mobi_err(MOB_E_NOT_FOUND,
+					  "catalogue: no directory '%s'", idx) :
+				 mobi_err_errno("catalogue: opening '%s'", idx);
+
+		if (fd >= 0) {
+			(void)close(fd);
+		}
+		return rc;
 	}
 	c = malloc(sizeof(*c));
-	if (!c) {
-		return mobi_err(MOB_E_NOMEM, "catalogue: opening '%s'",
-				idx_path);
-	}
 	(void)pthread_once(&once, guard_fork);
 	lock_envs();
-	e = find_env(&st);
-	if (!e) {
-		e = calloc(1, sizeof(*e));
-		if (!e) {
-			unlock_envs();
-			free(c);
-			return mobi_err(MOB_E_NOMEM, "catalogue: opening '%s'",
-					idx_path);
-		}
-		e->dev = st.st_dev;
-		e->ino = st.st_ino;
-		e->pid = getpid();
-		(void)snprintf(e->path, sizeof(e->path), "%s", idx_path);
-		e->next = envs;
-		envs = e;
+	e = c ? find_env(&st) : NULL;
+	if (e) {
+		(void)close(fd);
+	} else {
+		e = new_env(&st, fd);
+	}
+	if (!c || !e) {
+		unlock_envs();
+		free(c);
+		return mobi_err(MOB_E_NOMEM, "catalogue: out of memory");
 	}
 	e->refs++;
 	unlock_envs();
 	*c = (struct mobi_catalogue){ .env = e,
-				      .pid = getpid(),
 				      .shared = shared,
 				      .slots = slots,
 				      .began_ns = session_began_ns };
@@ -429,28 +458,28 @@ int mobi_catalogue_open(const char *idx_path, struct mobi_cat_shared *shared,
 
 void mobi_catalogue_close(struct mobi_catalogue *c)
 {
+	struct mobi_cat_env **at = &envs;
+	struct mobi_cat_env *e;
+
 	if (!c) {
 		return;
 	}
+	e = c->env;
+	lock_envs();
 	/* A forked child must not close its parent's: LMDB would free the
 	 * parent's readers. */
-	if (c->pid == getpid()) {
-		struct mobi_cat_env **at = &envs;
-		struct mobi_cat_env *e = c->env;
-
-		lock_envs();
-		if (--e->refs == 0) {
-			while (*at != e) {
-				at = &(*at)->next;
-			}
-			*at = e->next;
-			if (e->mdb) {
-				mdb_env_close(e->mdb);
-			}
-			free(e);
+	if (is_ours(e) && --e->refs == 0) {
+		while (*at != e) {
+			at = &(*at)->next;
 		}
-		unlock_envs();
+		*at = e->next;
+		if (e->mdb) {
+			mdb_env_close(e->mdb);
+		}
+		(void)close(e->fd);
+		free(e);
 	}
+	unlock_envs();
 	free(c);
 }
 

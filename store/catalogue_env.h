@@ -12,7 +12,6 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define MOBI_CAT_PATH_SIZE 1024
 #define MOBI_CAT_CHUNKS (MOBI_SLOTS / MOBI_SLOT_CHUNK)
 _Static_assert(MOBI_SLOT_CHUNK == 64, "a word has a bit for each slot");
 
@@ -22,6 +21,7 @@ struct mobi_cat_env {
 	dev_t dev;
 	ino_t ino;
 	pid_t pid;
+	unsigned forks;
 	unsigned refs;  /* catalogues */
 	unsigned users; /* transactions */
 	bool broken;    /* LMDB says MDB_PANIC: to be reopened */
@@ -31,12 +31,12 @@ struct mobi_cat_env {
 	MDB_dbi named;
 	MDB_dbi keep;  /* of names and pins: name.h */
 	MDB_dbi index; /* catalogue_index.h */
-	char path[MOBI_CAT_PATH_SIZE];
+	int fd;        /* of the directory: path goes through it */
+	char path[40];
 };
 
 struct mobi_catalogue {
 	struct mobi_cat_env *env;
-	pid_t pid;
 	struct mobi_cat_shared *shared;
 	struct mobi_slot *slots;
 	uint64_t began_ns;

@@ -122,11 +122,13 @@ static int end(struct change *g, int mdb_rc, const char *what)
 	for (uint32_t i = 0; i < g->n && rc && !mdb_rc; i++) {
 		const struct kept *k = &g->kept[i];
 
-		/* Nothing was committed. Another may have been at it since:
-		 * then the recount says who is right. */
+		/* Nothing was committed. Another may have been at it since, now
+		 * that the writer's lock is gone: the recount says who is
+		 * right. */
 		if (k->held && k->was) {
 			mobi_keep_set(g->s, k->id);
-		} else if (k->held && k->is) {
+		}
+		if (k->held && (k->was || k->is)) {
 			mobi_store(&g->s->cat_shared->recount, 1u);
 		}
 	}
@@ -473,6 +475,12 @@ int mob_object_free(struct mob_store *store, struct mob_ref ref)
 			      "gone",
 			      (uint32_t)id);
 	}
+	if (rc >= 0 && !mobi_slot_holds(store, (uint32_t)id)) {
+		rc = mobi_err(MOB_E_BAD_REF,
+			      "mob_object_free: this process has no hold of "
+			      "object %u; take one with mob_object_hold first",
+			      (uint32_t)id);
+	}
 	if (rc >= 0 &&
 	    (mobi_load(&store->slots[(uint32_t)id].hold) & MOBI_KEPT)) {
 		rc = begin(&g, store);
@@ -489,8 +497,9 @@ int mob_object_free(struct mob_store *store, struct mob_ref ref)
 	if (rc < 0) {
 		return rc;
 	}
-	if (mobi_slot_holds(store, (uint32_t)id)) {
-		(void)mobi_slot_release(store, id);
+	rc = mobi_slot_release(store, id);
+	if (rc < 0) {
+		return rc; /* another thread had released the caller's hold */
 	}
 	return needed_by(store, id);
 }

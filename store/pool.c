@@ -7,6 +7,9 @@
  *
  * `used` is raised before a group below it is claimed: the janitor looks at
  * groups below `used` only.
+ *
+ * A process keeps the groups that it claimed until it leaves. When no other
+ * group is left, the entries that are free in those of others are used too.
  */
 #include "pool.h"
 
@@ -121,6 +124,25 @@ static bool take_orphan(struct mob_store *s, struct mobi_pool *p,
 	return false;
 }
 
+/* What any group has: another process owns it, but has no use for its hints
+ * now. They are never the truth, so that both may try the same entry. */
+static bool take_others(struct mobi_pool *p, uint32_t *out_g,
+			uint64_t *out_mask)
+{
+	uint32_t used = mobi_load(&p->shared->used);
+
+	for (uint32_t g = 0; g < used; g++) {
+		if (mobi_load(&p->group[g].hint)) {
+			*out_mask = grab(p, g);
+			*out_g = g;
+			if (*out_mask) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
 /* A group that nobody owns: one that a process left, else a fresh one. */
 static int take_new(struct mob_store *s, struct mobi_pool *p, uint32_t *out_g,
 		    uint64_t *out_mask)
@@ -138,7 +160,10 @@ static int take_new(struct mob_store *s, struct mobi_pool *p, uint32_t *out_g,
 	for (uint32_t g = used; g < p->n_groups; g++) {
 		rc = p->back(s, g);
 		if (rc < 0) {
-			return rc;
+			return take_orphan(s, p, out_g, out_mask) ||
+					       take_others(p, out_g, out_mask) ?
+				       0 :
+				       rc;
 		}
 		while (used <= g &&
 		       !mobi_cas32(&p->shared->used, &used, g + 1)) {
@@ -150,8 +175,10 @@ static int take_new(struct mob_store *s, struct mobi_pool *p, uint32_t *out_g,
 			return 0;
 		}
 	}
-	if (take_orphan(s, p, out_g, out_mask)) {
-		return 0; /* the flag was lost with who had it */
+	/* The flag may have been lost with who had it. */
+	if (take_orphan(s, p, out_g, out_mask) ||
+	    take_others(p, out_g, out_mask)) {
+		return 0;
 	}
 	return mobi_err(MOB_E_LIMIT,
 			"the table of %s is full (%u); release what is no "

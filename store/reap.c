@@ -19,6 +19,7 @@
 #include "os_clock.h"
 #include "os_futex.h"
 #include "pool.h"
+#include "segment_impl.h"
 #include "slot.h"
 
 static bool is_dead(uint64_t dead, uint32_t client)
@@ -328,8 +329,6 @@ static void reap_set(struct mob_store *s, uint64_t dead)
 	const struct mobi_reap_hooks *h = s->hooks;
 	uint32_t spinner = mobi_load(&s->board->spinner);
 
-	mobi_store(&s->hdr->leftover, 0u);
-
 	(void)mobi_fetch_and(&s->board->idle, ~dead);
 	if (is_dead(dead, spinner)) {
 		(void)mobi_cas32(&s->board->spinner, &spinner, 0);
@@ -396,7 +395,22 @@ static int reap_locked(struct mob_store *s)
 	if (!dead && !mobi_load(&s->hdr->leftover)) {
 		return 0;
 	}
+	mobi_store(&s->hdr->leftover, 0u);
+	if (!dead) {
+		/* Nobody died since: only what a stopped process was in the
+		 * way of. It may be stopped for hours. */
+		reap_chunks(s, 0);
+		if (!reap_edges(s)) {
+			mobi_store(&s->hdr->leftover, 1u);
+		}
+		return 0;
+	}
 	reap_set(s, dead);
+	if (is_dead(dead, s->me)) {
+		/* This process leaves. What it freed just now is at its own
+		 * hands again, and the number is another's in a moment. */
+		mobi_arena_leave(s->arena);
+	}
 	for (uint32_t i = 1; i < MOBI_CLIENTS; i++) {
 		uint64_t w = mobi_load(&s->clients[i].word);
 
@@ -410,6 +424,32 @@ static int reap_locked(struct mob_store *s)
 		n++;
 	}
 	return n;
+}
+
+bool mobi_reap_full(struct mob_store *s)
+{
+	bool done = false;
+	uint64_t dead;
+
+	if (mobi_load(&s->hdr->has_sched) ||
+	    mobi_lock_acquire(&s->hdr->janitor, 5 * MOB_SEC) < 0) {
+		return false;
+	}
+	dead = find_dead(s);
+	if (dead) {
+		/* As one that leaves does it: in the place of a dead one, and
+		 * if this process dies too, the next does it again. */
+		s->me = (uint32_t)__builtin_ctzll(dead);
+		if (mobi_segment_arena(s) >= 0) {
+			(void)reap_locked(s);
+			mobi_arena_close(s->arena);
+			s->arena = NULL;
+			done = true;
+		}
+		s->me = 0;
+	}
+	mobi_lock_release(&s->hdr->janitor);
+	return done;
 }
 
 int mobi_reap(struct mob_store *s)

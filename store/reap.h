@@ -14,6 +14,9 @@
 int mobi_reap(struct mob_store *s);
 /* This process has marked itself DEAD by that word: cleans up after it. */
 void mobi_reap_leaving(struct mob_store *s, uint64_t word);
+/* The table of processes is full: cleans up after the dead in it, though this
+ * process is not attached. True: some may be free now. */
+bool mobi_reap_full(struct mob_store *s);
 /* As mobi_reap, now and then: for sleepers. */
 void mobi_reap_poll(struct mob_store *s);
 

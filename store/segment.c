@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sessions: their directories, and the control segment.
+ * The control segment: its layout, its memory, and attaching to it.
  *
- * <dir>/mobula-<uid>/<name>/  ctl    tables, mapped once at full size, sparse
- *                             arena  bytes of objects, sparse
- *                             idx/   LMDB
- *
- * A session is built under a name of its own process and renamed when it is
- * whole, so nobody ever sees half of one. Memory is backed in extents of
- * 256 KiB before it is touched: a full file system is an error, not a SIGBUS.
+ * Memory is backed in extents of 256 KiB before it is touched: a full file
+ * system is an error, not a SIGBUS.
  */
-#include "segment.h"
+#include "segment_impl.h"
 
 #include "conf.h"
 #include "edge.h"
@@ -23,7 +18,6 @@
 #include "pool.h"
 #include "reap.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,7 +209,7 @@ static int back_fixed(struct mob_store *s)
 
 /* ---- attaching ---- */
 
-static void point(struct mob_store *s)
+void mobi_segment_point(struct mob_store *s)
 {
 	unsigned char *at = (unsigned char *)s->hdr;
 	const struct mobi_section *sec = s->hdr->section;
@@ -233,7 +227,7 @@ static void point(struct mob_store *s)
 	s->began_ns = s->hdr->began_ns;
 }
 
-static int pools_init(struct mob_store *s)
+int mobi_segment_pools(struct mob_store *s)
 {
 	unsigned char *at = (unsigned char *)s->hdr;
 	struct mobi_pool_shared *p =
@@ -258,7 +252,7 @@ static int pools_init(struct mob_store *s)
 	return rc;
 }
 
-static void unmap(struct mob_store *s)
+void mobi_segment_unmap(struct mob_store *s)
 {
 	mobi_catalogue_close(s->cat);
 	mobi_arena_close(s->arena);
@@ -266,15 +260,13 @@ static void unmap(struct mob_store *s)
 		mobi_pool_fini(&s->pool[i]);
 	}
 	if (s->hdr) {
-		uint64_t bytes = s->hdr->ctl_bytes;
-
 		if (s->ro) {
 			void *ro;
 
 			memcpy(&ro, &s->ro, sizeof(ro));
-			mobi_shm_unmap(ro, bytes);
+			mobi_shm_unmap(ro, s->mapped_bytes);
 		}
-		mobi_shm_unmap(s->hdr, bytes);
+		mobi_shm_unmap(s->hdr, s->mapped_bytes);
 	}
 	mobi_mem_free(s->local, (size_t)MOBI_SLOTS * sizeof(*s->local));
 	mobi_mem_free(s->not_forked, mobi_page_size());
@@ -314,6 +306,7 @@ static int map_tables(struct mob_store *s, uint64_t ctl_bytes)
 		return rc;
 	}
 	s->hdr = rw;
+	s->mapped_bytes = ctl_bytes;
 	rc = mobi_shm_map(s->ctl_fd, ctl_bytes, false, &ro);
 	if (rc < 0) {
 		return rc;
@@ -322,7 +315,7 @@ static int map_tables(struct mob_store *s, uint64_t ctl_bytes)
 	return 0;
 }
 
-static struct mob_store *store_alloc(const char *name, const char *path)
+struct mob_store *mobi_segment_alloc(const char *name, const char *path)
 {
 	struct mob_store *s = calloc(1, sizeof(*s));
 
@@ -339,20 +332,24 @@ static struct mob_store *store_alloc(const char *name, const char *path)
 	return s;
 }
 
-/* From mapped tables to an attached store. */
-static int attach(struct mob_store *s, uint32_t role)
+int mobi_segment_arena(struct mob_store *s)
 {
-	const struct mobi_section *sec = s->hdr->section;
+	const struct mobi_section *at = &s->hdr->section[MOBI_SEC_ARENA];
+
+	return mobi_arena_open(s->arena_fd, s->hdr->arena_bytes,
+			       (unsigned char *)s->hdr + at->off, s->ctl_fd,
+			       at->off, s->me, &s->arena);
+}
+
+int mobi_segment_attach(struct mob_store *s, uint32_t role)
+{
 	uint64_t check = 0;
-	char idx[64];
 	int rc;
 
-	/* By descriptor: the directory may be renamed yet. */
-	(void)snprintf(idx, sizeof(idx), "/proc/self/fd/%d/idx", s->dir_fd);
-	point(s);
+	mobi_segment_point(s);
 	rc = local_init(s);
 	if (rc >= 0) {
-		rc = pools_init(s);
+		rc = mobi_segment_pools(s);
 	}
 	if (rc >= 0) {
 		rc = mobi_seats_init(s);
@@ -364,258 +361,38 @@ static int attach(struct mob_store *s, uint32_t role)
 	if (rc >= 0) {
 		rc = mobi_client_join(s, role);
 	}
-	if (rc >= 0) {
-		rc = mobi_arena_open(
-			s->arena_fd, s->hdr->arena_bytes,
-			(unsigned char *)s->hdr + sec[MOBI_SEC_ARENA].off,
-			s->ctl_fd, sec[MOBI_SEC_ARENA].off, s->me, &s->arena);
+	if (rc == MOB_E_LIMIT && mobi_reap_full(s)) {
+		rc = mobi_client_join(s, role);
 	}
 	if (rc >= 0) {
-		rc = mobi_catalogue_open(idx, s->cat_shared, s->slots,
+		rc = mobi_segment_arena(s);
+	}
+	if (rc >= 0) {
+		rc = mobi_catalogue_open(s->dir_fd, "idx", s->cat_shared, s->slots,
 					 s->began_ns, &s->cat);
+	}
+	if (rc >= 0) {
+		/* So that the dead never fill the table. */
+		(void)mobi_reap(s);
 	}
 	return rc;
 }
 
-/* Undoes a half done or whole attachment. */
-static void detach(struct mob_store *s)
+void mobi_segment_detach(struct mob_store *s)
 {
 	if (s->me) {
+		mobi_arena_leave(s->arena);
 		(void)mobi_client_leave(s);
 	}
 	if (s->has_seats) {
 		mobi_seats_destroy(s);
 	}
-	unmap(s);
+	mobi_segment_unmap(s);
 }
 
-/* ---- names and directories ---- */
+/* ---- making and opening ---- */
 
-static int check_name(const char *call, const char *name)
-{
-	size_t n = strlen(name);
-	bool ok = n >= 1 && n <= MOB_STORE_NAME_MAX && name[0] != '.';
-
-	for (size_t i = 0; ok && i < n; i++) {
-		ok = isalnum((unsigned char)name[i]) ||
-		     strchr("_.-", name[i]) != NULL;
-	}
-	if (!ok) {
-		return mobi_err(MOB_E_INVAL,
-				"%s: name is '%.80s'; 1 to %d of letters, "
-				"digits, '_', '.', '-', not starting with '.'",
-				call, name, MOB_STORE_NAME_MAX);
-	}
-	return 0;
-}
-
-int mobi_user_dir(const char *dir, char *out_path, size_t out_size)
-{
-	int n = snprintf(out_path, out_size, "%s/mobula-%u", dir,
-			 mobi_user_id());
-
-	if (n < 0 || (size_t)n >= out_size) {
-		return mobi_err(MOB_E_INVAL, "directory '%.80s...' is too long",
-				dir);
-	}
-	return mobi_dir_private(out_path);
-}
-
-static int session_dir(const char **out_dir)
-{
-	return mobi_conf_str(MOBI_CONF_ID_session_dir, out_dir);
-}
-
-int mobi_user_path(char *out_path, size_t out_size)
-{
-	const char *dir;
-	int rc = session_dir(&dir);
-	int n;
-
-	if (rc < 0) {
-		return rc;
-	}
-	n = snprintf(out_path, out_size, "%s/mobula-%u", dir, mobi_user_id());
-	if (n < 0 || (size_t)n >= out_size) {
-		return mobi_err(MOB_E_INVAL, "directory '%.80s...' is too long",
-				dir);
-	}
-	return 0;
-}
-
-/* Opens ctl of a session directory and looks at its header, of which *out_h
- * is a copy. */
-static int open_ctl(struct mob_store *s, struct mobi_header *out_h)
-{
-	uint64_t boot[2];
-	int rc;
-
-	s->ctl_fd = mobi_shm_open(s->dir_fd, "ctl", false, 0);
-	if (s->ctl_fd < 0) {
-		return s->ctl_fd;
-	}
-	rc = mobi_fd_read_at(s->ctl_fd, out_h, sizeof(*out_h), 0);
-	if (rc < 0) {
-		return rc;
-	}
-	if (mobi_load(&out_h->magic) != MOBI_MAGIC) {
-		return mobi_err(MOB_E_CORRUPT,
-				"%s/ctl is not a control "
-				"segment",
-				s->path);
-	}
-	mobi_boot_id(boot);
-	if (boot[0] != out_h->boot[0] || boot[1] != out_h->boot[1]) {
-		return mobi_err(MOB_E_CORRUPT,
-				"session %s is of an earlier boot; remove it",
-				s->name);
-	}
-	if (out_h->format != MOBI_FORMAT ||
-	    out_h->fingerprint != fingerprint() ||
-	    out_h->header_bytes != sizeof(*out_h)) {
-		return mobi_err(MOB_E_VERSION,
-				"session %s: format %u of another build; this "
-				"one reads format %u",
-				s->name, out_h->format, MOBI_FORMAT);
-	}
-	if (out_h->ctl_bytes > mobi_fd_size(s->ctl_fd)) {
-		return mobi_err(MOB_E_CORRUPT, "%s/ctl is cut short", s->path);
-	}
-	return 0;
-}
-
-/* Opens and maps what a session directory holds. */
-static int open_tables(struct mob_store *s)
-{
-	struct mobi_header h;
-	int rc = open_ctl(s, &h);
-
-	if (rc < 0) {
-		return rc;
-	}
-	s->arena_fd = mobi_shm_open(s->dir_fd, "arena", false, 0);
-	if (s->arena_fd < 0) {
-		return s->arena_fd;
-	}
-	if (mobi_fd_size(s->arena_fd) < h.arena_bytes) {
-		return mobi_err(MOB_E_CORRUPT, "%s/arena is cut short",
-				s->path);
-	}
-	return map_tables(s, h.ctl_bytes);
-}
-
-/* Is it a private session whose processes are all dead? Then it goes. One of
- * another build may be in use. */
-static bool remove_stale(const char *name, const char *path)
-{
-	struct mob_store *s = store_alloc(name, path);
-	bool stale = false;
-
-	if (!s) {
-		return false;
-	}
-	s->dir_fd = mobi_dir_open(path);
-	if (s->dir_fd >= 0) {
-		int rc = open_tables(s);
-
-		if (rc >= 0) {
-			point(s);
-			stale = (s->hdr->flags & MOB_STORE_PRIVATE) &&
-				mobi_store_end_unused(s);
-		} else {
-			/* Of an earlier boot, half removed, or no session. */
-			stale = rc == MOB_E_CORRUPT || rc == MOB_E_NOT_FOUND;
-		}
-		/* By descriptor: another may be at it too, and a new session
-		 * have the name by now. */
-		stale = stale && mobi_dir_remove_open(s->dir_fd, path) >= 0;
-	}
-	unmap(s);
-	return stale;
-}
-
-bool mobi_building_pid(const char *name, uint32_t *out_pid)
-{
-	static const char head[] = ".new-";
-	char *end;
-	unsigned long pid;
-
-	if (strncmp(name, head, sizeof(head) - 1) != 0) {
-		return false;
-	}
-	pid = strtoul(name + sizeof(head) - 1, &end, 10);
-	*out_pid = (uint32_t)pid;
-	return *end == '-' && pid > 0 && pid <= INT32_MAX;
-}
-
-static int sweep_one(const char *name, void *arg)
-{
-	const char *user = arg;
-	size_t n = strlen(user) + strlen(name) + 2;
-	char *path = malloc(n);
-	unsigned pid = 0;
-
-	if (!path) {
-		return 0;
-	}
-	(void)snprintf(path, n, "%s/%s", user, name);
-	if (name[0] == '.') {
-		/* Under construction by a process that is named in it. */
-		struct mobi_proc p;
-
-		if (mobi_building_pid(name, &pid) &&
-		    mobi_proc_of((int)pid, &p) < 0) {
-			(void)mobi_dir_remove(path);
-		}
-	} else {
-		(void)remove_stale(name, path);
-	}
-	free(path);
-	return 0;
-}
-
-void mobi_sweep(const char *user_path)
-{
-	char *arg;
-
-	memcpy(&arg, &user_path, sizeof(arg));
-	(void)mobi_dir_each(user_path, sweep_one, arg);
-}
-
-/* ---- create ---- */
-
-static int arena_size(const char *dir, const struct mob_store_opts *opts,
-		      uint64_t *out_bytes)
-{
-	uint64_t bytes = opts->arena_bytes;
-	uint64_t free_bytes;
-	uint64_t total;
-	int rc = mobi_dir_space(dir, &free_bytes, &total);
-
-	if (rc >= 0 && !bytes) {
-		rc = mobi_conf_u64(MOBI_CONF_ID_store_bytes, &bytes);
-	}
-	if (rc < 0) {
-		return rc;
-	}
-	if (!bytes) {
-		bytes = free_bytes / 3;
-		bytes = bytes < MOB_STORE_MIN_BYTES ? MOB_STORE_MIN_BYTES :
-						      bytes;
-	}
-	if (bytes < MOB_STORE_MIN_BYTES || bytes > total) {
-		return mobi_err(MOB_E_INVAL,
-				"store size is %llu bytes; at least %llu, at "
-				"most the %llu of %s",
-				(unsigned long long)bytes,
-				(unsigned long long)MOB_STORE_MIN_BYTES,
-				(unsigned long long)total, dir);
-	}
-	*out_bytes = up(bytes, UINT64_C(1) << 20);
-	return 0;
-}
-
-static int fill_header(struct mob_store *s, uint64_t arena_bytes,
+int mobi_segment_make(struct mob_store *s, uint64_t arena_bytes,
 		       uint32_t flags)
 {
 	struct mobi_header h = { 0 };
@@ -657,333 +434,79 @@ static int fill_header(struct mob_store *s, uint64_t arena_bytes,
 	return rc;
 }
 
-static int build(struct mob_store *s, uint64_t arena_bytes, uint32_t flags)
+/* Zeros: it could not be read. */
+static bool is_id(const uint64_t boot[2])
 {
+	return boot[0] || boot[1];
+}
+
+/* Are the sections where this build puts them? */
+static bool laid_out_here(const struct mobi_header *h)
+{
+	struct mobi_header want = { .arena_bytes = h->arena_bytes };
+
+	lay_out(&want);
+	return h->ctl_bytes == want.ctl_bytes &&
+	       memcmp(h->section, want.section, sizeof(want.section)) == 0;
+}
+
+int mobi_segment_open_ctl(struct mob_store *s, struct mobi_header *out_h)
+{
+	uint64_t boot[2];
 	int rc;
 
-	s->dir_fd = mobi_dir_make(s->path);
-	if (s->dir_fd < 0) {
-		return s->dir_fd;
+	s->ctl_fd = mobi_shm_open(s->dir_fd, "ctl", false, 0);
+	if (s->ctl_fd < 0) {
+		return s->ctl_fd;
 	}
-	rc = mobi_dir_make_at(s->dir_fd, "idx");
-	if (rc >= 0) {
-		rc = fill_header(s, arena_bytes, flags);
-	}
-	return rc;
-}
-
-static int set_path(struct mob_store *s, const char *user, const char *name)
-{
-	size_t n = strlen(user) + strlen(name) + 2;
-	char *path = malloc(n);
-
-	if (!path) {
-		return mobi_err(MOB_E_NOMEM, "out of memory");
-	}
-	(void)snprintf(path, n, "%s/%s", user, name);
-	free(s->path);
-	s->path = path;
-	return 0;
-}
-
-/* Renames a session that is whole to its name. */
-static int publish(struct mob_store *s, const char *user)
-{
-	char *from = s->path;
-	int rc;
-
-	s->path = NULL;
-	rc = set_path(s, user, s->name);
-	if (rc >= 0) {
-		rc = mobi_dir_rename(from, s->path);
-		if (rc == MOB_E_EXISTS && remove_stale(s->name, s->path)) {
-			rc = mobi_dir_rename(from, s->path);
-		}
-		if (rc == MOB_E_EXISTS) {
-			rc = mobi_err(MOB_E_EXISTS,
-				      "session '%s' exists; choose another "
-				      "name, or stop and remove it",
-				      s->name);
-		}
-	}
-	if (rc < 0) {
-		free(s->path);
-		s->path = from;
-		return rc;
-	}
-	free(from);
-	return 0;
-}
-
-struct creation {
-	uint32_t role;
-	int (*set_up)(struct mob_store *s, const void *arg);
-	const void *arg;
-};
-
-static int create(const char *name, const struct mob_store_opts *opts,
-		  const struct creation *c, struct mob_store **out_store)
-{
-	const char *dir = opts->dir;
-	char user[4096];
-	char fresh[64];
-	char temp[64];
-	uint64_t bytes = 0;
-	struct mob_store *s;
-	int rc = dir ? 0 : session_dir(&dir);
-
-	if (rc >= 0) {
-		rc = arena_size(dir, opts, &bytes);
-	}
-	if (rc >= 0) {
-		rc = mobi_user_dir(dir, user, sizeof(user));
-	}
+	rc = mobi_fd_read_at(s->ctl_fd, out_h, sizeof(*out_h), 0);
 	if (rc < 0) {
 		return rc;
 	}
-	mobi_sweep(user);
-	if (!name) {
-		(void)snprintf(fresh, sizeof(fresh), "s-%u-%06x",
-			       mobi_proc_self().pid,
-			       (unsigned)mobi_random() & 0xffffffu);
-		name = fresh;
+	if (mobi_load(&out_h->magic) != MOBI_MAGIC) {
+		return mobi_err(MOB_E_CORRUPT,
+				"%s/ctl is not a control "
+				"segment",
+				s->path);
 	}
-	(void)snprintf(temp, sizeof(temp), ".new-%u-%08x", mobi_proc_self().pid,
-		       (unsigned)mobi_random());
-	s = store_alloc(name, "");
-	if (!s) {
-		return mobi_err(MOB_E_NOMEM, "out of memory");
-	}
-	rc = set_path(s, user, temp);
-	if (rc >= 0) {
-		rc = build(s, bytes, opts->flags);
-	}
-	if (rc >= 0) {
-		rc = attach(s, c->role);
-	}
-	if (rc >= 0 && c->set_up) {
-		rc = c->set_up(s, c->arg);
-	}
-	if (rc >= 0) {
-		rc = publish(s, user);
-	}
-	if (rc < 0) {
-		if (s->path && s->path[0]) {
-			(void)mobi_dir_remove(s->path);
-		}
-		detach(s);
-		return rc;
-	}
-	*out_store = s;
-	return 0;
-}
-
-int mobi_store_create(const char *name, const struct mob_store_opts *opts,
-		      uint32_t role,
-		      int (*set_up)(struct mob_store *s, const void *arg),
-		      const void *arg, struct mob_store **out_store)
-{
-	const struct creation c = { role, set_up, arg };
-	const struct mob_store_opts def = MOB_STORE_OPTS_INIT;
-	int rc;
-
-	if (!opts) {
-		opts = &def;
-	}
-	if (opts->struct_size != sizeof(def) ||
-	    (opts->flags & ~MOB_STORE_PRIVATE)) {
+	/* First: the rest of the header is of this format only. */
+	if (out_h->format != MOBI_FORMAT ||
+	    out_h->fingerprint != fingerprint() ||
+	    out_h->header_bytes != sizeof(*out_h)) {
 		return mobi_err(MOB_E_VERSION,
-				"mob_store_create: struct_size is %u and flags "
-				"are %#x; this library knows %zu and %#x",
-				opts->struct_size, opts->flags, sizeof(def),
-				MOB_STORE_PRIVATE);
+				"session %s: format %u of another build; this "
+				"one reads format %u",
+				s->name, out_h->format, MOBI_FORMAT);
 	}
-	rc = name ? check_name("mob_store_create", name) : 0;
-	return rc < 0 ? rc : create(name, opts, &c, out_store);
-}
-
-int mob_store_create(const char *name, const struct mob_store_opts *opts,
-		     struct mob_store **out_store)
-{
-	return mobi_store_create(name, opts, MOBI_ROLE_TOOL, NULL, NULL,
-				 out_store);
-}
-
-/* ---- open, close, remove ---- */
-
-static int path_of(const char *call, const char *name, char *out, size_t size)
-{
-	const char *dir;
-	int n;
-	int rc;
-
-	if (strchr(name, '/')) {
-		n = snprintf(out, size, "%s", name);
-	} else {
-		rc = check_name(call, name);
-		if (rc >= 0) {
-			rc = session_dir(&dir);
-		}
-		if (rc < 0) {
-			return rc;
-		}
-		n = snprintf(out, size, "%s/mobula-%u/%s", dir, mobi_user_id(),
-			     name);
+	mobi_boot_id(boot);
+	if (is_id(boot) && is_id(out_h->boot) &&
+	    (boot[0] != out_h->boot[0] || boot[1] != out_h->boot[1])) {
+		return mobi_err(MOB_E_CORRUPT,
+				"session %s is of an earlier boot; remove it",
+				s->name);
 	}
-	if (n < 0 || (size_t)n >= size) {
-		return mobi_err(MOB_E_INVAL, "%s: the path is too long", call);
+	if (out_h->ctl_bytes > mobi_fd_size(s->ctl_fd) ||
+	    !laid_out_here(out_h)) {
+		return mobi_err(MOB_E_CORRUPT, "%s/ctl is damaged", s->path);
 	}
 	return 0;
 }
 
-/* The directory of a session that is named or given by path, opened; also on
- * failure the caller ends *out_store. */
-static int open_dir(const char *call, const char *name,
-		    struct mob_store **out_store)
+int mobi_segment_open(struct mob_store *s)
 {
-	char path[4096];
-	const char *base;
-	struct mob_store *s;
-	int rc = path_of(call, name, path, sizeof(path));
-
-	*out_store = NULL;
-	if (rc < 0) {
-		return rc;
-	}
-	base = strrchr(path, '/');
-	s = store_alloc(base ? base + 1 : path, path);
-	if (!s) {
-		return mobi_err(MOB_E_NOMEM, "out of memory");
-	}
-	*out_store = s;
-	s->dir_fd = mobi_dir_open(path);
-	if (s->dir_fd < 0) {
-		return mobi_err(s->dir_fd,
-				"no session '%s' (%s); `mob session list` "
-				"shows "
-				"those that are",
-				name, path);
-	}
-	return 0;
-}
-
-int mobi_store_open(const char *name, uint32_t role,
-		    struct mob_store **out_store)
-{
-	struct mob_store *s;
-	int rc = open_dir("mob_store_open", name, &s);
-
-	if (rc >= 0) {
-		rc = open_tables(s);
-	}
-	if (rc >= 0) {
-		rc = attach(s, role);
-	}
-	if (rc < 0) {
-		if (s) {
-			detach(s);
-		}
-		return rc;
-	}
-	*out_store = s;
-	return 0;
-}
-
-int mobi_store_look(const char *name, bool writable,
-		    struct mob_store **out_store)
-{
-	struct mobi_header h = { 0 };
-	struct mob_store *s;
-	void *at;
-	int rc = open_dir("mob_session_open", name, &s);
-
-	if (rc >= 0) {
-		rc = open_ctl(s, &h);
-	}
-	if (rc >= 0) {
-		rc = mobi_shm_map(s->ctl_fd, h.ctl_bytes, writable, &at);
-	}
-	if (rc >= 0) {
-		s->hdr = at;
-		point(s);
-		rc = pools_init(s);
-	}
-	if (rc < 0) {
-		mobi_store_unlook(s);
-		return rc;
-	}
-	*out_store = s;
-	return 0;
-}
-
-void mobi_store_unlook(struct mob_store *s)
-{
-	if (s) {
-		unmap(s);
-	}
-}
-
-int mob_store_open(const char *name, struct mob_store **out_store)
-{
-	return mobi_store_open(name, MOBI_ROLE_TOOL, out_store);
-}
-
-void mob_store_close(struct mob_store *store)
-{
-	uint64_t word;
-
-	if (!store) {
-		return;
-	}
-	if (!mobi_load_relaxed(store->not_forked)) {
-		mobi_seats_destroy(store);
-		unmap(store);
-		return;
-	}
-	mobi_seats_leave(store);
-	mobi_pool_leave(store);
-	word = mobi_client_leave(store);
-	if ((store->hdr->flags & MOB_STORE_PRIVATE) &&
-	    mobi_store_end_unused(store)) {
-		(void)mobi_dir_remove_open(store->dir_fd, store->path);
-	} else {
-		mobi_reap_leaving(store, word);
-	}
-	mobi_seats_destroy(store);
-	unmap(store);
-}
-
-int mob_store_remove(const char *name)
-{
-	char path[4096];
-	struct mob_store *s;
-	bool busy = false;
-	int rc = path_of("mob_store_remove", name, path, sizeof(path));
+	struct mobi_header h;
+	int rc = mobi_segment_open_ctl(s, &h);
 
 	if (rc < 0) {
 		return rc;
 	}
-	s = store_alloc("", path);
-	if (!s) {
-		return mobi_err(MOB_E_NOMEM, "out of memory");
+	s->arena_fd = mobi_shm_open(s->dir_fd, "arena", false, 0);
+	if (s->arena_fd < 0) {
+		return s->arena_fd;
 	}
-	s->dir_fd = mobi_dir_open(path);
-	rc = s->dir_fd;
-	if (rc >= 0 && open_tables(s) >= 0) {
-		point(s);
-		busy = !mobi_store_end_unused(s);
+	if (mobi_fd_size(s->arena_fd) < h.arena_bytes) {
+		return mobi_err(MOB_E_CORRUPT, "%s/arena is cut short",
+				s->path);
 	}
-	if (busy) {
-		rc = mobi_err(MOB_E_BUSY,
-			      "session '%s' is in use; stop it first", name);
-	} else if (rc >= 0) {
-		rc = mobi_dir_remove_open(s->dir_fd, path);
-	}
-	unmap(s);
-	return rc;
-}
-
-const char *mob_store_name(const struct mob_store *store)
-{
-	return store->name;
+	return map_tables(s, h.ctl_bytes);
 }

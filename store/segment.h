@@ -68,6 +68,7 @@ struct mob_store {
 	uint32_t epoch;
 	uint64_t began_ns;
 	struct mobi_header *hdr;
+	uint64_t mapped_bytes; /* of the control segment, at hdr and at ro */
 	const unsigned char *ro; /* the control segment, read only */
 	struct mobi_client *clients;
 	struct mobi_board *board;
@@ -90,6 +91,7 @@ struct mob_store {
 	struct mobi_seat *seats;
 	bool has_seats;
 	const struct mobi_reap_hooks *hooks;
+	mobi_a64 looked_ns; /* when one who waits last did that: */
 	/* What a sleeper does now and then; NULL: it looks for the dead. */
 	void (*poll)(struct mob_store *s);
 	/* Says of a client that looks dead whether it may be reaped by this

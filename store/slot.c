@@ -92,6 +92,8 @@ int mobi_slot_new(struct mob_store *s, uint64_t flags, uint64_t *out_id)
 		(void)mobi_fetch_or(&o->hold, MOBI_BIT(s->me));
 		mobi_store_release(&s->local[n], L_HOLD);
 		mobi_store_relaxed(&o->creator, s->me);
+		/* Of those too that never get a value. */
+		mobi_store_relaxed(&o->born_ms, mobi_session_ms(s));
 		*out_id = (uint64_t)MOBI_GEN(w) << 32 | n;
 		return 0;
 	}

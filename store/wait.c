@@ -128,6 +128,18 @@ int64_t mobi_deadline(int64_t timeout_ns)
 	return timeout_ns < INT64_MAX - now ? now + timeout_ns : INT64_MAX;
 }
 
+/* Somebody who waits looks for the dead and for what else is due, once in a
+ * slice whatever its time-outs are: nobody else may be about. */
+static void look_around(struct mob_store *s)
+{
+	uint64_t now = mobi_now_ns();
+	uint64_t seen = mobi_load_relaxed(&s->looked_ns);
+
+	if (now - seen >= SLICE_NS && mobi_cas64(&s->looked_ns, &seen, now)) {
+		mobi_reap_poll(s);
+	}
+}
+
 /* How long to sleep now: at most a slice. */
 static int time_left(struct mob_store *s, int64_t timeout_ns, int64_t end,
 		     int64_t *out_slice)
@@ -135,6 +147,7 @@ static int time_left(struct mob_store *s, int64_t timeout_ns, int64_t end,
 	int64_t slice = SLICE_NS;
 
 	if (timeout_ns == 0) {
+		look_around(s);
 		return mobi_err(MOB_E_TIMEOUT, "not resolved yet");
 	}
 	if (mobi_load(&s->hdr->ending)) {
@@ -166,15 +179,13 @@ int mobi_sleep_on(struct mob_store *s, mobi_a32 *bell, mobi_a32 *asleep,
 	(void)mobi_fetch_add(asleep, 1u);
 	rc = mobi_futex_wait(bell, value, slice);
 	(void)mobi_fetch_sub(asleep, 1u);
-	if (rc == MOB_E_TIMEOUT && slice == SLICE_NS) {
-		mobi_reap_poll(s);
+	if (rc == MOB_E_TIMEOUT) {
+		look_around(s);
 	}
 	return 0;
 }
 
-/* A free edge of the seat, or 0: one that was released under the LOCK of a
- * stopped process is free only when that goes on. */
-static uint32_t seat_edge(struct mob_store *s, const struct mobi_seat *seat)
+static uint32_t free_edge(struct mob_store *s, const struct mobi_seat *seat)
 {
 	for (uint32_t k = 0; k < MOBI_EDGE_CHUNK; k++) {
 		uint32_t n = MOBI_EDGE_OF_CHUNK(seat->chunk - 1, k);
@@ -185,6 +196,28 @@ static uint32_t seat_edge(struct mob_store *s, const struct mobi_seat *seat)
 		}
 	}
 	return 0;
+}
+
+/* A free edge of the seat, or 0: one that was released under the LOCK of a
+ * stopped process is free only when that goes on. */
+static uint32_t seat_edge(struct mob_store *s, const struct mobi_seat *seat)
+{
+	uint32_t n = free_edge(s, seat);
+
+	if (n) {
+		return n;
+	}
+	/* An object with many readers is swept rarely (edge.c). */
+	for (uint32_t k = 0; k < MOBI_EDGE_CHUNK; k++) {
+		struct mobi_edge *e = mobi_edge_at(
+			s, MOBI_EDGE_OF_CHUNK(seat->chunk - 1, k));
+		uint64_t ref = mobi_load(&e->ref);
+
+		if (MOBI_STATE(mobi_load(&e->word)) == MOBI_E_RELEASED) {
+			mobi_slot_look(s, (uint32_t)ref, MOBI_GEN(ref));
+		}
+	}
+	return free_edge(s, seat);
 }
 
 /* One short sleep of a thread that nobody will ring. */
@@ -198,6 +231,7 @@ static int sleep_without(struct mob_store *s, struct mobi_chunk *c,
 	if (rc == 0) {
 		(void)mobi_futex_wait(&c->bell, bell,
 				      slice < NO_EDGE_NS ? slice : NO_EDGE_NS);
+		look_around(s);
 	}
 	return rc;
 }
@@ -239,6 +273,7 @@ int mobi_wait_one(struct mob_store *s, uint64_t id, int64_t timeout_ns)
 		return 0;
 	}
 	if (timeout_ns == 0) {
+		look_around(s);
 		return mobi_err(MOB_E_TIMEOUT, "object %u is not resolved yet",
 				(uint32_t)id);
 	}

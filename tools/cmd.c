@@ -152,6 +152,9 @@ int cmd_object_arg(const struct cli *c, uint32_t i, struct mob_store *store,
 	int rc;
 
 	if (cmd_ref_parse(c->args[i], out_ref)) {
+		/* Of one that is gone the call it is for says so. */
+		rc = mob_object_hold(store, *out_ref);
+		(void)rc;
 		return 0;
 	}
 	rc = mob_name_get(store, c->args[i], out_ref, NULL);

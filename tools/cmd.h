@@ -40,8 +40,8 @@ int cmd_store_open(const struct cli *c, const char *given,
 char *cmd_ref_text(char buf[CMD_REF_MAX], struct mob_ref ref);
 bool cmd_ref_parse(const char *text, struct mob_ref *out_ref);
 /*
- * The object that argument i says: a ref, or a name, whose object is held until
- * the store is closed. What looks like a ref is one. Returns 0, or an exit code
+ * The object that argument i says: a ref, or a name; it is held until the store
+ * is closed. What looks like a ref is one. Returns 0, or an exit code
  * after it has said why.
  */
 int cmd_object_arg(const struct cli *c, uint32_t i, struct mob_store *store,

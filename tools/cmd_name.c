@@ -114,7 +114,6 @@ int cmd_name_unpin(struct cli *c)
 	return on_object(c, mob_object_unpin);
 }
 
-/* This command's own hold, by a name, goes with the free. */
 static int free_it(struct mob_store *store, struct mob_ref ref)
 {
 	static const struct out_col free_cols[] = {
@@ -125,7 +124,7 @@ static int free_it(struct mob_store *store, struct mob_ref ref)
 	};
 	char text[CMD_REF_MAX];
 	struct out o;
-	int rc = mob_object_free(store, ref);
+	int rc = mob_object_free(store, ref); /* and this command's hold */
 
 	if (rc < 0) {
 		return rc;

@@ -46,6 +46,7 @@
 
 #define KIB (UINT64_C(1) << 10)
 #define MIB (UINT64_C(1) << 20)
+#define GIB (UINT64_C(1) << 30)
 /* A child that is not done by then is a bug: it is killed. */
 #define WATCHDOG_S (SANITIZED ? 300u : 60u)
 

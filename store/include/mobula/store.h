@@ -229,9 +229,11 @@ MOB_API MOB_NODISCARD int mob_object_kept(struct mob_store *store,
 					  uint32_t *out_pins);
 
 /*
- * Takes away all names and pins of an object, and one hold of this process if it
- * has one. Returns 0: it is freed; n > 0: that is deferred, as n processes, tasks
- * or objects need it yet (the last of them frees it). Errors: BAD_REF.
+ * Takes away all names and pins of an object, and the caller's hold, as
+ * mob_object_release does (mob_object_hold takes one of a ref that came as
+ * bytes). Returns 0: it is freed; n > 0: that is deferred, as n processes, tasks
+ * or objects need it yet (the last of them frees it). Errors: BAD_REF (gone, or
+ * no hold of it), those of the catalogue; then nothing has changed.
  */
 MOB_API MOB_NODISCARD int mob_object_free(struct mob_store *store,
 					  struct mob_ref ref);
@@ -270,6 +272,9 @@ MOB_API uint64_t mob_cq_outstanding(const struct mob_cq *cq);
 /*
  * A descriptor for poll(2), epoll(7) or libuv that is readable when pop may
  * have something. Pop until MOB_E_TIMEOUT (with time-out 0), then poll again.
+ * Poll with a time-out, of a second, say, and pop after it too: in a store that
+ * no session's daemon watches, such a pop is what notices that a process died
+ * whose objects are waited for.
  * Owner: the queue; do not close it. Errors: SYS.
  */
 MOB_API MOB_NODISCARD int mob_cq_fd(struct mob_cq *cq);

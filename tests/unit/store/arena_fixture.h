@@ -92,6 +92,7 @@ static inline void fixture_open(struct fixture *f, uint64_t bytes)
 
 static inline void fixture_close(struct fixture *f)
 {
+	mobi_arena_leave(f->a);
 	mobi_arena_close(f->a);
 	assert_int_equal(munmap(f->meta, f->meta_bytes), 0);
 	assert_int_equal(close(f->fd), 0);

@@ -11,6 +11,7 @@
 #include "os_clock.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,7 @@ static inline struct mobi_catalogue *fixture_open(struct fixture *f)
 {
 	struct mobi_catalogue *c = NULL;
 
-	return mobi_catalogue_open(f->dir, f->shared, f->slots, f->began_ns,
+	return mobi_catalogue_open(AT_FDCWD, f->dir, f->shared, f->slots, f->began_ns,
 				   &c) ?
 		       NULL :
 		       c;

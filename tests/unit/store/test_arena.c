@@ -256,6 +256,7 @@ static void test_arena_of_mixed_sizes_is_not_full_by_half(void **state)
 			}
 		}
 		for (uint32_t c = 1; c < CLIENTS; c++) {
+			mobi_arena_leave(a[c]);
 			mobi_arena_close(a[c]);
 		}
 		assert_unused(&f);
@@ -581,6 +582,7 @@ static void test_blocks_outlive_the_client_that_made_them(void **state)
 	(void)state;
 	fixture_open(&f, 16 * MIB);
 	assert_int_equal(fill(f.a, 100 * KIB, loc, 40), 40);
+	mobi_arena_leave(f.a);
 	mobi_arena_close(f.a);
 	assert_int_equal(fixture_attach(&f, 9, &f.a), 0);
 	assert_int_equal(mobi_arena_check(f.a, 0, print_line, NULL), 0);

@@ -111,6 +111,7 @@ static pid_t start_operation(const struct fixture *f, const struct operation *o)
 		traced_begin();
 		operate(a, o->size);
 		if (o->close) {
+			mobi_arena_leave(a);
 			mobi_arena_close(a);
 		}
 		_exit(0);
@@ -239,6 +240,7 @@ static void audit_copy(const struct fixture *f, struct fixture *copy,
 			fail_msg("%s, after %ld instructions", o->name, n);
 		}
 	}
+	mobi_arena_leave(copy->a);
 	mobi_arena_close(copy->a);
 }
 

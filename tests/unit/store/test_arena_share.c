@@ -289,6 +289,7 @@ static void test_blocks_of_a_thread_that_ended_are_free_for_others(void **state)
 
 static void *close_thread(void *arg)
 {
+	mobi_arena_leave(arg);
 	mobi_arena_close(arg);
 	return NULL;
 }
@@ -358,6 +359,7 @@ static pid_t start_table_child(const struct fixture *f, struct slot *slots,
 			_exit(2);
 		}
 		(void)table_thread(&t);
+		mobi_arena_leave(t.a);
 		mobi_arena_close(t.a);
 		_exit(t.bad ? 1 : 0);
 	}
@@ -445,6 +447,7 @@ static void test_child_of_fork_opens_the_arena_itself(void **state)
 		    fill(b, 64, mine, 50) != 50) {
 			_exit(1);
 		}
+		mobi_arena_leave(b);
 		mobi_arena_close(b);
 		_exit(0);
 	}

@@ -318,6 +318,35 @@ static void test_record_retired_frees_its_edges_and_chunks(void **state)
 	assert_int_equal(MOBI_GEN(mobi_load(&s->recs[rec].word)), gen + 1);
 }
 
+/* While a process is stopped the janitor comes again and again: it does not
+ * make others sweep, or look at all that there is. */
+static void test_leftover_pass_leaves_the_hints_alone(void **state)
+{
+	struct mob_ref r = make_pending(s);
+	struct mob_cq_entry e;
+	struct mob_cq *q;
+
+	(void)state;
+	assert_ok(mob_cq_open(s, &q));
+	for (uint64_t i = 0; i < 100; i++) {
+		assert_ok(mob_cq_add(q, r, i));
+	}
+	assert_int_equal(mobi_load(&slot_at(s, r)->n_dead), 0);
+	for (int i = 0; i < 50; i++) {
+		mobi_store(&s->hdr->leftover, 1u);
+		assert_int_equal(mobi_reap(s), 0);
+		assert_int_equal(mobi_load(&s->hdr->leftover), 0);
+	}
+	assert_int_equal(mobi_load(&slot_at(s, r)->n_dead), 0);
+	assert_ok(mob_object_abort(s, r));
+	for (uint64_t i = 0; i < 100; i++) {
+		assert_int_equal(mob_cq_pop(q, 0, &e), 1);
+		assert_ok(mob_object_release(s, e.ref));
+	}
+	mob_cq_close(q);
+	assert_ok(mob_object_release(s, r));
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, finish)
 
 int main(void)
@@ -334,6 +363,7 @@ int main(void)
 		TEST(test_chunk_released_late_spares_the_next_owner),
 		TEST(test_edge_word_differs_at_each_use),
 		TEST(test_record_retired_frees_its_edges_and_chunks),
+		TEST(test_leftover_pass_leaves_the_hints_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -291,6 +291,24 @@ static void test_name_free_says_who_is_in_the_way(void **state)
 	done(s, name);
 }
 
+/* A hold that another thread has is not the caller's to give up. */
+static void test_name_free_without_a_hold_changes_nothing(void **state)
+{
+	char name[64];
+	struct mob_store *s = fresh(name, sizeof(name));
+	struct mob_ref r = put_filled(s, 100, 1);
+
+	(void)state;
+	assert_ok(mob_object_pin(s, r));
+	assert_ok(mob_object_release(s, r));
+	assert_int_equal(mob_object_free(s, r), MOB_E_BAD_REF);
+	assert_non_null(strstr(mob_err_detail(MOB_E_BAD_REF), "hold"));
+	assert_int_equal(objects(s), 1);
+	assert_ok(mob_object_hold(s, r));
+	assert_int_equal(mob_object_free(s, r), 0);
+	done(s, name);
+}
+
 /* ---- a name that changes hands ---- */
 
 #define TURNS (SANITIZED ? 300 : 3000)
@@ -481,6 +499,7 @@ int main(void)
 		cmocka_unit_test(test_name_bad_ones_are_refused),
 		cmocka_unit_test(test_name_list_is_ordered_and_takes_a_prefix),
 		cmocka_unit_test(test_name_free_says_who_is_in_the_way),
+		cmocka_unit_test(test_name_free_without_a_hold_changes_nothing),
 		cmocka_unit_test(test_name_that_changes_hands_is_never_missing),
 		cmocka_unit_test(
 			test_name_pins_of_processes_do_not_undo_each_other),

@@ -127,6 +127,7 @@ static void sweep(struct mob_store *s)
 		}
 		assert_ok(mob_object_kept(s, r, &names, &pins));
 		assert_true(names + pins > 0);
+		assert_ok(mob_object_hold(s, r));
 		assert_int_equal(mob_object_free(s, r), 0);
 	}
 	assert_int_equal(counts_of(s).objects, 0);

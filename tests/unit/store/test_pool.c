@@ -180,6 +180,34 @@ static void test_table_full_limit_until_something_is_free(void **state)
 	s->pool[MOBI_POOL_SLOT].n_groups = was;
 }
 
+/* The limit is on what lives, not on the sum of what each process once had. */
+static void test_table_full_of_free_groups_of_others_has_room(void **state)
+{
+	static struct mob_ref r[3 * MOBI_GROUP];
+	uint32_t was = s->pool[MOBI_POOL_SLOT].n_groups;
+	struct mob_store *b;
+
+	(void)state;
+	assert_ok(mob_store_open(mob_store_name(s), &b));
+	b->pool[MOBI_POOL_SLOT].n_groups = 3;
+	s->pool[MOBI_POOL_SLOT].n_groups = 3;
+	for (uint32_t i = 0; i < 3 * MOBI_GROUP; i++) {
+		r[i] = put_filled(b, 8, i);
+	}
+	for (uint32_t i = 0; i < 3 * MOBI_GROUP; i++) {
+		assert_ok(mob_object_release(b, r[i]));
+	}
+	for (uint32_t i = 0; i < 3 * MOBI_GROUP; i++) {
+		r[i] = put_filled(s, 8, i);
+	}
+	assert_int_equal(mob_object_put(s, "x", 1, 1, &r[0]), MOB_E_LIMIT);
+	for (uint32_t i = 0; i < 3 * MOBI_GROUP; i++) {
+		assert_ok(mob_object_release(s, r[i]));
+	}
+	s->pool[MOBI_POOL_SLOT].n_groups = was;
+	mob_store_close(b);
+}
+
 static void test_reuse_goes_round(void **state)
 {
 	uint32_t first = 0;
@@ -210,6 +238,7 @@ int main(void)
 		TEST(test_hints_lost_come_back_after_a_death),
 		TEST(test_hints_wrong_cost_nothing_but_a_try),
 		TEST(test_table_full_limit_until_something_is_free),
+		TEST(test_table_full_of_free_groups_of_others_has_room),
 		TEST(test_reuse_goes_round),
 	};
 

@@ -180,6 +180,22 @@ static void test_slot_sealed_under_lock_of_other_it_notifies(void **state)
 
 /* ---- generations ---- */
 
+/* Also of one that never gets a value. */
+static void test_slot_pending_was_born_now(void **state)
+{
+	struct mob_ref r = MOB_REF_NONE;
+	uint32_t before = 0;
+
+	(void)state;
+	while (before < 20) {
+		before = mobi_session_ms(s);
+	}
+	r = make_pending(s);
+	assert_true(mobi_load(&slot_at(s, r)->born_ms) >= before);
+	assert_ok(mob_object_abort(s, r));
+	assert_ok(mob_object_release(s, r));
+}
+
 static void test_slot_generation_used_up_worn_for_ever(void **state)
 {
 	struct mob_ref r = put_filled(s, 8, 1);
@@ -350,6 +366,7 @@ int main(void)
 		TEST(test_slot_failed_get_gives_view_and_task_error),
 		TEST(test_slot_locked_by_other_nobody_waits),
 		TEST(test_slot_sealed_under_lock_of_other_it_notifies),
+		TEST(test_slot_pending_was_born_now),
 		TEST(test_slot_generation_used_up_worn_for_ever),
 		TEST(test_threads_share_one_object),
 		TEST(test_threads_set_and_clear_the_bits),

@@ -113,6 +113,67 @@ static void test_get_of_a_dead_creators_object_lost(void **state)
 	reap_until(s, MOBI_BIT(s->me));
 }
 
+/* An hour's worth of slices passes while a queue gives the object a thousand
+ * edges, so that it is swept rarely: there is an edge to sleep on all the time. */
+static void test_get_many_times_of_a_crowded_object_has_an_edge(void **state)
+{
+	struct mob_ref r = make_pending(s);
+	struct mobi_seat *seat;
+	struct mob_view v;
+	struct mob_cq *q;
+	uint32_t n_free = 0;
+
+	(void)state;
+	assert_ok(mob_cq_open(s, &q));
+	for (uint64_t i = 0; i < 1000; i++) {
+		assert_ok(mob_cq_add(q, r, i));
+	}
+	for (uint32_t i = 0; i < MOBI_EDGE_CHUNK; i++) {
+		assert_int_equal(mob_object_get(s, r, MOB_MS / 10, &v),
+				 MOB_E_TIMEOUT);
+	}
+	assert_int_equal(mob_object_get(s, r, MOB_MS, &v), MOB_E_TIMEOUT);
+	seat = mobi_seat(s);
+	for (uint32_t k = 0; k < MOBI_EDGE_CHUNK; k++) {
+		uint32_t n = MOBI_EDGE_OF_CHUNK(seat->chunk - 1, k);
+
+		n_free += MOBI_STATE(mobi_load(&mobi_edge_at(s, n)->word)) ==
+			  MOBI_E_FREE;
+	}
+	assert_true(n_free > 0);
+	mob_cq_close(q);
+	assert_ok(mob_object_abort(s, r));
+	assert_ok(mob_object_release(s, r));
+}
+
+/* Time-outs are shorter than the time after which a sleeper looks. */
+static void test_poll_of_a_dead_creators_object_lost(void **state)
+{
+	struct cell *cell = shared_memory(sizeof(*cell));
+	pid_t pid = child_start(creates_and_dies, cell);
+	struct mob_ref r = cell_wait(cell);
+	uint64_t end = now_ns() + WATCHDOG_S * UINT64_C(1000000000);
+	struct mob_cq_entry e;
+	struct mob_view v;
+	struct mob_cq *q;
+	int rc;
+
+	(void)state;
+	assert_ok(mob_cq_open(s, &q));
+	assert_ok(mob_cq_add(q, r, 1)); /* which the child waits for */
+	assert_int_equal(child_result(pid), -SIGKILL);
+	do {
+		rc = mob_cq_pop(q, 0, &e);
+		assert_true(now_ns() < end);
+	} while (rc == MOB_E_TIMEOUT);
+	assert_int_equal(rc, 1);
+	assert_int_equal(mob_object_get(s, e.ref, MOB_MS, &v), MOB_E_LOST);
+	assert_ok(mob_object_release(s, e.ref));
+	mob_cq_close(q);
+	assert_int_equal(munmap(cell, sizeof(*cell)), 0);
+	reap_until(s, MOBI_BIT(s->me));
+}
+
 /* ---- wait ---- */
 
 static void test_wait_bad_arguments_inval(void **state)
@@ -196,6 +257,8 @@ int main(void)
 		TEST(test_get_bad_timeout_inval),
 		TEST(test_get_wakes_at_seal_in_another_process),
 		TEST(test_get_of_a_dead_creators_object_lost),
+		TEST(test_get_many_times_of_a_crowded_object_has_an_edge),
+		TEST(test_poll_of_a_dead_creators_object_lost),
 		TEST(test_wait_bad_arguments_inval),
 		TEST(test_wait_order_kept_never_more_than_asked),
 		TEST(test_wait_polled_thousands_of_times_no_growth),
