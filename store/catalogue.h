@@ -115,12 +115,15 @@ int mobi_catalogue_find(struct mobi_catalogue *c, uint32_t epoch,
 			const struct mob_object_query *q,
 			int (*fn)(const struct mob_object_info *, void *),
 			void *arg, uint64_t *out_lag_ms);
+/* Has anybody written to it yet? */
+bool mobi_catalogue_is_made(const struct mobi_catalogue *c);
 /* Rows in LMDB, counted by LMDB. */
 int mobi_catalogue_rows(struct mobi_catalogue *c, uint64_t *out_rows);
 /*
- * Every row against the slots below used_slots and back; only when quiescent
- * and drained with min_age_ms 0. Calls fn with a line for each finding;
- * returns how many, or an error.
+ * Every row against the slots below used_slots and back, but for those that are
+ * marked as out of date; complete only when quiescent and drained with
+ * min_age_ms 0. Calls fn (may be NULL) with a line for each finding; returns how
+ * many, or an error.
  */
 int mobi_catalogue_check(struct mobi_catalogue *c, uint32_t used_slots,
 			 void (*fn)(const char *, void *), void *arg);

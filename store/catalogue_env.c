@@ -456,6 +456,11 @@ int mobi_catalogue_open(int dir_fd, const char *idx,
 	return 0;
 }
 
+bool mobi_catalogue_is_made(const struct mobi_catalogue *c)
+{
+	return faccessat(c->env->fd, "data.mdb", F_OK, 0) == 0;
+}
+
 void mobi_catalogue_close(struct mobi_catalogue *c)
 {
 	struct mobi_cat_env **at = &envs;

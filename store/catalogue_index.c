@@ -257,6 +257,8 @@ int mobi_index_check(struct mobi_catalogue *c, void (*fn)(const char *, void *),
 		       (unsigned long long)k.rows,
 		       (unsigned long long)k.lacking,
 		       (unsigned long long)k.bits);
-	fn(line, arg);
+	if (fn) {
+		fn(line, arg);
+	}
 	return 1;
 }

@@ -137,7 +137,9 @@ static void finding(struct check *k, uint32_t n, const char *what)
 	char line[128];
 
 	(void)snprintf(line, sizeof(line), "catalogue: %u: %s", n, what);
-	k->fn(line, k->arg);
+	if (k->fn) {
+		k->fn(line, k->arg);
+	}
 	k->found++;
 }
 
@@ -179,17 +181,33 @@ static void check_bits(struct check *k, uint32_t chunk)
 	}
 }
 
+/* Is the chunk still to be written, or was it to be by a writer that did not
+ * commit? Its rows may be anything. */
+static bool is_due(const struct mobi_catalogue *c, MDB_txn *txn, uint32_t chunk)
+{
+	uint64_t doing = mobi_load(&c->shared->doing);
+	bool undone = doing && (uint32_t)(doing >> 32) >
+				       (uint32_t)mdb_txn_id(txn);
+
+	return (mobi_load(&c->shared->leaf[chunk / 64]) &
+		MOBI_BIT(chunk % 64)) ||
+	       (undone && chunk >= (doing >> 16 & 0xffff) &&
+		chunk <= (doing & 0xffff));
+}
+
 static int check_chunk(struct check *k, uint32_t chunk)
 {
 	struct mobi_cat_row rows[MOBI_SLOT_CHUNK];
 	uint64_t have = 0;
 	MDB_txn *txn;
 	MDB_cursor *cur;
+	bool due;
 	int rc = mobi_cat_begin(k->c, MDB_RDONLY, &txn);
 
 	if (rc < 0) {
 		return rc;
 	}
+	due = is_due(k->c, txn, chunk);
 	rc = mdb_cursor_open(txn, k->c->env->dbi, &cur);
 	if (!rc) {
 		rc = mobi_cat_read_rows(cur, chunk, rows, &have);
@@ -200,13 +218,12 @@ static int check_chunk(struct check *k, uint32_t chunk)
 	if (rc) {
 		return mobi_cat_fail(rc, "checking");
 	}
-	for (uint32_t i = 0; i < MOBI_SLOT_CHUNK; i++) {
+	for (uint32_t i = 0; i < MOBI_SLOT_CHUNK && !due; i++) {
 		check_slot(k, chunk * MOBI_SLOT_CHUNK + i,
 			   have & MOBI_BIT(i) ? &rows[i] : NULL);
 	}
 	return 0;
 }
-
 static int beyond(const struct mob_object_info *info, void *arg)
 {
 	struct check *k = arg;

@@ -3,7 +3,9 @@
  * Looking at a store: counts, and the audit that tests run after every kill.
  * The audit is complete only when nothing else runs.
  */
+#include "board.h"
 #include "catalogue_env.h"
+#include "cq.h"
 #include "edge.h"
 #include "err.h"
 #include "name.h"
@@ -179,13 +181,72 @@ static void audit_groups(struct audit *a, uint32_t which, uint64_t live)
 	}
 }
 
+static void audit_queue(struct audit *a, uint32_t c, uint64_t live)
+{
+	struct mobi_chunk *ch = &a->s->chunks[c];
+	uint64_t w = mobi_load(&ch->word);
+	uint32_t queue = (uint32_t)mobi_load(&ch->of);
+	uint32_t owner = 0;
+
+	if (MOBI_STATE(w) != MOBI_C_LIVE || MOBI_CKIND(w) != MOBI_CK_CQ) {
+		return;
+	}
+	if (queue < MOBI_CQS) {
+		owner = mobi_cq_owner(a->s, queue);
+	}
+	if (!owner || owner != MOBI_COWNER(w)) {
+		report(a,
+		       "chunk %u of client %u is of queue %u, which is client "
+		       "%u's",
+		       c, MOBI_COWNER(w), queue, owner);
+	} else if (!(live & MOBI_BIT(owner % MOBI_CLIENTS))) {
+		report(a, "queue %u belongs to client %u, who is not there",
+		       queue, owner);
+	}
+}
+
+static void audit_board(struct audit *a, uint64_t live)
+{
+	uint64_t idle = mobi_load(&a->s->board->idle);
+
+	if (idle & ~live) {
+		report(a, "board: idle clients %#llx are not there",
+		       (unsigned long long)(idle & ~live));
+	}
+	for (uint32_t i = 0; i < MOBI_BOARD_NOW; i++) {
+		uint32_t rec = mobi_load(&a->s->board->now[i]);
+
+		if (rec > mobi_pool_used(a->s, MOBI_POOL_REC)) {
+			report(a, "board: record %u was never used", rec - 1);
+		}
+	}
+}
+
+/* What LMDB says. Not if it was never asked to: looking would make it. */
+static int audit_index(struct audit *a)
+{
+	struct mob_store *s = a->s;
+	int rc = 0;
+
+	if (mobi_catalogue_is_made(s->cat)) {
+		rc = mobi_catalogue_check(
+			s->cat, mobi_pool_used(s, MOBI_POOL_SLOT), a->fn,
+			a->arg);
+		a->bad += rc > 0 ? rc : 0;
+	}
+	if (rc >= 0) {
+		rc = mobi_name_check(s, a->fn, a->arg);
+		a->bad += rc > 0 ? rc : 0;
+	}
+	return rc < 0 ? rc : a->bad;
+}
+
 int mob_store_check(struct mob_store *store,
 		    void (*fn)(const char *line, void *), void *arg)
 {
 	struct audit a = { store, fn, arg, NULL, 0 };
 	uint64_t live;
 	uint32_t slots;
-	int rc;
 
 	MOBI_ENTER(store);
 	slots = mobi_pool_used(store, MOBI_POOL_SLOT);
@@ -213,6 +274,7 @@ int mob_store_check(struct mob_store *store,
 		if (MOBI_STATE(mobi_load(&store->chunks[c].word)) !=
 		    MOBI_C_FREE) {
 			audit_chunk(&a, c, live);
+			audit_queue(&a, c, live);
 		}
 	}
 	for (uint32_t i = 0; i < slots; i++) {
@@ -224,9 +286,9 @@ int mob_store_check(struct mob_store *store,
 	for (uint32_t i = 0; i < MOBI_POOLS; i++) {
 		audit_groups(&a, i, live);
 	}
+	audit_board(&a, live);
 	free(a.linked);
-	rc = mobi_name_check(store, fn, arg);
-	return rc < 0 ? rc : a.bad + rc;
+	return audit_index(&a);
 }
 
 int mob_store_stat(struct mob_store *store, struct mob_store_stat *out)

@@ -170,6 +170,13 @@ void mobi_cq_reap(struct mob_store *s, uint64_t dead)
 	}
 }
 
+uint32_t mobi_cq_owner(const struct mob_store *s, uint32_t index)
+{
+	uint64_t w = mobi_load(&s->cqs[index].word);
+
+	return MOBI_STATE(w) == CQ_FREE ? 0 : CQ_OWNER(w);
+}
+
 /* ---- the owner's side ---- */
 
 static int cq_claim(struct mob_store *s, uint32_t *out_index)

@@ -13,6 +13,9 @@ void mobi_cq_fire(struct mob_store *s, uint32_t chunk, uint32_t i,
  * ready bits set again for FIRED edges, and is rung. */
 void mobi_cq_reap(struct mob_store *s, uint64_t dead);
 
+/* The client that has the queue open, or 0. */
+uint32_t mobi_cq_owner(const struct mob_store *s, uint32_t index);
+
 /* Wakes who sleeps in a pop of the queue: it looks again. */
 void mobi_cq_ring(struct mob_store *s, uint32_t index);
 

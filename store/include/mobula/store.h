@@ -364,9 +364,12 @@ MOB_API MOB_NODISCARD int mob_store_stat(struct mob_store *store,
 					 struct mob_store_stat *out);
 
 /*
- * Walks everything and says what is wrong: calls fn with one line for each
- * finding, returns how many. Complete only when nothing else runs; otherwise
- * findings may be passing states. Read only.
+ * Walks objects, edges, records, completion queues, blocks, the catalogue, names
+ * and pins, and says what is wrong: calls fn (may be NULL) with one line for
+ * each finding, returns how many. Complete only when nothing else runs;
+ * otherwise findings may be passing states. What a death left to be recounted
+ * (names and pins) it recounts first, so it may write, and wait for another
+ * writer. Errors: NOMEM, FORKED, those of the catalogue. Thread: any.
  */
 MOB_API MOB_NODISCARD int mob_store_check(struct mob_store *store,
 					  void (*fn)(const char *line, void *),

@@ -182,7 +182,7 @@ static void test_reset_marks_used_chunks_only(void **state)
 	/* A killed sealer has marked none of them, or only below. */
 	memset(f->shared, 0, sizeof(*f->shared));
 	mobi_fetch_or(&f->shared->leaf[0], UINT64_C(1));
-	assert_int_equal(fixture_check(f, 64), 1 + 64);
+	assert_int_equal(fixture_check(f, 64), 1); /* no drain finds it */
 	drain(f);
 	assert_int_equal(rows(f), 0);
 	mobi_catalogue_reset(f->shared, 299);

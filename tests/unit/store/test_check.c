@@ -211,6 +211,58 @@ static void test_check_record_half_built(void **state)
 }
 
 /* What looks odd and is as it should be. */
+static void test_check_queue_of_nobody(void **state)
+{
+	struct mob_cq_entry e;
+	struct mob_cq *q;
+	mobi_a64 *word = NULL;
+	uint64_t was = 0;
+
+	(void)state;
+	assert_ok(mob_cq_open(s, &q));
+	assert_ok(mob_cq_add(q, inner, 1));
+	for (uint32_t i = 0; i < MOBI_CQS; i++) {
+		if (mobi_load(&s->cqs[i].word) & 255) {
+			word = &s->cqs[i].word;
+		}
+	}
+	assert_non_null(word);
+	was = mobi_load(word);
+	mobi_store(word, was & ~UINT64_C(255)); /* closed under its chunk */
+	finds("which is client 0's");
+	mobi_store(word, was);
+	assert_int_equal(mob_cq_pop(q, 0, &e), 1);
+	assert_ok(mob_object_release(s, e.ref));
+	mob_cq_close(q);
+}
+
+static void test_check_board_of_nobody(void **state)
+{
+	(void)state;
+	(void)mobi_fetch_or(&s->board->idle, MOBI_BIT(NOBODY));
+	finds("idle clients");
+	(void)mobi_fetch_and(&s->board->idle, ~MOBI_BIT(NOBODY));
+	mobi_store(&s->board->now[0], 17u);
+	finds("never used");
+	mobi_store(&s->board->now[0], 0u);
+}
+
+static void test_check_row_that_is_out_of_date(void **state)
+{
+	struct mobi_slot *o = slot_at(s, inner);
+	uint32_t type = mobi_load(&o->type);
+
+	(void)state;
+	assert_ok(mob_store_sync(s));
+	assert_int_equal(mob_store_check(s, print_finding, NULL), 0);
+	mobi_store(&o->type, type + 1);
+	finds("its row differ");
+	/* Not when the catalogue knows. */
+	mobi_catalogue_touch(s->cat_shared, (uint32_t)inner.lo);
+	assert_int_equal(mob_store_check(s, print_finding, NULL), 0);
+	mobi_store(&o->type, type);
+}
+
 static void test_check_silent_while_an_object_is_made(void **state)
 {
 	struct mob_ref r;
@@ -245,6 +297,9 @@ int main(void)
 		TEST(test_check_chunk_half_done_or_of_nobody),
 		TEST(test_check_group_of_nobody),
 		TEST(test_check_record_half_built),
+		TEST(test_check_queue_of_nobody),
+		TEST(test_check_board_of_nobody),
+		TEST(test_check_row_that_is_out_of_date),
 		TEST(test_check_silent_while_an_object_is_made),
 	};
 
