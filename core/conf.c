@@ -141,8 +141,3 @@ int mobi_conf_str(enum mobi_conf_id id, const char **out)
 	*out = text ? text : e->def;
 	return 0;
 }
-
-const char *mobi_conf_origin(enum mobi_conf_id id)
-{
-	return value_of_env(mobi_conf_entry(id)) ? "environment" : "default";
-}

@@ -59,6 +59,12 @@ int mobi_self_path(char *out, size_t size)
 	if (n < 0) {
 		return mobi_err_errno("cannot find the running program");
 	}
+	if ((size_t)n == size - 1) {
+		return mobi_err(MOB_E_LIMIT,
+				"the path of the running program is longer "
+				"than %zu bytes",
+				size - 2);
+	}
 	out[n] = '\0';
 	return 0;
 }
@@ -187,12 +193,6 @@ void mobi_status_split(int status, uint32_t *out_signal, uint32_t *out_code)
 	*out_code = by_signal ? 0 : (uint32_t)WEXITSTATUS(status);
 }
 
-bool mobi_die_with_parent(uint32_t expected)
-{
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	return (uint32_t)getppid() == expected;
-}
-
 void mobi_adopt_orphans(void)
 {
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -216,16 +216,6 @@ void mobi_on_signal(int sig, void (*fn)(int))
 	sa.sa_handler = fn;
 	sa.sa_flags = SA_RESTART;
 	(void)sigaction(sig, &sa, NULL);
-}
-
-void mobi_ignore_signal(int sig)
-{
-	(void)signal(sig, SIG_IGN);
-}
-
-void mobi_exit_now(int code)
-{
-	_exit(code);
 }
 
 void mobi_pause_ns(int64_t ns)

@@ -44,9 +44,6 @@ void mobi_status_text(int status, char *out, size_t size);
 /* The signal that ended it, or 0 and its exit code. */
 void mobi_status_split(int status, uint32_t *out_signal, uint32_t *out_code);
 
-/* This process gets SIGKILL when its parent dies; false if it is dead already.
- * expected: pid of the parent. */
-bool mobi_die_with_parent(uint32_t expected);
 /* Orphans below this process become its children. */
 void mobi_adopt_orphans(void);
 /* Shown by ps. */
@@ -54,8 +51,6 @@ void mobi_set_name(const char *name);
 /* Number of the signal by which a worker is told that the daemon is gone. */
 int mobi_news_signal(void);
 void mobi_on_signal(int sig, void (*fn)(int sig));
-void mobi_ignore_signal(int sig);
-MOB_NORETURN void mobi_exit_now(int code);
 void mobi_pause_ns(int64_t ns);
 
 /* ---- poll ---- */

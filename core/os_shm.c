@@ -12,7 +12,6 @@
 #include <linux/falloc.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* Since Linux 5.14; older C libraries do not name it. */
@@ -213,16 +212,4 @@ void mobi_shm_populate(void *at, size_t len)
 		(void)madvise((char *)at - into, len + into,
 			      MADV_POPULATE_READ);
 	}
-}
-
-int mobi_fs_space(int fd, uint64_t *out_free, uint64_t *out_total)
-{
-	struct statvfs st;
-
-	if (fstatvfs(fd, &st) != 0) {
-		return mobi_err_errno("asking for the space of a file system");
-	}
-	*out_free = (uint64_t)st.f_bavail * st.f_frsize;
-	*out_total = (uint64_t)st.f_blocks * st.f_frsize;
-	return 0;
 }

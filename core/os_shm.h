@@ -36,8 +36,4 @@ int mobi_shm_protect(void *at, size_t len, bool writable);
 /* Faults [at, at + len) in for writing ahead of use; best effort. */
 void mobi_shm_populate(void *at, size_t len);
 
-/* Free (for this user) and total bytes of the file system that holds fd; a
- * tmpfs without a limit says 0 for both. */
-int mobi_fs_space(int fd, uint64_t *out_free, uint64_t *out_total);
-
 #endif /* MOBI_OS_SHM_H */

@@ -50,19 +50,24 @@ int mobi_sock_open(int dirfd, const char *name)
 	return bound(dirfd, name, SOCK_DGRAM);
 }
 
-void mobi_sock_ping(int dirfd, int *fd, const char *name)
+int mobi_sock_pinger(void)
+{
+	int saved = errno;
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	errno = saved;
+	return fd;
+}
+
+void mobi_sock_ping(int dirfd, int fd, const char *name)
 {
 	struct sockaddr_un a;
 	int saved = errno;
 
-	if (*fd < 0) {
-		*fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-			     0);
-	}
-	if (*fd >= 0) {
+	if (fd >= 0) {
 		address(&a, dirfd, name);
 		/* A full queue is a ring already on its way. */
-		(void)sendto(*fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL,
+		(void)sendto(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL,
 			     (const struct sockaddr *)&a, sizeof(a));
 	}
 	errno = saved;

@@ -16,9 +16,10 @@ void mobi_sock_name(char *out, size_t size, const char *kind, uint32_t number);
 /* A bound datagram socket, CLOEXEC, non-blocking. A file of that name is
  * replaced. Returns the descriptor. */
 int mobi_sock_open(int dirfd, const char *name);
-/* Sends one byte to the socket of that name; best effort. *fd is the sending
- * socket, made when it is -1. */
-void mobi_sock_ping(int dirfd, int *fd, const char *name);
+/* A socket to ping with, or -1. */
+int mobi_sock_pinger(void);
+/* Sends one byte by it to the socket of that name; best effort. */
+void mobi_sock_ping(int dirfd, int fd, const char *name);
 /* Reads everything that has come. */
 void mobi_sock_drain(int fd);
 void mobi_sock_close(int fd);

@@ -189,7 +189,7 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*x, *y);
 }
 
-/* Half built by a process that is dead (segment.c names it in the directory):
+/* Half built by a process that is dead (session.c names it in the directory):
  * listed as stale. */
 static bool half_built(const char *name)
 {

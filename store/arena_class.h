@@ -11,7 +11,6 @@
 
 #define MOBI_CLASS_COARSE 7u /* classes from here on: coarse tags */
 #define MOBI_CLASS_SMALL 40u /* from here on: slabs of many units */
-#define MOBI_BLOCK_MIN 64u
 #define MOBI_BLOCK_MAX (UINT64_C(512) << 10)
 
 struct mobi_class {

@@ -56,8 +56,9 @@ struct mobi_catalogue; /* a user of this process's LMDB environment */
  * child gets MOB_E_FORKED and opens its own.
  * Errors: NOT_FOUND, NOMEM, SYS.
  */
-int mobi_catalogue_open(int dir_fd, const char *idx, struct mobi_cat_shared *shared,
-			struct mobi_slot *slots, uint64_t session_began_ns,
+int mobi_catalogue_open(int dir_fd, const char *idx,
+			struct mobi_cat_shared *shared, struct mobi_slot *slots,
+			uint64_t session_began_ns,
 			struct mobi_catalogue **out_cat);
 /* Not while another thread uses it. NULL is allowed. */
 void mobi_catalogue_close(struct mobi_catalogue *c);

@@ -410,8 +410,8 @@ static struct mobi_cat_env *new_env(const struct stat *st, int fd)
 }
 
 int mobi_catalogue_open(int dir_fd, const char *idx,
-			struct mobi_cat_shared *shared,
-			struct mobi_slot *slots, uint64_t session_began_ns,
+			struct mobi_cat_shared *shared, struct mobi_slot *slots,
+			uint64_t session_began_ns,
 			struct mobi_catalogue **out_cat)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;

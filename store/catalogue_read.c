@@ -186,8 +186,8 @@ static void check_bits(struct check *k, uint32_t chunk)
 static bool is_due(const struct mobi_catalogue *c, MDB_txn *txn, uint32_t chunk)
 {
 	uint64_t doing = mobi_load(&c->shared->doing);
-	bool undone = doing && (uint32_t)(doing >> 32) >
-				       (uint32_t)mdb_txn_id(txn);
+	bool undone = doing &&
+		      (uint32_t)(doing >> 32) > (uint32_t)mdb_txn_id(txn);
 
 	return (mobi_load(&c->shared->leaf[chunk / 64]) &
 		MOBI_BIT(chunk % 64)) ||

@@ -229,9 +229,9 @@ static int audit_index(struct audit *a)
 	int rc = 0;
 
 	if (mobi_catalogue_is_made(s->cat)) {
-		rc = mobi_catalogue_check(
-			s->cat, mobi_pool_used(s, MOBI_POOL_SLOT), a->fn,
-			a->arg);
+		rc = mobi_catalogue_check(s->cat,
+					  mobi_pool_used(s, MOBI_POOL_SLOT),
+					  a->fn, a->arg);
 		a->bad += rc > 0 ? rc : 0;
 	}
 	if (rc >= 0) {

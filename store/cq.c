@@ -59,12 +59,31 @@ struct mob_cq {
 
 /* ---- the resolver's side ---- */
 
+/* Two threads may make one at the same time: the first stays. */
+static int pinger(struct mob_store *s)
+{
+	uint32_t have = mobi_load(&s->notify_fd);
+
+	if (!have) {
+		int fd = mobi_sock_pinger();
+
+		if (fd < 0) {
+			return -1;
+		}
+		if (mobi_cas32(&s->notify_fd, &have, (uint32_t)fd + 1)) {
+			return fd;
+		}
+		mobi_sock_close(fd);
+	}
+	return (int)have - 1;
+}
+
 static void send_datagram(struct mob_store *s, uint32_t cq)
 {
 	char name[64];
 
 	mobi_sock_name(name, sizeof(name), "cq", cq);
-	mobi_sock_ping(s->dir_fd, &s->notify_fd, name);
+	mobi_sock_ping(s->dir_fd, pinger(s), name);
 }
 
 void mobi_cq_ring(struct mob_store *s, uint32_t index)

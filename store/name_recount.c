@@ -164,7 +164,10 @@ static int audit_names(struct audit *a, MDB_txn *txn, uint64_t *out_names)
 	int rc = mdb_cursor_open(txn, e->name, &cur);
 
 	*out_names = 0;
-	while (!rc && !(rc = mdb_cursor_get(cur, &key, &val, MDB_NEXT))) {
+	if (rc) {
+		return rc;
+	}
+	while (!(rc = mdb_cursor_get(cur, &key, &val, MDB_NEXT))) {
 		struct mobi_name_row row = { 0 };
 		struct mobi_named_key k;
 		MDB_val named;
@@ -187,11 +190,8 @@ static int audit_names(struct audit *a, MDB_txn *txn, uint64_t *out_names)
 		}
 		++*out_names;
 	}
-	if (rc == MDB_NOTFOUND || !rc) {
-		mdb_cursor_close(cur);
-		return 0;
-	}
-	return rc;
+	mdb_cursor_close(cur);
+	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
 /* Each row of counts has its bit. *out_names: the sum of names, *out_rows how
@@ -205,7 +205,10 @@ static int audit_keeps(struct audit *a, MDB_txn *txn, uint64_t *out_names,
 	int rc = mdb_cursor_open(txn, a->s->cat->env->keep, &cur);
 
 	*out_names = *out_rows = 0;
-	while (!rc && !(rc = mdb_cursor_get(cur, &key, &val, MDB_NEXT))) {
+	if (rc) {
+		return rc;
+	}
+	while (!(rc = mdb_cursor_get(cur, &key, &val, MDB_NEXT))) {
 		struct mobi_keep_row row = { 0 };
 		uint32_t slot = 0;
 		uint64_t id;
@@ -224,11 +227,8 @@ static int audit_keeps(struct audit *a, MDB_txn *txn, uint64_t *out_names,
 		*out_names += row.names;
 		++*out_rows;
 	}
-	if (rc == MDB_NOTFOUND || !rc) {
-		mdb_cursor_close(cur);
-		return 0;
-	}
-	return rc;
+	mdb_cursor_close(cur);
+	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
 static uint64_t count_bits(struct mob_store *s)

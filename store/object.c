@@ -124,8 +124,8 @@ int mob_object_put(struct mob_store *store, const void *at, uint64_t size,
 /* ---- refs inside objects ---- */
 
 /* Links n edges from the chunks of slot `id` on the objects of refs. */
-static int nest(struct mob_store *s, uint64_t id, const struct mob_ref *refs,
-		uint64_t n)
+int mobi_object_nest(struct mob_store *s, uint64_t id,
+		     const struct mob_ref *refs, uint64_t n)
 {
 	struct mobi_slot *o = &s->slots[(uint32_t)id];
 
@@ -160,12 +160,6 @@ static int nest(struct mob_store *s, uint64_t id, const struct mob_ref *refs,
 	return 0;
 }
 
-int mobi_object_nest(struct mob_store *s, uint64_t id,
-		     const struct mob_ref *refs, uint64_t n)
-{
-	return nest(s, id, refs, n);
-}
-
 int mob_object_put_refs(struct mob_store *store, const struct mob_ref *refs,
 			uint64_t n, struct mob_ref *out_ref)
 {
@@ -185,7 +179,7 @@ int mob_object_put_refs(struct mob_store *store, const struct mob_ref *refs,
 	if (n) {
 		memcpy(to, refs, n * sizeof(*refs));
 	}
-	rc = nest(store, id, refs, n);
+	rc = mobi_object_nest(store, id, refs, n);
 	if (rc < 0) {
 		(void)mobi_slot_resolve_owned(store, id, MOBI_S_CANCELLED);
 		(void)mobi_slot_release(store, id);

@@ -271,7 +271,7 @@ void mobi_segment_unmap(struct mob_store *s)
 	mobi_mem_free(s->local, (size_t)MOBI_SLOTS * sizeof(*s->local));
 	mobi_mem_free(s->not_forked, mobi_page_size());
 	mobi_mem_free(s->touched, (size_t)s->touched_bytes);
-	mobi_sock_close(s->notify_fd);
+	mobi_sock_close((int)mobi_load(&s->notify_fd) - 1);
 	mobi_fd_close(s->arena_fd);
 	mobi_fd_close(s->ctl_fd);
 	mobi_fd_close(s->dir_fd);
@@ -328,7 +328,7 @@ struct mob_store *mobi_segment_alloc(const char *name, const char *path)
 		return NULL;
 	}
 	(void)snprintf(s->name, sizeof(s->name), "%s", name);
-	s->dir_fd = s->ctl_fd = s->arena_fd = s->notify_fd = -1;
+	s->dir_fd = s->ctl_fd = s->arena_fd = -1;
 	return s;
 }
 
@@ -368,8 +368,8 @@ int mobi_segment_attach(struct mob_store *s, uint32_t role)
 		rc = mobi_segment_arena(s);
 	}
 	if (rc >= 0) {
-		rc = mobi_catalogue_open(s->dir_fd, "idx", s->cat_shared, s->slots,
-					 s->began_ns, &s->cat);
+		rc = mobi_catalogue_open(s->dir_fd, "idx", s->cat_shared,
+					 s->slots, s->began_ns, &s->cat);
 	}
 	if (rc >= 0) {
 		/* So that the dead never fill the table. */
@@ -392,8 +392,7 @@ void mobi_segment_detach(struct mob_store *s)
 
 /* ---- making and opening ---- */
 
-int mobi_segment_make(struct mob_store *s, uint64_t arena_bytes,
-		       uint32_t flags)
+int mobi_segment_make(struct mob_store *s, uint64_t arena_bytes, uint32_t flags)
 {
 	struct mobi_header h = { 0 };
 	int rc;

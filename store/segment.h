@@ -68,7 +68,7 @@ struct mob_store {
 	uint32_t epoch;
 	uint64_t began_ns;
 	struct mobi_header *hdr;
-	uint64_t mapped_bytes; /* of the control segment, at hdr and at ro */
+	uint64_t mapped_bytes;   /* of the control segment, at hdr and at ro */
 	const unsigned char *ro; /* the control segment, read only */
 	struct mobi_client *clients;
 	struct mobi_board *board;
@@ -99,9 +99,9 @@ struct mob_store {
 	bool (*may_reap)(struct mob_store *s, uint32_t client);
 	/* Wakes a worker if it helps; NULL: any idle one. */
 	void (*wake)(struct mob_store *s);
-	bool check_writes; /* guard.h */
-	bool is_worker;    /* looks at the board itself after it sealed */
-	int notify_fd;     /* datagrams to completion queues, -1 until needed */
+	bool check_writes;  /* guard.h */
+	bool is_worker;     /* looks at the board itself after it sealed */
+	mobi_a32 notify_fd; /* + 1: sends datagrams to queues; 0 until needed */
 };
 
 /* MOB_E_FORKED in a child that did not attach, MOB_E_CLOSED after close. */

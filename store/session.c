@@ -513,12 +513,13 @@ int mob_store_remove(const char *name)
 		rc = mobi_segment_open(s);
 		if (rc >= 0) {
 			mobi_segment_point(s);
-			rc = mobi_store_end_unused(s) ?
-				     0 :
-				     mobi_err(MOB_E_BUSY,
-					      "session '%s' is in use; stop it "
-					      "first",
-					      name);
+			rc = mobi_store_end_unused(s) ? 0 :
+							mobi_err(MOB_E_BUSY,
+								 "session '%s' "
+								 "is in use; "
+								 "stop it "
+								 "first",
+								 name);
 		} else if (is_wreck(s, rc)) {
 			rc = 0;
 		} else if (rc == MOB_E_CORRUPT || rc == MOB_E_NOT_FOUND) {

@@ -160,6 +160,15 @@ static int counted(struct mob_store *s, uint64_t id, uint64_t unit,
 	return gone(id);
 }
 
+static int too_many(uint64_t id)
+{
+	return mobi_err(MOB_E_LIMIT,
+			"object %u has all the holds (2^31 - 1) or views (2^32 "
+			"- 1) of this process that can be counted; release "
+			"some",
+			(uint32_t)id);
+}
+
 /* Adds one to the count of `unit`; the first sets the bit. */
 static int count_up(struct mob_store *s, uint64_t id, uint64_t unit,
 		    mobi_a64 *bits)
@@ -174,6 +183,9 @@ static int count_up(struct mob_store *s, uint64_t id, uint64_t unit,
 		if (MOBI_GEN(mobi_load(&o->word)) != MOBI_GEN(id)) {
 			return gone(id);
 		}
+		if ((v & mask) == mask) {
+			return too_many(id);
+		}
 		if (mobi_cas64(l, &v, v + unit)) {
 			return counted(s, id, unit, bits);
 		}
@@ -181,9 +193,10 @@ static int count_up(struct mob_store *s, uint64_t id, uint64_t unit,
 	v = local_lock(l);
 	if (v & mask) {
 		bool same = MOBI_GEN(mobi_load(&o->word)) == MOBI_GEN(id);
+		bool full = (v & mask) == mask;
 
-		mobi_store(l, same ? v + unit : v);
-		return same ? 0 : gone(id);
+		mobi_store(l, same && !full ? v + unit : v);
+		return !same ? gone(id) : full ? too_many(id) : 0;
 	}
 	if (!set_bit(s, id, bits)) {
 		mobi_store(l, v);

@@ -27,8 +27,7 @@
 #define MOBI_SLOTS (1u << 22) /* objects */
 #define MOBI_SLOT_CHUNK 64u   /* slots a client takes at a time */
 #define MOBI_RECS (1u << 21)  /* records: tasks */
-#define MOBI_REC_CHUNK 64u
-#define MOBI_REC_EDGES 4u /* edges inside a record */
+#define MOBI_REC_EDGES 4u     /* edges inside a record */
 #define MOBI_EDGE_CHUNKS (1u << 18)
 #define MOBI_EDGE_CHUNK 64u /* edges of a chunk */
 #define MOBI_CQS 256u
@@ -62,7 +61,6 @@ enum {
 #define MOBI_F_DIRTY (UINT64_C(1) << 17)
 #define MOBI_F_NOTIFY (UINT64_C(1) << 18)
 #define MOBI_F_OWNED (UINT64_C(1) << 19) /* PENDING: only `maker` resolves it */
-#define MOBI_F_MASK (UINT64_C(0xff) << 16)
 #define MOBI_GEN(w) ((uint32_t)((w) >> 32))
 #define MOBI_OWNER(w) ((uint32_t)((w) >> 24) & 255u)
 #define MOBI_MAKER(w) ((uint32_t)((w) >> 8) & 255u)

@@ -15,6 +15,7 @@
 #include "conf.h"
 #include "edge.h"
 #include "err.h"
+#include "log.h"
 #include "os_clock.h"
 #include "os_futex.h"
 #include "reap.h"
@@ -41,9 +42,19 @@ static int64_t configured_spin(void)
 
 	if (v == -2) {
 		const char *text = "auto";
+		char *end = NULL;
 
 		(void)mobi_conf_str(MOBI_CONF_ID_spin, &text);
-		v = strcmp(text, "auto") ? strtoll(text, NULL, 10) : -1;
+		v = strtoll(text, &end, 10);
+		if (end == text || *end || v < 0) {
+			if (strcmp(text, "auto") != 0) {
+				mobi_log(MOBI_LOG_WARN,
+					 "MOBULA_SPIN is '%s'; 'auto' or a "
+					 "number of ns: taken as auto",
+					 text);
+			}
+			v = -1;
+		}
 		mobi_store_relaxed(&spin, v);
 	}
 	return v;
@@ -209,8 +220,8 @@ static uint32_t seat_edge(struct mob_store *s, const struct mobi_seat *seat)
 	}
 	/* An object with many readers is swept rarely (edge.c). */
 	for (uint32_t k = 0; k < MOBI_EDGE_CHUNK; k++) {
-		struct mobi_edge *e = mobi_edge_at(
-			s, MOBI_EDGE_OF_CHUNK(seat->chunk - 1, k));
+		struct mobi_edge *e =
+			mobi_edge_at(s, MOBI_EDGE_OF_CHUNK(seat->chunk - 1, k));
 		uint64_t ref = mobi_load(&e->ref);
 
 		if (MOBI_STATE(mobi_load(&e->word)) == MOBI_E_RELEASED) {

@@ -65,15 +65,20 @@ MOB_API MOB_NODISCARD int mob_store_create(const char *name,
 					   struct mob_store **out_store);
 
 /* Attaches to a store by name, or by path if it holds a '/'. Errors: NOT_FOUND,
- * VERSION, CORRUPT, LIMIT (63 processes). Since 0.1. */
+ * VERSION, CORRUPT, PERM (it is another user's, or others may change it), LIMIT
+ * (63 living processes). Since 0.1. */
 MOB_API MOB_NODISCARD int mob_store_open(const char *name,
 					 struct mob_store **out_store);
 
 /* Releases every hold and view of this process. NULL is allowed. Not while
- * another thread uses the store. Since 0.1. */
+ * another thread uses the store, or ends after it did; queues of it are closed
+ * before. A forked child may close what it inherited: nothing but its own memory
+ * is touched. Since 0.1. */
 MOB_API void mob_store_close(struct mob_store *store);
 
-/* Removes a store that nobody is attached to. Errors: NOT_FOUND, BUSY. */
+/* Removes a store that nobody is attached to. What is no store, or cannot be
+ * looked at, is left alone. Errors: NOT_FOUND, BUSY, PERM, VERSION (of another
+ * build, which alone can tell), INVAL (no store), NOMEM, SYS. */
 MOB_API MOB_NODISCARD int mob_store_remove(const char *name);
 
 /* Name of the store; borrowed until close. */
@@ -155,6 +160,8 @@ struct mob_view {
 MOB_API MOB_NODISCARD int mob_object_get(struct mob_store *store,
 					 struct mob_ref ref, int64_t timeout_ns,
 					 struct mob_view *out_view);
+/* Ends a view and clears it; a view that is clear is left alone. Of copies of a
+ * view only one may be released. In a forked child: nothing. Thread: any. */
 MOB_API void mob_view_release(struct mob_store *store, struct mob_view *view);
 
 /* What is known of an object without waiting. */

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 
 #include "err.h"
+#include "os_dir.h"
 #include "os_shm.h"
 
 #include <errno.h>
@@ -280,8 +281,8 @@ static int fill_small_fs(void)
 		return EXIT_SKIP;
 	}
 	small = open(dir_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (mobi_fs_space(small, &free_bytes, &total) != 0 || total != MIB ||
-	    free_bytes > total) {
+	if (mobi_dir_space(dir_path, &free_bytes, &total) != 0 ||
+	    total != MIB || free_bytes > total) {
 		return 1;
 	}
 	fd = mobi_shm_open(small, "big", true, 4 * MIB);
@@ -293,11 +294,11 @@ static int fill_small_fs(void)
 		return 3;
 	}
 	/* What it cannot have whole it leaves alone. */
-	if (mobi_fs_space(small, &free_bytes, &total) != 0 ||
+	if (mobi_dir_space(dir_path, &free_bytes, &total) != 0 ||
 	    free_bytes != total || mobi_shm_back(fd, 0, MIB / 2) != 0) {
 		return 4;
 	}
-	if (mobi_fs_space(small, &free_bytes, &total) != 0 ||
+	if (mobi_dir_space(dir_path, &free_bytes, &total) != 0 ||
 	    free_bytes != total - MIB / 2) {
 		return 5;
 	}

@@ -41,8 +41,8 @@ static inline struct mobi_catalogue *fixture_open(struct fixture *f)
 {
 	struct mobi_catalogue *c = NULL;
 
-	return mobi_catalogue_open(AT_FDCWD, f->dir, f->shared, f->slots, f->began_ns,
-				   &c) ?
+	return mobi_catalogue_open(AT_FDCWD, f->dir, f->shared, f->slots,
+				   f->began_ns, &c) ?
 		       NULL :
 		       c;
 }

@@ -181,6 +181,21 @@ static void test_slot_sealed_under_lock_of_other_it_notifies(void **state)
 /* ---- generations ---- */
 
 /* Also of one that never gets a value. */
+/* The count does not run over into that of views. */
+static void test_slot_holds_are_counted_to_a_limit(void **state)
+{
+	struct mob_ref r = put_filled(s, 8, 1);
+	mobi_a64 *count = &s->local[(uint32_t)r.lo];
+	uint64_t was = mobi_load(count);
+
+	(void)state;
+	mobi_store(count, was | UINT64_C(0xfffffffe));
+	assert_int_equal(mob_object_hold(s, r), MOB_E_LIMIT);
+	assert_int_equal(mobi_load(count), was | UINT64_C(0xfffffffe));
+	mobi_store(count, was);
+	assert_ok(mob_object_release(s, r));
+}
+
 static void test_slot_pending_was_born_now(void **state)
 {
 	struct mob_ref r = MOB_REF_NONE;
@@ -366,6 +381,7 @@ int main(void)
 		TEST(test_slot_failed_get_gives_view_and_task_error),
 		TEST(test_slot_locked_by_other_nobody_waits),
 		TEST(test_slot_sealed_under_lock_of_other_it_notifies),
+		TEST(test_slot_holds_are_counted_to_a_limit),
 		TEST(test_slot_pending_was_born_now),
 		TEST(test_slot_generation_used_up_worn_for_ever),
 		TEST(test_threads_share_one_object),

@@ -170,12 +170,13 @@ static void test_open_after_many_died_works(void **state)
 
 	(void)state;
 	o.arena_bytes = 4 * MIB;
-	assert_ok(mob_store_create(name_new(name, sizeof(name), "died"), &o,
-				   &s));
+	assert_ok(
+		mob_store_create(name_new(name, sizeof(name), "died"), &o, &s));
 	mob_store_close(s);
 	for (int i = 0; i < MOBI_CLIENTS + 6; i++) {
-		assert_int_equal(child_result(child_start(opens_and_dies, name)),
-				 -SIGKILL);
+		assert_int_equal(
+			child_result(child_start(opens_and_dies, name)),
+			-SIGKILL);
 	}
 	assert_ok(mob_store_open(name, &s));
 	assert_int_equal(counts_of(s).objects, 0);
@@ -227,8 +228,7 @@ static void test_open_when_all_places_are_of_the_dead(void **state)
 
 /* ---- remove and sweep ---- */
 
-static char *file_in(char *path, size_t size, const char *dir,
-		     const char *name)
+static char *file_in(char *path, size_t size, const char *dir, const char *name)
 {
 	int fd;
 
