@@ -14,6 +14,7 @@
 #include "os_run.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,7 @@ __attribute__((constructor)) static void allow_tracer(void)
 
 MOB_TASK(int64_t, c_add, int64_t, a, int64_t, b)
 {
+	live_once();
 	return a + b;
 }
 
@@ -38,12 +40,16 @@ MOB_TASK(mob_i64s, c_row, int64_t, a, mob_ref, other)
 {
 	int64_t *v = mob_new_of(mob_i64s, 100);
 
+	live_once();
 	(void)other;
 	for (int64_t i = 0; v && i < 100; i++) {
 		v[i] = a + i;
 	}
 	return mob_i64s_of(v, 100);
 }
+
+/* More than runs of tasks in a complete test of a worker. */
+#define WAY_MARKS 2000000
 
 /* ---- stepping ---- */
 
@@ -202,10 +208,13 @@ static long worker_point(long n)
 static void test_step_worker_killed_anywhere_loses_nothing(void **state)
 {
 	struct points p;
+	uint64_t marks;
+	uint64_t twice;
 
 	(void)state;
 	assert_int_equal(setenv("MOBULA_SPIN", "0", 1), 0);
 	live_start_with(1, "fifo");
+	live_once_begin(WAY_MARKS);
 	p = points_of("worker", worker_point(100000000));
 	for (; p.next < p.all; p.next += p.stride, p.done++) {
 		(void)worker_point(p.next);
@@ -213,8 +222,12 @@ static void test_step_worker_killed_anywhere_loses_nothing(void **state)
 			fail_msg("after a kill at instruction %ld", p.next);
 		}
 	}
-	print_message("worker: %ld of %ld instructions, all right\n", p.done,
-		      p.all);
+	marks = live_once_end(&twice);
+	print_message("worker: %ld of %ld instructions, all right; %" PRIu64
+		      " runs, %" PRIu64 " of an attempt that had run\n",
+		      p.done, p.all, marks, twice);
+	assert_true(marks > (uint64_t)p.done);
+	assert_int_equal(twice, 0);
 	mob_shutdown();
 }
 

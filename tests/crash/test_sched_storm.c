@@ -25,10 +25,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define MARKS (16u << 20) /* runs of tasks in a storm, at most */
 #define FOR_EVER MOB_OPTS(.retries = -1)
 
 MOB_TASK(int64_t, g_add, int64_t, a, int64_t, b)
 {
+	live_once();
 	return a + b;
 }
 
@@ -36,6 +38,7 @@ MOB_TASK(int64_t, g_sum, mob_args, xs)
 {
 	int64_t sum = 0;
 
+	live_once();
 	for (size_t i = 0; i < xs.n; i++) {
 		int64_t x;
 
@@ -49,6 +52,7 @@ MOB_TASK(mob_i64s, g_row, int64_t, first, int64_t, n)
 {
 	int64_t *v = mob_new_of(mob_i64s, (size_t)n);
 
+	live_once();
 	for (int64_t i = 0; v && i < n; i++) {
 		v[i] = first + i;
 	}
@@ -59,6 +63,7 @@ MOB_TASK(int64_t, g_sum_row, mob_i64s, v)
 {
 	int64_t sum = 0;
 
+	live_once();
 	for (size_t i = 0; i < v.n; i++) {
 		sum += v.at[i];
 	}
@@ -71,6 +76,7 @@ MOB_TASK(int64_t, g_nest, int64_t, depth)
 	mob_ref r[2];
 	int64_t x[2] = { 0, 0 };
 
+	live_once();
 	if (depth == 0) {
 		return 1;
 	}
@@ -83,6 +89,7 @@ MOB_TASK(int64_t, g_nest, int64_t, depth)
 
 MOB_TASK_MANY(int64_t, g_many, int64_t, base)
 {
+	live_once();
 	for (size_t i = 0; i < n_out; i++) {
 		out[i] = base + (int64_t)i;
 	}
@@ -335,10 +342,13 @@ static void test_storm_results_are_right_and_nothing_is_left(void **state)
 	uint64_t seed = s.seed + 1;
 	uint64_t end;
 	uint64_t results = 0;
+	uint64_t marks;
+	uint64_t twice;
 	pthread_t t;
 
 	(void)state;
 	live_start(2);
+	live_once_begin(MARKS);
 	assert_int_equal(pthread_create(&t, NULL, rage, &s), 0);
 	end = mobi_now_ns() +
 	      (uint64_t)live_option("MOB_STORM_S", 15) * (uint64_t)MOB_SEC;
@@ -351,6 +361,11 @@ static void test_storm_results_are_right_and_nothing_is_left(void **state)
 	calm(&s, t);
 	report(&s, results);
 	assert_true(s.kills > 0 && s.daemons > 0);
+	marks = live_once_end(&twice);
+	print_message("%llu runs, %llu of an attempt that had run\n",
+		      (unsigned long long)marks, (unsigned long long)twice);
+	assert_true(marks >= results);
+	assert_int_equal(twice, 0);
 	mob_shutdown();
 }
 

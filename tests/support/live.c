@@ -306,19 +306,20 @@ void live_ledger_close(struct live_ledger *l)
 	(void)unlink(l->path);
 }
 
+static size_t counters; /* in the file that is mapped */
+
 /* A counter in a process that runs tasks; the last file stays mapped. */
 static _Atomic uint64_t *counter(const char *path, uint64_t i)
 {
 	static char mapped[256];
 	static _Atomic uint64_t *at;
-	static size_t n;
 
 	if (strcmp(path, mapped)) {
-		n = 0;
-		at = map_counters(path, &n, false);
+		counters = 0;
+		at = map_counters(path, &counters, false);
 		(void)snprintf(mapped, sizeof(mapped), "%s", path);
 	}
-	return at && i < n ? &at[i] : NULL;
+	return at && i < counters ? &at[i] : NULL;
 }
 
 uint64_t live_ledger_add(const char *path, uint64_t i)
@@ -344,4 +345,77 @@ void live_ledger_max(const char *path, uint64_t i, uint64_t v)
 
 	while (have < v && !mobi_cas64(c, &have, v)) {
 	}
+}
+
+/* ---- once ---- */
+
+enum { ONCE_MARKS, ONCE_TWICE, ONCE_FULL, ONCE_TABLE };
+
+static void once_path(char *out, size_t size)
+{
+	(void)snprintf(out, size, "%s/once", mobi_rt.store->path);
+}
+
+void live_once_begin(size_t marks)
+{
+	char path[256];
+	size_t n = ONCE_TABLE + 2 * marks;
+	_Atomic uint64_t *at;
+
+	once_path(path, sizeof(path));
+	at = map_counters(path, &n, true);
+	assert_non_null(at);
+	(void)munmap((void *)(uintptr_t)at, n * sizeof(uint64_t));
+}
+
+void live_once(void)
+{
+	const struct mobi_context *c = mobi_context();
+	uint64_t mark = ((uint64_t)MOBI_GEN(c->task) << 22 | (uint32_t)c->task)
+				<< 10 |
+			(c->attempt & 0x3ff);
+	uint64_t seed = ++mark; /* 0 is nobody's */
+	char path[256];
+	_Atomic uint64_t *head;
+	size_t n;
+
+	_Static_assert(MOBI_RECS <= 1u << 22, "a mark has 22 bits of record");
+	once_path(path, sizeof(path));
+	head = counter(path, 0);
+	if (!head) {
+		return;
+	}
+	n = counters - ONCE_TABLE;
+	(void)mobi_fetch_add(&head[ONCE_MARKS], UINT64_C(1));
+	for (size_t i = live_random(&seed) % n, k = 0; k < n; k++) {
+		_Atomic uint64_t *at = &head[ONCE_TABLE + (i + k) % n];
+		uint64_t have = 0;
+
+		if (mobi_cas64(at, &have, mark)) {
+			return;
+		}
+		if (have == mark) {
+			(void)mobi_fetch_add(&head[ONCE_TWICE], UINT64_C(1));
+			return;
+		}
+	}
+	(void)mobi_fetch_add(&head[ONCE_FULL], UINT64_C(1));
+}
+
+uint64_t live_once_end(uint64_t *out_twice)
+{
+	char path[256];
+	size_t n = 0;
+	_Atomic uint64_t *at;
+	uint64_t marks;
+
+	once_path(path, sizeof(path));
+	at = map_counters(path, &n, false);
+	assert_non_null(at);
+	assert_int_equal(at[ONCE_FULL], 0);
+	*out_twice = at[ONCE_TWICE];
+	marks = at[ONCE_MARKS];
+	(void)munmap((void *)(uintptr_t)at, n * sizeof(uint64_t));
+	assert_int_equal(unlink(path), 0);
+	return marks;
 }

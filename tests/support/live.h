@@ -93,4 +93,13 @@ uint64_t live_ledger_add(const char *path, uint64_t i);
 void live_ledger_sub(const char *path, uint64_t i, uint64_t n);
 void live_ledger_max(const char *path, uint64_t i, uint64_t v);
 
+/*
+ * No task runs twice at the same attempt: tasks that call live_once mark
+ * {generation, record, attempt} in a file of the session, in which each may stand
+ * once. end gives how many marks there were, and how many more than once.
+ */
+void live_once_begin(size_t marks);
+void live_once(void);
+uint64_t live_once_end(uint64_t *out_twice);
+
 #endif /* MOBI_TEST_LIVE_H */
