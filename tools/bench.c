@@ -386,6 +386,10 @@ static void print_json(const struct bench_case *c, const struct bench_result *r,
 	for (int i = 0; r->has_q && i < QUANTILES; i++) {
 		json_pair(quantile_name[i], r->q[i]);
 	}
+	json_pair("reach", c->limit);
+	(void)printf(",\"reach_of\":\"%s\",\"reached\":%s",
+		     c->reach == BENCH_ON_RATIO ? "ratio" : "median",
+		     reached(c, s->median, s->ratio) ? "true" : "false");
 	(void)fputs(",\"machine\":", stdout);
 	out_json_text(stdout, machine());
 	(void)fputs(",\"commit\":", stdout);
@@ -398,7 +402,8 @@ static void print_json(const struct bench_case *c, const struct bench_result *r,
 	}
 }
 
-static void print_result(const struct bench_case *c, struct bench_result *r,
+/* Was its limit reached? */
+static bool print_result(const struct bench_case *c, struct bench_result *r,
 			 bool json)
 {
 	struct stats s;
@@ -414,6 +419,7 @@ static void print_result(const struct bench_case *c, struct bench_result *r,
 		print_row(c, r, &s);
 	}
 	(void)fflush(stdout); /* a failure shows at the end */
+	return reached(c, s.median, s.ratio);
 }
 
 /* ---- the plan ---- */
@@ -477,7 +483,10 @@ static int run_case(const struct bench_case *c, const struct bench_plan *plan,
 		return cli_fail(CLI_FAILED, NULL, "%s: %s", c->name,
 				r->error[0] ? r->error : "failed");
 	}
-	print_result(c, r, plan->json);
+	if (!print_result(c, r, plan->json) && plan->strict) {
+		return cli_fail(CLI_FAILED, NULL,
+				"%s: misses what it should reach", c->name);
+	}
 	return 0;
 }
 

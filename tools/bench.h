@@ -86,6 +86,7 @@ struct bench_plan {
 	bool json;
 	bool quick;
 	bool header;
+	bool strict; /* a limit that is missed is a failure */
 };
 
 /* Runs the cases and prints them; an exit code of cli.h. */

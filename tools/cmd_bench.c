@@ -38,6 +38,7 @@ static int run(struct cli *c, const struct bench_case *cases)
 	plan.json = out_style.json;
 	plan.header = out_style.header;
 	plan.quick = cli_flag(c, "quick");
+	plan.strict = cli_flag(c, "strict");
 	if (plan.quick) {
 		cli_say("--quick: the figures mean nothing");
 	}
@@ -61,6 +62,8 @@ static const struct cli_opt opts[] = {
 	  "use so many processors; 0: all" },
 	{ "quick", 0, CLI_FLAG, NULL, NULL,
 	  "little work, to see that the cases run" },
+	{ "strict", 0, CLI_FLAG, NULL, NULL,
+	  "exit with 1 if a case misses what it should reach" },
 	{ "list", 'l', CLI_FLAG, NULL, NULL, "list the cases, run none" },
 	{ 0 },
 };

@@ -50,6 +50,15 @@ expect 0 worker list --json
 json worker pid state task task_name tasks busy_ns age_ns private_bytes threads
 grep -q "\"state\":\"running\",\"task\":\"$stand\"" "$tmp/out" ||
 	fail "no worker runs live_stand"
+number=$(sed -n "s/.*\"worker\":\([0-9]*\).*\"task\":\"$stand\".*/\1/p" "$tmp/out")
+expect 0 worker show "$number" --json
+json worker pid state task task_name tasks busy_ns age_ns private_bytes threads
+prints "\"task\":\"$stand\""
+expect 0 worker show "$number"
+prints live_stand
+expect 3 worker show 63
+says "no worker has the number 63"
+expect 2 worker show x
 
 # ---- the policy ----
 expect 0 policy show --json

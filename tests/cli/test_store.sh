@@ -156,7 +156,18 @@ expect 0 bench store --quick --rounds 2 --json
 json case unit better median min max rounds raw raw_median ratio machine \
 	commit build
 [ "$(wc -l <"$tmp/out")" -eq 7 ] || fail "not all cases of bench store ran"
+json reach reach_of reached
 expect 0 bench store --quick --rounds 1 --case 'store.wake'
 prints "p99.9"
+# What is missed is a failure if it is asked for; quick figures may be anything.
+"$mob" bench store --quick --rounds 1 --case 'store.put_1mib' --json --strict \
+	>"$tmp/out" 2>"$tmp/err"
+code=$?
+if grep -q '"reached":true' "$tmp/out"; then
+	[ "$code" -eq 0 ] || fail "reached, and exit $code"
+else
+	[ "$code" -eq 1 ] || fail "missed, and exit $code"
+	says "store.put_1mib: misses what it should reach"
+fi
 
 report
