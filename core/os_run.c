@@ -218,6 +218,11 @@ void mobi_on_signal(int sig, void (*fn)(int))
 	(void)sigaction(sig, &sa, NULL);
 }
 
+void mobi_exit_now(int code)
+{
+	_exit(code);
+}
+
 void mobi_pause_ns(int64_t ns)
 {
 	struct timespec t = { (time_t)(ns / 1000000000),

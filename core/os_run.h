@@ -51,6 +51,8 @@ void mobi_set_name(const char *name);
 /* Number of the signal by which a worker is told that the daemon is gone. */
 int mobi_news_signal(void);
 void mobi_on_signal(int sig, void (*fn)(int sig));
+/* Without what exit does: in a forked child, that is its parent's. */
+MOB_NORETURN void mobi_exit_now(int code);
 void mobi_pause_ns(int64_t ns);
 
 /* ---- poll ---- */

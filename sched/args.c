@@ -172,7 +172,10 @@ void mobi_args_encode(const struct mobi_args_plan *p, unsigned char *to)
 		switch (p->arg[i].kind) {
 		case MOB_ARG_REF:
 			put64(body, p->arg[i].ref.lo);
-			how = MOBI_ENC_OBJECT;
+			/* A parameter that is a ref does not wait for it. */
+			how = p->def->args[i]->kind == MOB_KIND_REF ?
+				      MOBI_ENC_PASSED :
+				      MOBI_ENC_OBJECT;
 			break;
 		case MOB_ARG_SLICE:
 			put64(body, p->arg[i].ref.lo);
@@ -249,6 +252,9 @@ const unsigned char *mobi_args_at(const struct mob_store *s, uint32_t rec,
 	*out_len = t->args_len;
 	if (t->args_id) {
 		return mobi_slot_bytes(s, (uint32_t)t->args_id);
+	}
+	if (*out_len > MOBI_TASK_INLINE) {
+		return NULL; /* a record that is being filled */
 	}
 	return s->ro + s->hdr->section[MOBI_SEC_RECS].off +
 	       (uint64_t)rec * sizeof(struct mobi_rec) +
@@ -442,6 +448,7 @@ static int load_item(const struct mob_task_def *def, uint32_t i, uint32_t how,
 		return load_value(t, body, bytes, i, r);
 	case MOBI_ENC_OBJECT:
 	case MOBI_ENC_SLICE:
+	case MOBI_ENC_PASSED:
 		return load_object(t, how, body, i, def->name, r, out_error);
 	case MOBI_ENC_LIST:
 		rc = load_list(&r->list[i], body, bytes, def->name, out_error);

@@ -11,11 +11,12 @@
 #include "runtime.h"
 
 enum {
-	MOBI_ENC_VALUE = 1,   /* the bytes of the value */
-	MOBI_ENC_OBJECT = 2,  /* u64 id of the object that is the value */
-	MOBI_ENC_SLICE = 3,   /* u64 id, first, n */
-	MOBI_ENC_LIST = 4,    /* u64 ids: list of arguments */
-	MOBI_ENC_FUNCTION = 5 /* u64 number of the function */
+	MOBI_ENC_VALUE = 1,    /* the bytes of the value */
+	MOBI_ENC_OBJECT = 2,   /* u64 id of the object that is the value */
+	MOBI_ENC_SLICE = 3,    /* u64 id, first, n */
+	MOBI_ENC_LIST = 4,     /* u64 ids: list of arguments */
+	MOBI_ENC_FUNCTION = 5, /* u64 number of the function */
+	MOBI_ENC_PASSED = 6    /* u64 id of an object that is only passed on */
 };
 
 /* A value longer than this becomes an object of its own. */

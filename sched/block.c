@@ -168,7 +168,7 @@ static bool runnable_for(struct mob_store *s, uint64_t id, struct way *way)
 			return true;
 		}
 		if (MOBI_STATE(w) != MOBI_T_WAITING ||
-		    !mobi_task_waits_for(s, rec, &id)) {
+		    !mobi_task_waits_for(s, rec, MOBI_GEN(w), &id)) {
 			return false;
 		}
 	}

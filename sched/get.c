@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading results: get, wait, and giving refs back. */
+#include "cq.h"
 #include "err.h"
 #include "error.h"
 #include "frame.h"
@@ -167,7 +168,7 @@ int mob_get_raw(struct mob_ref ref, const struct mob_type *type,
 static int join_all(const struct mob_ref *refs, size_t n)
 {
 	struct mob_store *s = mobi_rt.store;
-	struct mob_cq *q;
+	struct mob_cq *q = NULL;
 	int rc = mob_cq_open(s, &q);
 
 	for (size_t i = 0; i < n && rc >= 0; i++) {
@@ -374,7 +375,20 @@ int mob_keep(struct mob_ref ref)
 
 struct mob_queue {
 	struct mob_cq *cq;
+	uint64_t serial; /* of its session */
 };
+
+/* The store of a queue that outlived its session is closed. */
+static int check_queue(const struct mob_queue *q, const char *call)
+{
+	if (q->serial != mobi_rt_serial()) {
+		return mobi_err(MOB_E_STATE,
+				"%s: the session of this queue has ended; "
+				"close the queue",
+				call);
+	}
+	return 0;
+}
 
 int mob_queue_open(struct mob_queue **out_queue)
 {
@@ -395,6 +409,7 @@ int mob_queue_open(struct mob_queue **out_queue)
 		free(q);
 		return mobi_error_pend_rc(rc);
 	}
+	q->serial = mobi_rt_serial();
 	*out_queue = q;
 	return 0;
 }
@@ -404,8 +419,11 @@ int mob_queue_add(struct mob_queue *queue, struct mob_ref ref, uint64_t tag)
 	struct mobi_context *c = mobi_context();
 	struct mobi_frame *f;
 	uint64_t id;
-	int rc = mob_cq_add(queue->cq, ref, tag);
+	int rc = check_queue(queue, "mob_queue_add");
 
+	if (rc >= 0) {
+		rc = mob_cq_add(queue->cq, ref, tag);
+	}
 	if (rc < 0) {
 		return mobi_error_pend_rc(rc);
 	}
@@ -428,8 +446,11 @@ int mob_queue_pop(struct mob_queue *queue, int64_t timeout_ns,
 {
 	struct mobi_context *c = mobi_context();
 	struct mob_cq_entry e;
-	int rc = mob_cq_pop(queue->cq, timeout_ns, &e);
+	int rc = check_queue(queue, "mob_queue_pop");
 
+	if (rc >= 0) {
+		rc = mob_cq_pop(queue->cq, timeout_ns, &e);
+	}
 	if (rc <= 0) {
 		return rc < 0 && rc != MOB_E_TIMEOUT ? mobi_error_pend_rc(rc) :
 						       rc;
@@ -447,20 +468,30 @@ int mob_queue_pop(struct mob_queue *queue, int64_t timeout_ns,
 
 size_t mob_queue_outstanding(const struct mob_queue *queue)
 {
-	return (size_t)mob_cq_outstanding(queue->cq);
+	return queue->serial == mobi_rt_serial() ?
+		       (size_t)mob_cq_outstanding(queue->cq) :
+		       0;
 }
 
 int mob_queue_fd(struct mob_queue *queue)
 {
-	int rc = mob_cq_fd(queue->cq);
+	int rc = check_queue(queue, "mob_queue_fd");
 
+	if (rc >= 0) {
+		rc = mob_cq_fd(queue->cq);
+	}
 	return rc < 0 ? mobi_error_pend_rc(rc) : rc;
 }
 
 void mob_queue_close(struct mob_queue *queue)
 {
-	if (queue) {
-		mob_cq_close(queue->cq);
-		free(queue);
+	if (!queue) {
+		return;
 	}
+	if (queue->serial == mobi_rt_serial()) {
+		mob_cq_close(queue->cq);
+	} else {
+		mobi_cq_forget(queue->cq);
+	}
+	free(queue);
 }

@@ -536,6 +536,8 @@ int mobi_node_main(const char *path)
 		return rc == MOB_E_NOT_FOUND || rc == MOB_E_CLOSED ? 0 : 1;
 	}
 	mobi_set_name("mobd");
+	/* Who is stopped while it writes must not stop this one. */
+	mobi_catalogue_patience(n.s->cat, 0);
 	n.sh = n.s->sched;
 	if (!become_daemon(n.s)) {
 		mob_store_close(n.s); /* another was quicker */

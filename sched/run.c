@@ -14,6 +14,7 @@
 #include "frame.h"
 #include "module.h"
 #include "os_clock.h"
+#include "os_run.h"
 #include "slot.h"
 #include "task.h"
 #include "value.h"
@@ -21,6 +22,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define FORKED_CHILD 127 /* exit code of one that returned from a task */
 
 void mobi_task_returns(struct mob_store *s, uint32_t rec,
 		       void (*fn)(struct mob_store *s, uint64_t id, void *arg),
@@ -165,6 +168,11 @@ static int call(struct mobi_context *c, const struct mob_task_def *def,
 	}
 	k.at = many ? space : NULL;
 	def->run(args->arg, ret, n);
+	if (!mobi_load_relaxed(s->not_forked)) {
+		/* A child that the task forked comes back here too: it is no
+		 * second worker. */
+		mobi_exit_now(FORKED_CHILD);
+	}
 	if (!c->error) {
 		mobi_task_returns(s, rec, store_one, &k);
 		if (k.rc >= 0) {

@@ -39,6 +39,11 @@ static pthread_key_t key;
 static bool key_ok;
 static mobi_a64 session_serial; /* contexts of an earlier session are empty */
 
+uint64_t mobi_rt_serial(void)
+{
+	return mobi_load(&session_serial);
+}
+
 int mobi_rt_check(const char *call)
 {
 	if (!mobi_rt.store) {

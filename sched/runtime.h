@@ -54,6 +54,8 @@ static inline struct mobi_task *mobi_task_at(const struct mob_store *s,
 	return (struct mobi_task *)(void *)s->recs[rec].body;
 }
 
+/* Differs for each session that this process is or was in. */
+uint64_t mobi_rt_serial(void);
 /* STATE if there is no session. */
 int mobi_rt_check(const char *call);
 

@@ -133,6 +133,14 @@ static int shape_of(struct mobi_sched *sh, uint32_t cpu, uint8_t *out_shape)
 			MOBI_SHAPES);
 }
 
+/* Client of the driver for which c works in the end. */
+static uint32_t job_of(const struct mobi_context *c)
+{
+	const struct mob_store *s = mobi_rt.store;
+
+	return c && c->def ? mobi_task_at(s, (uint32_t)c->task)->job : s->me;
+}
+
 /* Row + 1 of a name; 0 if there are too many, then the function's serves. */
 static uint8_t name_row(struct mobi_sched *sh, const char *name)
 {
@@ -187,7 +195,7 @@ static int fill_task(struct mobi_task *t, const struct mob_task_def *def,
 	mobi_store_relaxed(&t->scan, 0u); /* of no matter which generation */
 	t->from = (uint8_t)(mobi_rt.place == MOBI_NO_PLACE ? 0 :
 							     mobi_rt.place + 1);
-	t->job = (uint8_t)mobi_rt.store->me;
+	t->job = (uint8_t)job_of(mobi_context());
 	t->name = o->name ? name_row(sh, o->name) : 0;
 	t->seq = mobi_fetch_add(&sh->ticket, UINT64_C(1));
 	return 0;
@@ -229,8 +237,9 @@ static int place_args(struct edger *g, const struct mobi_args_plan *p)
 	void *at;
 	int rc;
 
-	t->args_len = (uint32_t)p->total;
+	t->args_len = 0; /* who reads a task that is gone finds nothing */
 	if (p->total <= MOBI_TASK_INLINE) {
+		t->args_len = (uint32_t)p->total;
 		mobi_args_encode(p, t->args);
 		return 0;
 	}
@@ -250,6 +259,7 @@ static int place_args(struct edger *g, const struct mobi_args_plan *p)
 		mobi_slot_seal_unseen(g->s, id);
 		rc = link_edge(g, MOBI_EF_QUIET, id);
 		t->args_id = id;
+		t->args_len = (uint32_t)p->total;
 	} else {
 		(void)mobi_slot_resolve_owned(g->s, id, MOBI_S_CANCELLED);
 	}
@@ -257,12 +267,11 @@ static int place_args(struct edger *g, const struct mobi_args_plan *p)
 	return rc;
 }
 
-bool mobi_task_waits_for(const struct mob_store *s, uint32_t rec,
+bool mobi_task_waits_for(const struct mob_store *s, uint32_t rec, uint32_t gen,
 			 uint64_t *out_id)
 {
 	struct mobi_task *t = mobi_task_at(s, rec);
 	struct mobi_args_walk w = { NULL, 0, 0, 0 };
-	uint32_t gen = MOBI_GEN(mobi_load(&s->recs[rec].word));
 	uint32_t scan = mobi_load(&t->scan);
 	uint64_t id;
 
@@ -298,7 +307,7 @@ bool mobi_task_evaluate(struct mob_store *s, uint32_t rec)
 	uint64_t id;
 
 	if (MOBI_STATE(w) == MOBI_T_WAITING) {
-		if (mobi_task_waits_for(s, rec, &id)) {
+		if (mobi_task_waits_for(s, rec, MOBI_GEN(w), &id)) {
 			return false;
 		}
 		(void)mobi_cas64(&s->recs[rec].word, &w,
@@ -315,13 +324,13 @@ static void hand_over(struct mob_store *s, uint32_t rec, uint32_t gen,
 {
 	uint64_t w = MOBI_RWORD(gen, 0, s->me, MOBI_R_BUILD);
 	uint64_t id;
-	bool waits = needs && mobi_task_waits_for(s, rec, &id);
+	bool waits = needs && mobi_task_waits_for(s, rec, gen, &id);
 
 	MOB_ASSERT(mobi_cas64(
 		&s->recs[rec].word, &w,
 		MOBI_RWORD(gen, 0, 0, waits ? MOBI_T_WAITING : MOBI_T_READY)));
 	/* What was resolved while it was in BUILD was not heard. */
-	if (!waits || !mobi_task_waits_for(s, rec, &id)) {
+	if (!waits || !mobi_task_waits_for(s, rec, gen, &id)) {
 		mobi_board_set(s, rec);
 		if (s->is_worker) {
 			/* This one is busy with the task that submits. */

@@ -9,8 +9,9 @@
  * now. Anybody may ask, at any time. */
 bool mobi_task_evaluate(struct mob_store *s, uint32_t rec);
 
-/* First object that the task waits for, or false. */
-bool mobi_task_waits_for(const struct mob_store *s, uint32_t rec,
+/* First object that the task of that generation waits for, or false. The record
+ * may be another task's by now: then the answer means nothing. */
+bool mobi_task_waits_for(const struct mob_store *s, uint32_t rec, uint32_t gen,
 			 uint64_t *out_id);
 
 /* Runs the task whose record is RUN(me) with word w since began_ns, and ends

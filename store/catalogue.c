@@ -255,9 +255,14 @@ int mobi_cat_begin_write(struct mobi_catalogue *c, MDB_txn **out_txn)
 {
 	struct mobi_cat_shared *shared = c->shared;
 	uint64_t doing;
-	int rc = mobi_cat_begin(c, 0, out_txn);
+	int rc = mobi_cat_lock(c, &shared->writing, "writes");
 
 	if (rc < 0) {
+		return rc;
+	}
+	rc = mobi_cat_begin(c, 0, out_txn);
+	if (rc < 0) {
+		mobi_lock_release(&shared->writing);
 		return rc;
 	}
 	doing = mobi_load(&shared->doing);
@@ -270,6 +275,19 @@ int mobi_cat_begin_write(struct mobi_catalogue *c, MDB_txn **out_txn)
 		}
 	}
 	return 0;
+}
+
+int mobi_cat_end_write(struct mobi_catalogue *c, MDB_txn *txn, bool commit)
+{
+	int rc = 0;
+
+	if (commit) {
+		rc = mdb_txn_commit(txn);
+	} else {
+		mdb_txn_abort(txn);
+	}
+	mobi_lock_release(&c->shared->writing);
+	return rc;
 }
 
 /* Takes chunks and changes rows in d->txn until it is large enough. */
@@ -323,14 +341,14 @@ static int drain_txn(struct drain *d)
 	d->n_stale = 0;
 	rc = fill_txn(d);
 	if (!rc && d->n_rows) {
-		rc = mdb_txn_commit(d->txn);
+		rc = mobi_cat_end_write(c, d->txn, true);
 		MOBI_FAULT("catalogue.commit");
 	} else {
 		if (!rc) {
 			/* Nothing to commit: all that was taken is right. */
 			mobi_store(&c->shared->doing, UINT64_C(0));
 		}
-		mdb_txn_abort(d->txn);
+		(void)mobi_cat_end_write(c, d->txn, false);
 	}
 	mobi_cat_leave(c, rc);
 	if (rc) {

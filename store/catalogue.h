@@ -27,7 +27,10 @@ struct mobi_cat_shared {
 	mobi_a32 has_names;  /* there may be names or pins */
 	mobi_a32 recount;    /* bits and rows of these may disagree: name.h */
 	struct mobi_lock opening; /* one process at a time opens LMDB */
-	mobi_a64 root;            /* a bit for each word of mid */
+	/* And one writes. LMDB's own lock survives a death; for one that is
+	 * stopped it makes all others wait, and cannot be tried. */
+	struct mobi_lock writing;
+	mobi_a64 root; /* a bit for each word of mid */
 	mobi_a64 mid[MOBI_SLOTS / MOBI_SLOT_CHUNK / 64 / 64]; /* of leaf */
 	mobi_a64 leaf[MOBI_SLOTS / MOBI_SLOT_CHUNK /
 		      64]; /* a bit a slot chunk */
@@ -116,6 +119,9 @@ int mobi_catalogue_find(struct mobi_catalogue *c, uint32_t epoch,
 			const struct mob_object_query *q,
 			int (*fn)(const struct mob_object_info *, void *),
 			void *arg, uint64_t *out_lag_ms);
+/* How long to wait for another process that opens or writes; 0: not at all, then
+ * MOB_E_BUSY. 10 s at first. */
+void mobi_catalogue_patience(struct mobi_catalogue *c, int64_t ns);
 /* Has anybody written to it yet? */
 bool mobi_catalogue_is_made(const struct mobi_catalogue *c);
 /* Rows in LMDB, counted by LMDB. */

@@ -50,7 +50,7 @@ static const struct table tables[] = {
 #define PATH_SIZE (sizeof(((struct mobi_cat_env *)0)->path) + 64)
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 #define OPEN_TRIES 2000 /* of a millisecond */
-#define OPEN_NS (10 * MOB_SEC)
+#define PATIENCE_NS (10 * MOB_SEC)
 
 _Static_assert(sizeof(size_t) == 8, "the map is larger than 32 bits can name");
 
@@ -301,9 +301,28 @@ static int open_mdb(struct mobi_cat_env *e)
 	return 0;
 }
 
+void mobi_catalogue_patience(struct mobi_catalogue *c, int64_t ns)
+{
+	c->patience_ns = ns;
+}
+
+int mobi_cat_lock(struct mobi_catalogue *c, struct mobi_lock *l,
+		  const char *what)
+{
+	int rc = c->patience_ns ? mobi_lock_acquire(l, c->patience_ns) :
+				  mobi_lock_try(l);
+
+	return rc == MOB_E_TIMEOUT || rc == MOB_E_BUSY ?
+		       mobi_err(rc,
+				"catalogue: another process %s and does not "
+				"get on; is it stopped?",
+				what) :
+		       rc;
+}
+
 static int open_env(struct mobi_catalogue *c)
 {
-	int rc = mobi_lock_acquire(&c->shared->opening, OPEN_NS);
+	int rc = mobi_cat_lock(c, &c->shared->opening, "opens it");
 	int mdb_rc;
 
 	if (rc < 0) {
@@ -451,7 +470,8 @@ int mobi_catalogue_open(int dir_fd, const char *idx,
 	*c = (struct mobi_catalogue){ .env = e,
 				      .shared = shared,
 				      .slots = slots,
-				      .began_ns = session_began_ns };
+				      .began_ns = session_began_ns,
+				      .patience_ns = PATIENCE_NS };
 	*out_cat = c;
 	return 0;
 }

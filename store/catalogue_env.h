@@ -40,6 +40,7 @@ struct mobi_catalogue {
 	struct mobi_cat_shared *shared;
 	struct mobi_slot *slots;
 	uint64_t began_ns;
+	int64_t patience_ns;
 };
 
 /* Makes c->env->mdb usable until leave. Errors: FORKED, AGAIN, those of LMDB. */
@@ -51,9 +52,17 @@ int mobi_cat_begin(struct mobi_catalogue *c, unsigned flags, MDB_txn **out_txn);
 /*
  * The same for writing; every transaction that may be committed begins so. What
  * a writer that was killed had taken from the dirty bits is marked again: only
- * the next transaction can tell that it did not commit.
+ * the next transaction can tell that it did not commit. Ended by
+ * mobi_cat_end_write. Errors: BUSY, TIMEOUT: another process, perhaps stopped,
+ * is at it.
  */
 int mobi_cat_begin_write(struct mobi_catalogue *c, MDB_txn **out_txn);
+/* mdb_txn_commit or mdb_txn_abort; returns a code of LMDB. mobi_cat_leave is
+ * still to come. */
+int mobi_cat_end_write(struct mobi_catalogue *c, MDB_txn *txn, bool commit);
+/* Takes a lock of the catalogue; `what` its owner does. */
+int mobi_cat_lock(struct mobi_catalogue *c, struct mobi_lock *l,
+		  const char *what);
 /* Turns a code of LMDB into one of ours, with a detail. */
 int mobi_cat_fail(int mdb_rc, const char *what);
 

@@ -279,6 +279,11 @@ void mob_cq_close(struct mob_cq *cq)
 		(void)mobi_cas64(&cq->shared->word, &w,
 				 CQ_WORD(MOBI_GEN(w) + 1, 0, CQ_FREE));
 	}
+	mobi_cq_forget(cq);
+}
+
+void mobi_cq_forget(struct mob_cq *cq)
+{
 	if (cq->fd >= 0) {
 		mobi_sock_close(cq->fd);
 	}

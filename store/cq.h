@@ -16,6 +16,9 @@ void mobi_cq_reap(struct mob_store *s, uint64_t dead);
 /* The client that has the queue open, or 0. */
 uint32_t mobi_cq_owner(const struct mob_store *s, uint32_t index);
 
+/* Frees a queue of this process whose store is closed already. */
+void mobi_cq_forget(struct mob_cq *cq);
+
 /* Wakes who sleeps in a pop of the queue: it looks again. */
 void mobi_cq_ring(struct mob_store *s, uint32_t index);
 

@@ -114,9 +114,9 @@ static int end(struct change *g, int mdb_rc, const char *what)
 		MOBI_FAULT("name.bit");
 	}
 	if (rc) {
-		mdb_txn_abort(g->txn);
+		(void)mobi_cat_end_write(g->s->cat, g->txn, false);
 	} else {
-		rc = mdb_txn_commit(g->txn);
+		rc = mobi_cat_end_write(g->s->cat, g->txn, true);
 		MOBI_FAULT("name.commit");
 	}
 	for (uint32_t i = 0; i < g->n && rc && !mdb_rc; i++) {
@@ -140,7 +140,7 @@ static int end(struct change *g, int mdb_rc, const char *what)
 /* Gives up without a change, with an error of ours. */
 static int give_up(struct change *g, int rc)
 {
-	mdb_txn_abort(g->txn);
+	(void)mobi_cat_end_write(g->s->cat, g->txn, false);
 	end_holds(g);
 	mobi_cat_leave(g->s->cat, 0);
 	return rc;

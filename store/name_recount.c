@@ -121,9 +121,9 @@ int mobi_name_recount(struct mob_store *s)
 	MOBI_FAULT("name.recount");
 	rc = rc ? rc : recount_bits(s, txn);
 	if (rc) {
-		mdb_txn_abort(txn);
+		(void)mobi_cat_end_write(s->cat, txn, false);
 	} else {
-		rc = mdb_txn_commit(txn);
+		rc = mobi_cat_end_write(s->cat, txn, true);
 	}
 	if (rc) {
 		mobi_store(&shared->recount, 1u);

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "live.h"
 
+#include "catalogue_env.h"
 #include "os_clock.h"
 #include "os_run.h"
 
@@ -242,6 +243,89 @@ static void test_session_once_until_it_is_shut_down(void **state)
 		assert_int_equal(stat(path, &st), -1);
 		free(path);
 	}
+}
+
+static void test_session_queue_that_outlives_it_is_told(void **state)
+{
+	struct mob_init_opts o = small();
+	struct mob_queue *q;
+	mob_ref r;
+
+	(void)state;
+	assert_int_equal(mob_init(&o), 0);
+	assert_int_equal(mob_queue_open(&q), 0);
+	assert_int_equal(mob_queue_add(q, mob_put(1), 1), 0);
+	mob_shutdown();
+	for (int again = 0; again < 2; again++) {
+		assert_int_equal(mob_queue_pop(q, 0, &r, NULL), MOB_E_STATE);
+		assert_non_null(strstr(mob_error(), "session"));
+		mob_error_clear();
+		assert_int_equal(mob_queue_add(q, MOB_REF_NONE, 0),
+				 MOB_E_STATE);
+		mob_error_clear();
+		assert_int_equal(mob_queue_fd(q), MOB_E_STATE);
+		mob_error_clear();
+		assert_int_equal(mob_queue_outstanding(q), 0);
+		/* Nor is it one of the next session. */
+		assert_int_equal(mob_init(&o), again ? MOB_E_STATE : 0);
+		mob_error_clear();
+	}
+	mob_queue_close(q);
+	mob_shutdown();
+}
+
+/* ---- a process that is stopped ---- */
+
+static int child_stops_in_a_write(const char *session)
+{
+	struct mob_store *s;
+	MDB_txn *txn;
+
+	if (mob_store_open(session, &s) || mobi_cat_begin_write(s->cat, &txn)) {
+		return 1;
+	}
+	(void)raise(SIGSTOP);
+	(void)mobi_cat_end_write(s->cat, txn, false);
+	mobi_cat_leave(s->cat, 0);
+	mob_store_close(s);
+	return 0;
+}
+
+/* It has the lock of the catalogue. The daemon sees a worker die, and starts
+ * another. */
+static void test_session_writer_that_is_stopped_stops_nobody(void **state)
+{
+	struct mob_init_opts o = small();
+	int64_t x;
+	int status;
+	int pid;
+
+	(void)state;
+	o.workers = 1;
+	assert_int_equal(mob_init(&o), 0);
+	assert_int_equal(mob_get(mob_submit(s_add, 1, 1), &x), 0);
+	pid = live_spawn("stops", mobi_rt.store->path);
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	assert_true(WIFSTOPPED(status));
+	/* Something for the daemon to write. */
+	for (int i = 0; i < 100; i++) {
+		(void)mob_put(i);
+	}
+	mobi_pause_ns(MOB_SEC);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(kill(live_worker(0), SIGKILL), 0);
+		assert_int_equal(mob_get(mob_submit(s_add, i, 1), &x), 0);
+		assert_int_equal(x, i + 1);
+	}
+	/* Who wants to write as well is told, not stopped. */
+	mobi_catalogue_patience(mobi_rt.store->cat, MOB_MS);
+	assert_int_equal(mob_store_sync(mobi_rt.store), MOB_E_TIMEOUT);
+	assert_non_null(strstr(mob_err_detail(MOB_E_TIMEOUT), "stopped"));
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	assert_int_equal(live_collect(pid), 0);
+	mobi_catalogue_patience(mobi_rt.store->cat, 10 * MOB_SEC);
+	assert_int_equal(mob_store_sync(mobi_rt.store), 0);
+	mob_shutdown();
 }
 
 /* ---- names ---- */
@@ -591,6 +675,8 @@ MOB_MAIN(int argc, char **argv)
 		T(test_session_configuration_is_checked),
 		T(test_session_policy_that_is_no_plugin),
 		T(test_session_once_until_it_is_shut_down),
+		T(test_session_queue_that_outlives_it_is_told),
+		T(test_session_writer_that_is_stopped_stops_nobody),
 		T(test_session_name_of_a_store_is_in_use),
 		T(test_session_with_a_name_is_shared),
 		T(test_session_of_a_killed_driver_ends),
@@ -608,6 +694,9 @@ MOB_MAIN(int argc, char **argv)
 	}
 	if (!strcmp(what, "wait")) {
 		return child_waits(argv[2]);
+	}
+	if (!strcmp(what, "stops")) {
+		return child_stops_in_a_write(argv[2]);
 	}
 	if (!strcmp(what, "doubles")) {
 		return child_doubles();

@@ -2,9 +2,15 @@
 /* Tasks: arguments and results of every kind, many of them, from threads. */
 #include "live.h"
 
+#include "os_run.h"
+
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 struct point {
 	double x, y;
@@ -743,6 +749,101 @@ static void test_task_thread_may_outlive_its_task(void **state)
 	}
 }
 
+/* ---- forks ---- */
+
+/* As a program does that starts another which is not there. */
+MOB_TASK(int64_t, t_forks, int64_t, x)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)execl("/no/such/program", "none", (char *)NULL);
+		return -1;
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid) {
+		mob_fail(1, "no child");
+	}
+	return WIFEXITED(status) ? x : -2;
+}
+
+static void test_task_forked_child_that_returns_is_no_worker(void **state)
+{
+	uint32_t crashes = (uint32_t)mobi_load(&mobi_rt.sched->retried);
+	int64_t x;
+
+	(void)state;
+	for (int i = 0; i < 10; i++) {
+		assert_int_equal(mob_take(mob_submit(t_forks, i), &x), 0);
+		assert_int_equal(x, i);
+	}
+	assert_int_equal(mobi_load(&mobi_rt.sched->retried), crashes);
+}
+
+/* ---- what bindings of other languages call ---- */
+
+MOB_TASK(int64_t, t_passes, mob_ref, other, int64_t, x)
+{
+	return mob_ref_is_none(other) ? -1 : x;
+}
+
+MOB_TASK(int64_t, t_gate, mob_str, path, int64_t, x)
+{
+	while (access(path, F_OK)) {
+		mobi_pause_ns(MOB_MS / 2);
+	}
+	return x;
+}
+
+/* Also when it is given as a ref, not as a value: it is not waited for. */
+static void test_task_ref_that_is_passed_raw_is_not_waited_for(void **state)
+{
+	char path[300];
+	struct mob_arg arg[2] = { { .kind = MOB_ARG_REF },
+				  { .kind = MOB_ARG_REF } };
+	mob_ref out;
+	int64_t x;
+	int fd;
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/raw-gate", mobi_rt.store->path);
+	arg[0].ref = mob_submit(t_gate, path, 1);
+	arg[1].ref = mob_submit(t_add, 40, 2);
+	assert_int_equal(mob_submit_raw(&t_passes_def, NULL, 2, arg, 1, &out),
+			 0);
+	assert_int_equal(mob_get(out, &x), 0);
+	assert_int_equal(x, 42);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(mob_get(arg[0].ref, &x), 0);
+	assert_int_equal(unlink(path), 0);
+}
+
+/* ---- for whom ---- */
+
+MOB_TASK(int64_t, t_job, int32_t, depth)
+{
+	int64_t x = 0;
+
+	if (depth) {
+		mob_get(mob_submit(t_job, depth - 1), &x);
+		return x;
+	}
+	return mobi_task_at(mobi_rt.store, (uint32_t)mobi_context()->task)->job;
+}
+
+static void test_task_of_a_task_is_of_the_same_driver(void **state)
+{
+	int64_t x;
+
+	(void)state;
+	for (int depth = 0; depth < 4; depth++) {
+		assert_int_equal(mob_take(mob_submit(t_job, depth), &x), 0);
+		assert_int_equal(x, mobi_rt.store->me);
+	}
+}
+
 static int start(void **state)
 {
 	(void)state;
@@ -777,6 +878,9 @@ MOB_MAIN(void)
 		T(test_task_threads_submit_at_once),
 		T(test_task_thread_of_a_task_submits_and_fails_alone),
 		T(test_task_thread_may_outlive_its_task),
+		T(test_task_forked_child_that_returns_is_no_worker),
+		T(test_task_ref_that_is_passed_raw_is_not_waited_for),
+		T(test_task_of_a_task_is_of_the_same_driver),
 	};
 
 	return cmocka_run_group_tests(tests, start, NULL);

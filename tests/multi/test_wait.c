@@ -509,6 +509,34 @@ MOB_TASK(int64_t, w_threads_wait, void)
 	return x[0] + x[1] + x[2] + x[3];
 }
 
+/* All queues of the session are open: there is none to wait with. */
+static void test_wait_get_all_without_a_queue_is_an_error(void **state)
+{
+	static struct mob_queue *q[1000];
+	mob_ref r[2];
+	int64_t x[2];
+	uint32_t n = 0;
+
+	(void)state;
+	gate_close();
+	r[0] = mob_submit(w_gate, gate_path, 1);
+	r[1] = mob_submit(w_gate, gate_path, 2);
+	while (mob_queue_open(&q[n]) == 0) {
+		n++;
+		assert_true(n < 1000);
+	}
+	assert_int_equal(mob_error_code(), MOB_E_LIMIT);
+	mob_error_clear();
+	assert_int_equal(mob_get_all(r, 2, x), MOB_E_LIMIT);
+	mob_error_clear();
+	while (n) {
+		mob_queue_close(q[--n]);
+	}
+	gate_open();
+	assert_int_equal(mob_get_all(r, 2, x), 0);
+	assert_int_equal(x[0] + x[1], 3);
+}
+
 static int start(void **state)
 {
 	(void)state;
@@ -553,6 +581,7 @@ MOB_MAIN(void)
 		T(test_wait_queue_is_popped_by_several_threads),
 		T(test_wait_threads_on_one_object),
 		T(test_wait_threads_of_a_task_wait_too),
+		T(test_wait_get_all_without_a_queue_is_an_error),
 	};
 	int failed = cmocka_run_group_tests(alone, NULL, NULL);
 

@@ -472,8 +472,8 @@ MOB_API void mob_scope_close(struct mob_scope *scope);
 /* ---- completion order ---- */
 
 /* A queue of refs that yields them in the order in which they are resolved, at
- * O(1) each. Owner: open until mob_queue_close, or the end of the session; no
- * frame. All its functions: Thread: any, also several at once. Since 0.1. */
+ * O(1) each. Owner: the caller, until mob_queue_close, also after the end of the
+ * session, when all else is STATE; no frame. All its functions: Thread: any, also several at once. Since 0.1. */
 struct mob_queue;
 
 /* Errors: LIMIT (256 queues a session), STATE. Blocks: no. */
