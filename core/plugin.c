@@ -417,6 +417,23 @@ int mobi_plugin_load(enum mob_plugin_kind kind, const char *name_or_path,
 	return file_load(kind, asked, path, ops_size_min, out_plugin);
 }
 
+bool mobi_plugin_is_ours(const char *path)
+{
+	struct mobi_plugin_dirs d;
+	const char *slash = strrchr(path, '/');
+	size_t n = slash ? (size_t)(slash - path) : 0;
+	bool ours = false;
+
+	if (mobi_plugin_dirs_ours(&d) == 0) {
+		for (unsigned i = 0; i < d.n && !ours; i++) {
+			ours = strlen(d.path[i]) == n &&
+			       memcmp(d.path[i], path, n) == 0;
+		}
+	}
+	mobi_plugin_dirs_fini(&d);
+	return ours;
+}
+
 static int list_one(struct listing *l, const char *path,
 		    const struct mob_plugin *plugin, int rc)
 {

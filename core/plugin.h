@@ -5,6 +5,7 @@
 
 #include <mobula/plugin.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -31,6 +32,10 @@
 int mobi_plugin_load(enum mob_plugin_kind kind, const char *name_or_path,
 		     uint32_t ops_size_min,
 		     const struct mob_plugin **out_plugin);
+
+/* Does the file, by the full path that mobi_plugin_find gave, lie in a directory
+ * of the library itself, not in one of MOBULA_PLUGIN_PATH or of the user? */
+bool mobi_plugin_is_ours(const char *path);
 
 /* Full path that mobi_plugin_load would open, in a buffer of the caller.
  * MOB_E_NOT_FOUND for a name that is compiled in: there is no file. */

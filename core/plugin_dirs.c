@@ -82,22 +82,35 @@ static int dirs_add_list(struct mobi_plugin_dirs *d, const char *list)
 	return 0;
 }
 
-int mobi_plugin_dirs_init(struct mobi_plugin_dirs *d)
+static int dirs_add_ours(struct mobi_plugin_dirs *d)
 {
 	char dir[MOBI_PATH_SIZE];
-	const char *list = "";
-	int rc;
+	int rc = 0;
 
-	d->n = 0;
-	(void)mobi_conf_str(MOBI_CONF_ID_plugin_path, &list);
-	rc = dirs_add_list(d, list);
-	if (rc == 0 && mobi_dl_exe_dir(dir, sizeof(dir)) == 0) {
+	if (mobi_dl_exe_dir(dir, sizeof(dir)) == 0) {
 		rc = dirs_add_beside(d, dir);
 	}
 	if (rc == 0 && mobi_dl_self_dir(dir, sizeof(dir)) == 0) {
 		rc = dirs_add_beside(d, dir);
 	}
 	return rc == 0 ? dirs_add(d, MOBI_PLUGIN_DIR) : rc;
+}
+
+int mobi_plugin_dirs_init(struct mobi_plugin_dirs *d)
+{
+	const char *list = "";
+	int rc;
+
+	d->n = 0;
+	(void)mobi_conf_str(MOBI_CONF_ID_plugin_path, &list);
+	rc = dirs_add_list(d, list);
+	return rc == 0 ? dirs_add_ours(d) : rc;
+}
+
+int mobi_plugin_dirs_ours(struct mobi_plugin_dirs *d)
+{
+	d->n = 0;
+	return dirs_add_ours(d);
 }
 
 void mobi_plugin_dirs_fini(struct mobi_plugin_dirs *d)

@@ -14,6 +14,8 @@ struct mobi_plugin_dirs {
 /* Reads the search path. To be given to fini, also after a failure. Errors:
  * MOB_E_LIMIT too many or too long; MOB_E_NOMEM. */
 int mobi_plugin_dirs_init(struct mobi_plugin_dirs *d);
+/* The same without those of the configuration. */
+int mobi_plugin_dirs_ours(struct mobi_plugin_dirs *d);
 void mobi_plugin_dirs_fini(struct mobi_plugin_dirs *d);
 
 #endif /* MOBI_PLUGIN_DIRS_H */

@@ -21,6 +21,7 @@
 #include "domain.h"
 #include "err.h"
 #include "frame.h"
+#include "log.h"
 #include "node.h"
 #include "os_clock.h"
 #include "os_mem.h"
@@ -87,7 +88,7 @@ static void inner_main(struct transfer t)
 	__sanitizer_finish_switch_fiber(NULL, &in->outer_stack,
 					&in->outer_size);
 #endif
-	(void)mobi_task_run(in->s, in->rec, in->w, mobi_now_ns());
+	(void)mobi_task_run(in->s, in->rec, in->w, mobi_now_ns(), NULL);
 #ifdef MOBI_ASAN
 	__sanitizer_start_switch_fiber(NULL, in->outer_stack, in->outer_size);
 #endif
@@ -95,6 +96,20 @@ static void inner_main(struct transfer t)
 	__tsan_switch_to_fiber(in->outer_fiber, 0);
 #endif
 	(void)jump_fcontext(t.fctx, NULL);
+}
+
+/* Once: whoever finds that nothing moves is to find out why. */
+static void tell_no_stack(void)
+{
+	static mobi_a32 told;
+
+	if (!mobi_exchange(&told, 1u)) {
+		mobi_log(MOBI_LOG_WARN,
+			 "no memory for another stack of %zu KiB: tasks that "
+			 "wait for tasks are too deep to go on; raise "
+			 "vm.max_map_count, or the number of workers",
+			 STACK_BYTES / 1024);
+	}
 }
 
 /* Takes the task, which is READY, and runs it on a stack of its own. False:
@@ -109,6 +124,7 @@ static bool run_on_stack(struct mob_store *s, uint32_t rec, uint32_t gen)
 #endif
 
 	if (!stack) {
+		tell_no_stack();
 		return false;
 	}
 	if (!mobi_domain_claim(s, rec, gen, &in.w)) {

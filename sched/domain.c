@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The domain: lock, generations, placing and taking.
+ * The domain: lock, placing and taking. Generations: generation.c.
  *
- * A generation's structure is taken by its own lock, and there are four of
- * them: with two, a stopped holder would come back into one that is in use.
  * After unlocking, a worker reads the current generation again; if it was gone
  * round meanwhile, it publishes again what it had placed.
  * tests/models/take_gen.pml.
@@ -191,257 +189,12 @@ void mobi_wake_worker(struct mob_store *s)
 	}
 }
 
-/* ---- generations ---- */
-
-int mobi_domain_next(struct mob_store *s, uint64_t cur, uint32_t policy)
-{
-	struct mobi_sched *sh = sched_of(s);
-
-	for (uint32_t i = 0; i < MOBI_GENS * 64; i++) {
-		uint32_t at = i % MOBI_GENS;
-		struct mobi_gen *g = &sh->gens[at];
-		uint32_t nobody = 0;
-		bool done;
-
-		if (at == MOBI_CUR_INDEX(cur) ||
-		    !mobi_cas32(&g->lock, &nobody, s->me)) {
-			continue;
-		}
-		if (MOBI_CUR_INDEX(mobi_load(&sh->cur)) == at) {
-			mobi_store(&g->lock, 0u);
-			return MOB_E_AGAIN;
-		}
-		g->gen = MOBI_CUR_GEN(cur) + 1;
-		g->policy = policy;
-		g->fill = 0;
-		g->started = 0;
-		g->up = 0;
-		g->rnd = mobi_now_ns() | 1;
-		g->last_tick_ns = 0;
-		memset(&g->stamp, 0, sizeof(g->stamp));
-		memset(g->state, 0, sizeof(g->state));
-		mobi_store(&g->unfit, UINT64_C(0));
-		mobi_store(&g->since_ns, mobi_now_ns());
-		mobi_store(&g->last_take_ns, mobi_now_ns());
-		mobi_store(&g->filling, 1u);
-		mobi_queues_reset(mobi_gen_queues(s, at), g->gen);
-		done = mobi_cas64(&sh->cur, &cur, MOBI_CUR(g->gen, at));
-		mobi_store(&g->lock, 0u);
-		return done ? 0 : MOB_E_AGAIN;
-	}
-	return mobi_err(MOB_E_BUSY, "all %u structures of generations are held",
-			MOBI_GENS);
-}
-
-void mobi_domain_eject(struct mob_store *s, uint64_t cur, const char *reason)
-{
-	struct mobi_sched *sh = sched_of(s);
-	uint32_t row = sh->gens[MOBI_CUR_INDEX(cur)].policy;
-
-	if (mobi_domain_next(s, cur, 0) < 0) {
-		return;
-	}
-	(void)mobi_fetch_add(&sh->policy[row].strikes, 1u);
-	(void)mobi_fetch_add(&sh->ejections, UINT64_C(1));
-	mobi_store(&sh->ejected_policy, row);
-	mobi_store(&sh->ejected_ns, mobi_now_ns());
-	(void)snprintf(sh->ejected_reason, sizeof(sh->ejected_reason), "%s",
-		       reason);
-	(void)mobi_board_wake(s);
-}
-
-/* Died of itself. SIGKILL is no policy's doing; and of a worker whose daemon
- * died with it nobody knows. */
-static bool has_crashed(const struct mobi_sched *sh, uint32_t client)
-{
-	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
-		const struct mobi_place_shared *p = &sh->place[i];
-		uint32_t sig;
-		uint32_t code;
-
-		if (mobi_load(&p->client) == client &&
-		    mobi_load(&p->exit_pid)) {
-			mobi_status_split((int)mobi_load(&p->exit_status), &sig,
-					  &code);
-			return sig != 9;
-		}
-	}
-	return false;
-}
-
-void mobi_domain_reap(struct mob_store *s, uint64_t dead)
-{
-	struct mobi_sched *sh = sched_of(s);
-
-	for (uint32_t i = 0; i < MOBI_GENS; i++) {
-		struct mobi_gen *g = &sh->gens[i];
-		uint32_t owner = mobi_load(&g->lock);
-		uint64_t cur = mobi_load(&sh->cur);
-		struct mobi_policy_seen seen;
-
-		if (!owner || owner >= MOBI_CLIENTS ||
-		    !(dead & MOBI_BIT(owner))) {
-			continue;
-		}
-		if (MOBI_CUR_INDEX(cur) == i) {
-			if (mobi_policy_look(&g->stamp, &seen) && g->policy &&
-			    has_crashed(sh, owner)) {
-				char why[200];
-
-				(void)snprintf(why, sizeof(why),
-					       "a worker died inside its op %s",
-					       mobi_policy_op_name(seen.op));
-				mobi_domain_eject(s, cur, why);
-			} else {
-				(void)mobi_domain_next(s, cur, g->policy);
-			}
-			(void)mobi_fetch_add(&sh->bypasses, UINT64_C(1));
-		}
-		/* No longer the current one: nobody relies on its inside. */
-		(void)mobi_cas32(&g->lock, &owner, 0);
-	}
-}
-
-/* ---- a holder that is stuck ---- */
-
-struct stuck {
-	uint32_t owner;
-	uint64_t busy;
-	uint64_t cpu_ns;
-	uint64_t since_ns;
-	bool seen;
-};
-
-#define STUCK_CPU_NS UINT64_C(20000000)
-#define STUCK_LOOK_NS UINT64_C(5000000)
-
-/* Looks at the holder of the current lock again; goes round it if it is
- * stopped, or has burnt 20 ms of CPU time inside one policy call. */
-static void look_stuck(struct mob_store *s, struct stuck *k)
-{
-	struct mobi_sched *sh = sched_of(s);
-	uint64_t cur = mobi_load(&sh->cur);
-	struct mobi_gen *g = &sh->gens[MOBI_CUR_INDEX(cur)];
-	uint32_t owner = mobi_load(&g->lock);
-	uint64_t now = mobi_now_ns();
-	struct mobi_policy_seen seen = { 0 };
-	struct mobi_proc *p;
-	char why[200];
-
-	if (!owner || owner >= MOBI_CLIENTS || owner == s->me) {
-		k->owner = 0;
-		return;
-	}
-	p = &s->clients[owner].proc;
-	(void)mobi_policy_look(&g->stamp, &seen);
-	if (k->owner != owner || k->busy != seen.busy || !k->seen) {
-		k->owner = owner;
-		k->busy = seen.busy;
-		k->seen = true;
-		k->since_ns = now;
-		k->cpu_ns = mobi_cpu_ns_of((int)p->pid);
-		return;
-	}
-	if (now - k->since_ns < STUCK_LOOK_NS) {
-		return;
-	}
-	if (mobi_proc_stopped(p)) {
-		if (mobi_domain_next(s, cur, g->policy) == 0) {
-			(void)mobi_fetch_add(&sh->bypasses, UINT64_C(1));
-		}
-	} else if (seen.busy && g->policy &&
-		   mobi_cpu_ns_of((int)p->pid) - k->cpu_ns >= STUCK_CPU_NS) {
-		(void)snprintf(why, sizeof(why),
-			       "its op %s burnt more than 20 ms of CPU time in "
-			       "process %u",
-			       mobi_policy_op_name(seen.op), p->pid);
-		mobi_domain_eject(s, cur, why);
-		(void)mobi_fetch_add(&sh->bypasses, UINT64_C(1));
-		/* It would loop for ever: its task is run again. */
-		(void)mobi_proc_signal(p, 9);
-	} else {
-		return;
-	}
-	k->owner = 0;
-	k->seen = false;
-}
-
-/* ---- starvation ---- */
-
-struct starved {
-	uint64_t cur;
-	uint64_t last_take_ns;
-	uint64_t since_ns;
-	uint64_t calls; /* of the policy, until then */
-};
-
-#define STARVED_NS (100 * UINT64_C(1000000))
-#define STARVED_CALLS 3u
-
-/* Nobody runs anything. Workers that look for work all the time do not count:
- * that is what they do while the policy hides it. */
-static bool all_idle(const struct mobi_sched *sh)
-{
-	uint32_t up = 0;
-
-	for (uint32_t i = 0; i < sh->max_places; i++) {
-		if (mobi_load(&sh->place[i].client)) {
-			up++;
-			if (mobi_load(&sh->place[i].ann)) {
-				return false;
-			}
-		}
-	}
-	return up > 0;
-}
-
-/* Work that fits is queued, all are idle, and though the policy was asked again
- * and again nothing is taken. */
-static void look_starved(struct mob_store *s, struct starved *k)
-{
-	struct mobi_sched *sh = sched_of(s);
-	uint64_t cur = mobi_load(&sh->cur);
-	struct mobi_gen *g = &sh->gens[MOBI_CUR_INDEX(cur)];
-	uint64_t take = mobi_load(&g->last_take_ns);
-	uint64_t calls = mobi_load(&g->stamp.busy) >> 32;
-	uint64_t now = mobi_now_ns();
-
-	if (!g->policy || !mobi_domain_queued(s) || mobi_load(&g->unfit) ||
-	    mobi_load(&g->filling) || !all_idle(sh)) {
-		k->since_ns = 0;
-		return;
-	}
-	if (!k->since_ns || k->cur != cur || k->last_take_ns != take) {
-		k->cur = cur;
-		k->last_take_ns = take;
-		k->since_ns = now;
-		k->calls = calls;
-		return;
-	}
-	if (now - k->since_ns > STARVED_NS &&
-	    calls - k->calls > STARVED_CALLS) {
-		mobi_domain_eject(s, cur,
-				  "starvation: tasks are queued, all workers "
-				  "are idle, and its op pick names no queue "
-				  "that has one");
-	}
-}
-
-void mobi_domain_watch(struct mob_store *s)
-{
-	static struct stuck stuck;
-	static struct starved starved;
-
-	look_stuck(s, &stuck);
-	look_starved(s, &starved);
-}
-
 /* ---- lock ---- */
 
 static struct mobi_gen *lock(struct mob_store *s, uint64_t *out_cur)
 {
 	struct mobi_sched *sh = sched_of(s);
-	struct stuck k = { 0 };
+	struct mobi_stuck k = { 0 };
 
 	for (uint32_t n = 1;; n++) {
 		uint64_t cur = mobi_load(&sh->cur);
@@ -459,8 +212,9 @@ static struct mobi_gen *lock(struct mob_store *s, uint64_t *out_cur)
 			mobi_relax();
 		} else {
 			mobi_yield();
-			if (n % 1024 == 0) {
-				look_stuck(s, &k);
+			if (n % 1024 == 0 && !mobi_domain_look_stuck(s, &k)) {
+				/* Until one of the stopped goes on or dies. */
+				mobi_pause_ns(MOB_MS);
 			}
 		}
 	}
@@ -625,7 +379,8 @@ static bool update_workers(struct turn *t)
 		t->g->started = 1;
 		t->g->up = t->up;
 		if (mobi_policy_start(&t->call) < 0) {
-			mobi_domain_eject(t->s, t->cur, "its op start failed");
+			(void)mobi_domain_eject(t->s, t->cur,
+						"its op start failed");
 			return false;
 		}
 		return true;
@@ -653,9 +408,10 @@ static struct {
 	uint64_t cur; /* generation under which it was taken; 0: none */
 } last;
 
-void mobi_domain_ran(uint64_t ran_ns)
+void mobi_domain_ran(uint64_t ran_ns, int rc)
 {
 	last.run.ran_ns = ran_ns;
+	last.run.rc = rc;
 }
 
 static void tell_done(struct turn *t)
@@ -882,8 +638,8 @@ static bool begin(struct turn *t, struct mob_store *s)
 	if (mobi_policy_row_get(t->s,
 				t->sh->gens[MOBI_CUR_INDEX(t->cur)].policy,
 				&t->policy) < 0) {
-		mobi_domain_eject(t->s, t->cur,
-				  "a worker could not load its file");
+		(void)mobi_domain_eject(t->s, t->cur,
+					"a worker could not load its file");
 		return false;
 	}
 	t->g = lock(t->s, &t->cur);
@@ -954,7 +710,7 @@ bool mobi_domain_take(struct mob_store *s, uint32_t *out_rec, uint64_t *out_w,
 			"wrong answers: its op %s named queue %#llx",
 			mobi_policy_op_name(mobi_load(&t.g->stamp.bad_op)),
 			(unsigned long long)mobi_load(&t.g->stamp.bad_what));
-		mobi_domain_eject(s, t.cur, why);
+		(void)mobi_domain_eject(s, t.cur, why);
 	}
 	unlock(s, t.g);
 	if (mobi_load(&t.sh->cur) != t.cur) {

@@ -26,9 +26,9 @@ uint32_t mobi_domain_queued(const struct mob_store *s);
  */
 bool mobi_domain_take(struct mob_store *s, uint32_t *out_rec, uint64_t *out_w,
 		      uint64_t *out_now_ns, bool *out_more);
-/* What was taken last has run for so long: the policy is told at the next
- * turn. */
-void mobi_domain_ran(uint64_t ran_ns);
+/* What was taken last has run for so long and ended with rc: the policy is told
+ * at the next turn. */
+void mobi_domain_ran(uint64_t ran_ns, int rc);
 /* READY -> RUN(me) of a task of this generation that this process wants itself
  * (block.c). */
 bool mobi_domain_claim(struct mob_store *s, uint32_t rec, uint32_t gen,
@@ -39,10 +39,24 @@ bool mobi_domain_claim(struct mob_store *s, uint32_t rec, uint32_t gen,
  * NULL: nobody is to blame. MOB_E_AGAIN: another was quicker.
  */
 int mobi_domain_next(struct mob_store *s, uint64_t cur, uint32_t policy);
-/* Throws the policy of generation cur out: a strike, the fallback, a note. */
-void mobi_domain_eject(struct mob_store *s, uint64_t cur, const char *reason);
+/* Throws the policy of generation cur out: a strike, the fallback, a note. Errors
+ * as mobi_domain_next; then nothing was done. */
+int mobi_domain_eject(struct mob_store *s, uint64_t cur, const char *reason);
 /* After deaths: generations whose lock holder is dead are gone round. */
 void mobi_domain_reap(struct mob_store *s, uint64_t dead);
+/* What a process saw of the holder of the current lock; all 0 at first. */
+struct mobi_stuck {
+	uint32_t owner;
+	uint64_t busy;
+	uint64_t cpu_ns;
+	uint64_t since_ns;
+	bool seen;
+};
+
+/* Looks at the holder of the current lock again; goes round it if it is
+ * stopped, or has burnt 20 ms of CPU time inside one policy call. False: it is,
+ * and there is no structure left to go on with. */
+bool mobi_domain_look_stuck(struct mob_store *s, struct mobi_stuck *k);
 /* Looks for starvation and for a holder that is stuck; for the daemon. */
 void mobi_domain_watch(struct mob_store *s);
 

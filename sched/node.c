@@ -209,10 +209,13 @@ static uint32_t unblocked(const struct node *n)
 
 static void keep_workers(struct node *n)
 {
+	/* Taken first: who asks from now on is heard next time. */
+	bool extra = mobi_exchange(&n->sh->wanted_extra, 0u) != 0;
+
 	while (!n->over && n->n < n->sh->max_places &&
 	       mobi_now_ns() >= n->not_before &&
-	       (n->n < n->sh->n_workers || (mobi_load(&n->sh->wanted_extra) &&
-					    unblocked(n) < n->sh->n_workers))) {
+	       (n->n < n->sh->n_workers ||
+		(extra && unblocked(n) < n->sh->n_workers))) {
 		uint32_t had = n->n;
 
 		start_worker(n);
@@ -220,7 +223,6 @@ static void keep_workers(struct node *n)
 			break;
 		}
 	}
-	mobi_store(&n->sh->wanted_extra, 0u);
 }
 
 /* Writes down how the process in a place ended, before it is reaped. False: it
@@ -511,7 +513,7 @@ static bool become_daemon(struct mob_store *s)
 	uint64_t end = mobi_now_ns() + DYING_NS;
 
 	while (mobi_lock_try(&sh->daemon) < 0) {
-		int fd = mobi_node_reconnect(s);
+		int fd = mobi_sock_connect(s->dir_fd, SOCKET);
 
 		if (fd >= 0) {
 			mobi_sock_close(fd);

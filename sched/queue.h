@@ -154,8 +154,7 @@ int mobi_queues_each(struct mobi_queues *q, uint32_t queue,
 		     int (*fn)(const struct mobi_queue_entry *, void *arg),
 		     void *arg);
 
-/* Checks every invariant; NULL, or what is broken. Slow: for tests and for
- * `mob store check`. */
+/* Checks every invariant; NULL, or what is broken. Slow: for tests. */
 const char *mobi_queues_check(const struct mobi_queues *q);
 
 static inline const uint32_t *mobi_queues_lens(const struct mobi_queues *q)

@@ -241,7 +241,7 @@ static void learn(struct mobi_sched *sh, uint32_t fn, uint64_t ns)
 }
 
 uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
-		       uint64_t began_ns)
+		       uint64_t began_ns, int *out_rc)
 {
 	struct mobi_task *t = mobi_task_at(s, rec);
 	struct mobi_frame frame;
@@ -259,6 +259,9 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	c.attempt = MOBI_ATTEMPT(w);
 	mobi_context_push(&c);
 	e = attempt(s, rec, w, &c, &failed);
+	if (out_rc) {
+		*out_rc = !failed ? 0 : e ? e->rc : MOB_E_NOMEM;
+	}
 	if (failed) {
 		fail_all(s, rec, e);
 		free(e);

@@ -300,8 +300,7 @@ static int first_policy(struct mob_store *s, const char *name,
 			uint32_t *out_row)
 {
 	char why[400];
-	/* A policy that comes with the library needs no trial. */
-	int rc = mobi_policy_row_add(s, name, strchr(name, '/') != NULL,
+	int rc = mobi_policy_row_add(s, name, MOBI_POLICY_TRIAL_UNLESS_OURS,
 				     out_row);
 
 	if (rc == MOB_E_NOT_FOUND || rc == MOB_E_CRASHED ||

@@ -109,8 +109,9 @@ MOBI_SIZE(struct mobi_place_shared, 64);
 struct mobi_policy_row {
 	mobi_a32 state; /* as of functions */
 	mobi_a32 strikes;
+	uint64_t stamp[4]; /* of the file: struct mobi_dl_stamp */
 	char name[32];
-	char path[472];
+	char path[440];
 };
 MOBI_SIZE(struct mobi_policy_row, 512);
 

@@ -84,8 +84,10 @@ static void note(struct mobi_sched *sh, const struct mobi_task *t, uint64_t w,
 	mobi_store(&c->fn, t->fn);
 	mobi_store(&c->attempt, MOBI_ATTEMPT(w));
 	mobi_store(&c->seq, t->seq);
+	mobi_store(&c->status, 0u); /* nobody saw */
 	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
-		if (mobi_load(&sh->place[i].client) == MOBI_ROWNER(w)) {
+		if (mobi_load(&sh->place[i].client) == MOBI_ROWNER(w) &&
+		    mobi_load(&sh->place[i].exit_pid)) {
 			mobi_store(&c->status,
 				   mobi_load(&sh->place[i].exit_status));
 		}

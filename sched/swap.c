@@ -56,7 +56,7 @@ static int over(const struct swap *w)
 static int find_row(struct swap *w)
 {
 	char why[400];
-	int rc = mobi_policy_row_add(w->s, w->name, true, &w->row);
+	int rc = mobi_policy_row_add(w->s, w->name, MOBI_POLICY_TRIAL, &w->row);
 
 	if (rc == MOB_E_CRASHED || rc == MOB_E_TIMEOUT) {
 		/* The check, not the session. */

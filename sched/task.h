@@ -15,9 +15,10 @@ bool mobi_task_waits_for(const struct mob_store *s, uint32_t rec, uint32_t gen,
 			 uint64_t *out_id);
 
 /* Runs the task whose record is RUN(me) with word w since began_ns, and ends
- * it. Returns how long it ran. */
+ * it. Returns how long it ran; out_rc (may be NULL): 0, or the MOB_E_* that it
+ * ended with. */
 uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
-		       uint64_t began_ns);
+		       uint64_t began_ns, int *out_rc);
 
 /* Calls fn for every return of the record. */
 void mobi_task_returns(struct mob_store *s, uint32_t rec,

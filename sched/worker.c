@@ -121,17 +121,31 @@ static bool spin(struct mob_store *s, mobi_a32 *bell, uint32_t value)
 	return false;
 }
 
-static void idle(struct mob_store *s)
+/* Turns that find queued work that is not for this worker, before it sleeps. */
+#define FRUITLESS 4u
+
+/* *io_fruitless counts turns that took nothing though there was something. */
+static void idle(struct mob_store *s, uint32_t *io_fruitless)
 {
 	struct mobi_client *me = &s->clients[s->me];
 	struct mobi_sched *sh = mobi_rt.sched;
 	struct mobi_gen *g = &sh->gens[MOBI_CUR_INDEX(mobi_load(&sh->cur))];
 	uint32_t bell = mobi_load(&me->bell);
+	bool short_sleep = mobi_load(&g->unfit) != 0;
+	bool queued;
 
 	(void)mobi_fetch_or(&s->board->idle, MOBI_BIT(s->me));
+	queued = mobi_domain_queued(s) && !short_sleep;
+	if (!queued) {
+		*io_fruitless = 0;
+	} else if (++*io_fruitless > FRUITLESS) {
+		/* It is other workers', by the policy's will. */
+		*io_fruitless = 0;
+		short_sleep = true;
+		queued = false;
+	}
 	if (mobi_board_some(s) || mobi_load(&sh->stopping) ||
-	    mobi_load(&g->filling) ||
-	    (mobi_domain_queued(s) && !mobi_load(&g->unfit))) {
+	    mobi_load(&g->filling) || queued) {
 		(void)mobi_fetch_and(&s->board->idle, ~MOBI_BIT(s->me));
 		return;
 	}
@@ -143,7 +157,7 @@ static void idle(struct mob_store *s)
 	}
 	mobi_store(&me->asleep, 1u);
 	(void)mobi_futex_wait(&me->bell, bell,
-			      mobi_load(&g->unfit) ? UNFIT_SLICE : IDLE_SLICE);
+			      short_sleep ? UNFIT_SLICE : IDLE_SLICE);
 	mobi_store(&me->asleep, 0u);
 	(void)mobi_fetch_and(&s->board->idle, ~MOBI_BIT(s->me));
 }
@@ -152,10 +166,11 @@ static void run_one(struct mob_store *s, uint32_t rec, uint64_t w,
 		    uint64_t taken_ns)
 {
 	struct mobi_place_shared *p = &mobi_rt.sched->place[mobi_rt.place];
-	uint64_t ran_ns = mobi_task_run(s, rec, w, taken_ns);
+	int rc;
+	uint64_t ran_ns = mobi_task_run(s, rec, w, taken_ns, &rc);
 
 	mobi_store(&p->ann, UINT64_C(0));
-	mobi_domain_ran(ran_ns ? ran_ns : 1);
+	mobi_domain_ran(ran_ns ? ran_ns : 1, rc);
 	/* For lists: only this worker writes it. */
 	mobi_store_relaxed(&p->busy_ns,
 			   mobi_load_relaxed(&p->busy_ns) + ran_ns);
@@ -165,6 +180,7 @@ static void loop(struct mob_store *s)
 {
 	struct mobi_sched *sh = mobi_rt.sched;
 	uint32_t empty = 0;
+	uint32_t fruitless = 0;
 
 	while (!mobi_load(&sh->stopping) && !mobi_load(&s->hdr->ending) &&
 	       !mobi_load(&sh->place[mobi_rt.place].leave)) {
@@ -176,13 +192,14 @@ static void loop(struct mob_store *s)
 		if (mobi_domain_take(s, &rec, &w, &now, &more)) {
 			run_one(s, rec, w, now);
 			empty = 0;
+			fruitless = 0;
 			continue;
 		}
 		if (more && ++empty < 1000) {
 			continue;
 		}
 		empty = 0;
-		idle(s);
+		idle(s, &fruitless);
 	}
 }
 
@@ -221,6 +238,7 @@ int mobi_worker_main(const char *path)
 			mobi_log(MOBI_LOG_ERROR, "worker: %s",
 				 mob_err_detail(rc));
 		}
+		mobi_rt.store = NULL;
 		mob_store_close(s);
 		return rc != MOB_E_CLOSED;
 	}
@@ -232,6 +250,7 @@ int mobi_worker_main(const char *path)
 	mobi_sock_close(mobi_rt.daemon_fd);
 	mobi_rt.daemon_fd = -1;
 	mobi_context_clear();
+	mobi_rt.store = NULL; /* of the handler of news, too */
 	mob_store_close(s);
 	return 0;
 }

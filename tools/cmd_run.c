@@ -430,7 +430,12 @@ static int submit(const struct mob_task_def *def, const struct value *values,
 		args[i].value = &values[i].u;
 	}
 	/* A failure is in the refs, where print_result reads it. */
-	(void)mob_submit_raw(def, NULL, def->n_args, args, n_rets, refs);
+	rc = mob_submit_raw(def, NULL, def->n_args, args, n_rets, refs);
+	if (rc < 0 && !n_rets) {
+		free(refs);
+		return cli_fail_rc(rc, def->name);
+	}
+	rc = 0;
 	for (uint32_t i = 0; i < n_rets && !rc; i++) {
 		rc = print_result(def, i, refs[i]);
 	}

@@ -50,6 +50,7 @@ static int parse(int argc, char **argv, struct mob_init_opts *o)
 		{ NULL, 0, NULL, 0 },
 	};
 	char *end;
+	long n;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -61,10 +62,12 @@ static int parse(int argc, char **argv, struct mob_init_opts *o)
 			o->module = optarg;
 			break;
 		case 'w':
-			o->workers = (int32_t)strtol(optarg, &end, 10);
-			if (*end || end == optarg) {
+			n = strtol(optarg, &end, 10);
+			if (*end || end == optarg || n < INT32_MIN ||
+			    n > INT32_MAX) {
 				return usage("--workers takes a number");
 			}
+			o->workers = (int32_t)n;
 			break;
 		case 'p':
 			o->policy = optarg;

@@ -6,9 +6,14 @@
  */
 #include "live.h"
 
+#include "os_run.h"
+
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define TASKS 1500
 
@@ -215,6 +220,167 @@ static void test_policy_faults_are_found_by_the_check(void **state)
 	mob_shutdown();
 }
 
+/* ---- files ---- */
+
+/* Also where it is found by name: only what comes with the library is trusted. */
+static void test_policy_faults_first_policy_is_tried(void **state)
+{
+	struct mob_init_opts o = MOB_INIT_OPTS_INIT;
+	int64_t x;
+
+	(void)state;
+	o.store_bytes = 64 << 20;
+	o.workers = 1;
+	o.policy = "bad_crash";
+	assert_int_equal(setenv("MOBULA_PLUGIN_PATH", TEST_BAD, 1), 0);
+	assert_int_equal(mob_init(&o), MOB_E_PLUGIN);
+	mob_error_clear();
+	assert_int_equal(unsetenv("MOBULA_PLUGIN_PATH"), 0);
+	o.policy = "lifo";
+	assert_int_equal(mob_init(&o), 0);
+	assert_int_equal(mob_get(mob_submit(p_run, "", 0, 1), &x), 0);
+	assert_int_equal(x, 2);
+	mob_shutdown();
+}
+
+static void copy_file(const char *from, const char *to)
+{
+	char command[1200];
+
+	(void)snprintf(command, sizeof(command),
+		       "cp -f '%s' '%s.new' && mv '%s.new' '%s'", from, to, to,
+		       to);
+	/* NOLINTNEXTLINE(cert-env33-c): names of this test */
+	assert_int_equal(system(command), 0);
+}
+
+/* Some workers have the old one, and cannot unload it. */
+static void test_policy_faults_file_that_changes_needs_a_name(void **state)
+{
+	char path[512];
+	char other[520];
+	char from[512];
+	struct mob_session *session;
+	int64_t x;
+
+	(void)state;
+	live_start_with(2, "ws");
+	assert_int_equal(mob_session_current(&session), 0);
+	(void)snprintf(path, sizeof(path), "%s/sched_mine.so",
+		       mobi_rt.store->path);
+	(void)snprintf(other, sizeof(other), "%s/sched_mine2.so",
+		       mobi_rt.store->path);
+	(void)snprintf(from, sizeof(from), "%s/sched_ws.so", TEST_OURS);
+	copy_file(from, path);
+	assert_int_equal(mob_policy_swap(session, path, NULL), 0);
+	assert_int_equal(mob_policy_swap(session, path, NULL), 0);
+	(void)snprintf(from, sizeof(from), "%s/sched_bad_crash.so", TEST_BAD);
+	copy_file(from, path);
+	assert_int_equal(mob_policy_swap(session, path, NULL), MOB_E_BUSY);
+	assert_non_null(strstr(mob_err_detail(MOB_E_BUSY), "another name"));
+	assert_string_equal(live_policy(), "mine");
+	copy_file(from, other);
+	assert_int_equal(mob_policy_swap(session, other, NULL), MOB_E_PLUGIN);
+	assert_int_equal(mob_get(mob_submit(p_run, "", 0, 1), &x), 0);
+	assert_int_equal(live_ejections(), 0);
+	mob_session_close(session);
+	mob_shutdown();
+}
+
+/* ---- all structures of generations held ---- */
+
+static int child_holds(const char *path)
+{
+	struct mob_store *s;
+	char *colon = strchr(path, ':');
+	char session[256];
+
+	(void)snprintf(session, sizeof(session), "%.*s", (int)(colon - path),
+		       path);
+	if (mob_store_open(session, &s)) {
+		return 1;
+	}
+	(void)live_ledger_add(colon + 1, 0);
+	live_ledger_max(colon + 1, 1, s->me);
+	(void)raise(SIGSTOP);
+	return 0;
+}
+
+/* A process that is attached, and stopped. */
+static int holder(struct live_ledger *l, uint32_t *out_client)
+{
+	char arg[600];
+	int status;
+	int pid;
+
+	l->at[1] = 0;
+	(void)snprintf(arg, sizeof(arg), "%s:%s", mobi_rt.store->path, l->path);
+	pid = live_spawn("holds", arg);
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	assert_true(WIFSTOPPED(status));
+	*out_client = (uint32_t)l->at[1];
+	assert_true(*out_client > 0);
+	return pid;
+}
+
+static void take_lock(struct mobi_gen *g, uint32_t client)
+{
+	uint32_t nobody = 0;
+
+	while (!mobi_cas32(&g->lock, &nobody, client)) {
+		nobody = 0;
+		mobi_pause_ns(1000);
+	}
+}
+
+/*
+ * Three processes are stopped, each in one structure, and the one in the fourth
+ * is killed: what it left half done is not gone on with.
+ */
+static void test_policy_faults_dead_holder_among_stopped_ones(void **state)
+{
+	struct mobi_sched *sh;
+	struct live_ledger l;
+	int pid[MOBI_GENS];
+	uint32_t client[MOBI_GENS];
+	uint32_t cur;
+	uint32_t gen;
+	int64_t x;
+
+	(void)state;
+	live_start_with(2, "ws");
+	live_ledger_open(&l, 2);
+	sh = mobi_rt.sched;
+	assert_int_equal(mob_take(mob_submit(p_run, "", 0, 1), &x), 0);
+	for (uint32_t i = 0; i < MOBI_GENS; i++) {
+		pid[i] = holder(&l, &client[i]);
+	}
+	cur = MOBI_CUR_INDEX(mobi_load(&sh->cur));
+	gen = MOBI_CUR_GEN(mobi_load(&sh->cur));
+	for (uint32_t i = 0; i < MOBI_GENS; i++) {
+		if (i != cur) {
+			take_lock(&sh->gens[i], client[i]);
+		}
+	}
+	take_lock(&sh->gens[cur], client[cur]);
+	assert_int_equal(kill(pid[cur], SIGKILL), 0);
+	assert_true(live_collect(pid[cur]) != 0);
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(mob_take(mob_submit(p_run, "", 0, i), &x), 0);
+		assert_int_equal(x, i + 1);
+	}
+	assert_true(MOBI_CUR_GEN(mobi_load(&sh->cur)) > gen);
+	for (uint32_t i = 0; i < MOBI_GENS; i++) {
+		if (i != cur) {
+			assert_int_equal(kill(pid[i], SIGKILL), 0);
+			assert_true(live_collect(pid[i]) != 0);
+		}
+	}
+	live_ledger_close(&l);
+	assert_int_equal(live_audit(0), 0);
+	mob_shutdown();
+}
+
 /* What a test that failed left in the way of the next. */
 static int leave(void **state)
 {
@@ -226,14 +392,20 @@ static int leave(void **state)
 
 #define T(test) cmocka_unit_test_teardown(test, leave)
 
-MOB_MAIN(void)
+MOB_MAIN(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_policy_faults_are_thrown_out_under_load),
 		T(test_policy_faults_with_one_worker),
 		T(test_policy_faults_in_turn_in_one_session),
 		T(test_policy_faults_are_found_by_the_check),
+		T(test_policy_faults_first_policy_is_tried),
+		T(test_policy_faults_file_that_changes_needs_a_name),
+		T(test_policy_faults_dead_holder_among_stopped_ones),
 	};
 
+	if (argc > 2 && !strcmp(argv[1], "holds")) {
+		return child_holds(argv[2]);
+	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -209,7 +209,9 @@ int live_swap(const char *name_or_path, bool check)
 	struct mob_store *s = mobi_rt.store;
 	struct mobi_sched *sh = mobi_rt.sched;
 	uint32_t row;
-	int rc = mobi_policy_row_add(s, name_or_path, check, &row);
+	int rc = mobi_policy_row_add(
+		s, name_or_path,
+		check ? MOBI_POLICY_TRIAL : MOBI_POLICY_NO_TRIAL, &row);
 
 	while (rc >= 0) {
 		rc = mobi_domain_next(s, mobi_load(&sh->cur), row);

@@ -137,7 +137,7 @@ struct mob_sched_ops {
 	/*
 	 * The state is there and zeroed; sets what must not be zero. Once for
 	 * each new state, before any other op. Returns 0, or a negative
-	 * MOB_E_*: the policy does not start, the one before stays. NULL:
+	 * MOB_E_*: the policy does not start, and `fifo` decides. NULL:
 	 * nothing to set.
 	 */
 	int (*start)(const struct mob_sched_host *h, void *state);
@@ -195,7 +195,8 @@ struct mob_sched_ops {
 		     char *out, size_t size);
 };
 
-/* flags: answers are poor without cost_ns; the host says so if it has none. */
+/* flags: answers are poor without cost_ns. For people, and for hosts that know
+ * no costs; this one does. */
 #define MOB_SCHED_NEEDS_COST UINT32_C(1)
 
 /* The first fields of a table: `static const struct mob_sched_ops ops = {
