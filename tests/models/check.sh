@@ -187,10 +187,13 @@ ok take_gen "-DKILLS=1 -DFS=0 -DSLICE=0 -DROOM=1"
 ok take_gen "-DKILLS=0 -DFS=0 -DBLOCK=1"
 ok take_gen "-DKILLS=0 -DFS=0 -DBLOCK=1 -DSLICE=0 -DROOM=1"
 ok take_gen "-DKILLS=0 -DFS=0 -DSTOPS=1"
+ok take_gen "-DKILLS=1 -DFS=0 -DNG=2 -DHELD=1"
+mutants take_gen "-DKILLS=1 -DFS=0 -DNG=2 -DHELD=1" KEEPINSIDE
 heavy_ok take_gen "-DKILLS=0 -DFS=1 -DSLICE=0"
 heavy_ok take_gen "-DKILLS=0 -DFS=1 -DDYN=2 -DSLICE=0"
 heavy_ok take_gen "-DKILLS=1 -DFS=1 -DNT=1"
 heavy_ok take_gen "-DKILLS=1 -DFS=0 -DRKILLS=1"
+heavy_ok take_gen "-DKILLS=1 -DFS=0 -DNG=2 -DHELD=1 -DRKILLS=1"
 
 # ---- catalogue ----
 mutants catalogue "-DKILLS=1" TOUCHFIRST FREEFIRST MARKLATE NODOING NOREREAD \

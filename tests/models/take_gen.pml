@@ -30,7 +30,9 @@
  *   idle      v = bell; set my idle bit; board empty, not filling, nothing
  *             queued but what does not fit: FUTEX_WAIT(bell, v); clear the bit.
  *   janitor   set of the dead. Lock of the dead: its structure is the current
- *             one: next; then CAS lock -> 0. RUN(dead) -> {attempt + 1, READY};
+ *             one: next, or if none is free: CAS lock -> me; still current: make
+ *             it empty, filling = 1; CAS cur {g, it} -> {g+1, it}; unlock. Then
+ *             CAS lock -> 0. RUN(dead) -> {attempt + 1, READY};
  *             bits of all READY and WAITING records; announcements of the dead
  *             off; every bell rung.
  *
@@ -49,8 +51,8 @@
  * this is needed only for processes that are stopped (SLICE = 0 verifies).
  *
  * MUTANTS (-DM_...): PLAINTAKE NOATTEMPT NOANNOUNCE ANNLATE NOREPUB FILLREADY
- *   NOSTRUCTLOCK NOFILL NOMARK NORING KEEPANN COUNTER UNLOCKONLY; and SLICE = 0
- *   without ROOM
+ *   NOSTRUCTLOCK NOFILL NOMARK NORING KEEPANN COUNTER UNLOCKONLY KEEPINSIDE; and
+ *   SLICE = 0 without ROOM
  */
 #ifndef NT
 #define NT 2
@@ -85,6 +87,9 @@
 #endif
 #ifndef ROOM
 #define ROOM 0 /* 1: who sets its idle bit then looks whether there is room */
+#endif
+#ifndef HELD
+#define HELD 0 /* 1: a process that is stopped for ever has structure 1 */
 #endif
 #ifndef LIM
 #define LIM 1
@@ -467,6 +472,40 @@ proctype resolver()
 
 #define TODO (dead[1] * 2 + dead[2] * 4 + dead[4] * 16 + dead[5] * 32)
 #define INSET(o) ((set >> (o)) & 1)
+/* Is a structure but d free? */
+#define FREE_1(x, d) (x < NG && x != (d) && lock[x % NG] == 0)
+#define FREE_BUT(d) (FREE_1(0, d) || FREE_1(1, d) || FREE_1(2, d) || FREE_1(3, d))
+/* structure x of generation g0, whose holder is dead, goes on as the next; by
+ * janitor c */
+inline in_place(c, x, g0)
+{
+	atomic { if :: INSET(lock[x]) -> lock[x] = c :: else fi };
+	if
+	:: lock[x] == c ->
+		if
+		:: cg == g0 && ci == x ->
+			atomic {
+				assert(!ins[x] || dead[ins[x]]);
+				ins[x] = 0;
+				q[x * NT] = 0;
+#if NT > 1
+				q[x * NT + 1] = 0;
+#endif
+				fillat[x] = 0;
+				filling[x] = 1
+			}
+			atomic {
+				if
+				:: cg == g0 && ci == x -> cg = g0 + 1
+				:: else
+				fi
+			}
+		:: else
+		fi;
+		atomic { if :: lock[x] == c -> lock[x] = 0 :: else fi }
+	:: else
+	fi
+}
 proctype janitor()
 {
 	byte me = 4, set, i, a, g, d;
@@ -482,7 +521,14 @@ end_idle:
 #ifndef M_UNLOCKONLY
 			atomic { g = cg; d = ci };
 			if
-			:: d == i -> next_gen(me, g, d)
+			:: d == i && (FREE_BUT(d) || cg != g) ->
+				next_gen(me, g, d)
+			:: d == i && !FREE_BUT(d) && cg == g ->
+#ifdef M_KEEPINSIDE
+				skip
+#else
+				in_place(me, i, g)
+#endif
 			:: else
 			fi;
 #endif
@@ -566,6 +612,9 @@ proctype audit()
 init {
 	atomic {
 		/* task 0 is READY, task 1 WAITING */
+#if HELD
+		lock[1] = 7;
+#endif
 		tw[0] = T(0, (DYN == 2 -> DONE : READY), 0);
 		board = (DYN -> 2 - DYN : (1 << NT) - 1);
 		run worker(1); run worker(2); run daemon(); run janitor();
