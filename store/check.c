@@ -9,6 +9,7 @@
 #include "edge.h"
 #include "err.h"
 #include "name.h"
+#include "os_dir.h"
 #include "pool.h"
 #include "segment.h"
 
@@ -318,6 +319,7 @@ int mob_store_stat(struct mob_store *store, struct mob_store_stat *out)
 	}
 	st.catalogue_lag_ms = mobi_cat_lag_ms(store->cat);
 	st.age_ms = mobi_cat_now_ms(store->cat);
+	st.file_bytes = mobi_dir_bytes(store->dir_fd);
 	*out = st;
 	return 0;
 }

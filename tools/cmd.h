@@ -11,6 +11,7 @@
 /* One table of commands a noun; in cmd_<noun>.c. */
 extern const struct cli_cmd cmd_session[];
 extern const struct cli_cmd cmd_store[];
+extern const struct cli_cmd cmd_memory[];
 extern const struct cli_cmd cmd_object[];
 extern const struct cli_cmd cmd_task[];
 extern const struct cli_cmd cmd_worker[];

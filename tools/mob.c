@@ -96,6 +96,7 @@ const struct cli_noun cli_nouns[] = {
 	{ "policy", "what decides which task runs", cmd_policy },
 	{ "plugin", "what can be loaded", cmd_plugin },
 	{ "store", "a store as a whole", cmd_store },
+	{ "memory", "every byte of a store", cmd_memory },
 	{ "run", "a program, or a task of a module", cmd_run },
 	{ "bench", "speed beside the raw primitives", cmd_bench },
 	{ "version", "versions", cmd_version },

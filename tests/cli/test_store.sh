@@ -96,6 +96,16 @@ expect 0 object name cats/two "$ref"
 expect 0 object name cats/same cats/one
 expect 4 object name cats/two "$kept"
 expect 0 object name cats/two "$kept" --replace
+expect 0 memory --json
+json kind objects size_bytes memory_bytes
+[ "$(wc -l <"$tmp/out")" -eq 11 ] || fail "memory: not a line for each kind"
+grep -q '"kind":"named","objects":0,' "$tmp/out" && fail "nothing is named"
+expect 0 memory --by object --json --limit 1
+json ref kind size_bytes block_bytes state creator age_ns processes edges names pins
+[ "$(wc -l <"$tmp/out")" -eq 1 ] || fail "memory --limit 1: not one line"
+expect 0 memory --by creator --no-header
+expect 2 memory --by nothing
+expect 3 memory no-such-store
 expect 0 object names cats/ --json
 json name ref state version
 [ "$(wc -l <"$tmp/out")" -eq 3 ] || fail "names with a prefix"

@@ -18,7 +18,7 @@ all_help() {
 			"$mob" "$noun" "$verb" --help
 		done
 	done
-	for noun in run version completion; do
+	for noun in memory run version completion; do
 		echo "== mob $noun --help"
 		"$mob" "$noun" --help
 	done
