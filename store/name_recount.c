@@ -246,9 +246,9 @@ int mobi_name_check(struct mob_store *s, void (*fn)(const char *, void *),
 		    void *arg)
 {
 	struct audit a = { s, fn, arg, 0 };
-	uint64_t names;
-	uint64_t counted;
-	uint64_t rows;
+	uint64_t names = 0;
+	uint64_t counted = 0;
+	uint64_t rows = 0;
 	uint64_t bits;
 	MDB_txn *txn;
 	int rc;
