@@ -245,7 +245,7 @@ static void test_policy_faults_first_policy_is_tried(void **state)
 
 static void copy_file(const char *from, const char *to)
 {
-	char command[1200];
+	char command[2400];
 
 	(void)snprintf(command, sizeof(command),
 		       "cp -f '%s' '%s.new' && mv '%s.new' '%s'", from, to, to,
