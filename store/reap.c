@@ -148,6 +148,7 @@ static void take_over(struct mob_store *s, uint32_t slot, uint64_t w,
 				     MOBI_F_NOTIFY),
 				MOBI_KEEP(w));
 		if (unmade(s, o, w, dead)) {
+			mobi_store_relaxed(&o->born_ms, mobi_session_ms(s));
 			set = MOBI_WORD(MOBI_GEN(w), s->me,
 					MOBI_F_LOCK | MOBI_F_NOTIFY |
 						(w & MOBI_F_DIRTY),

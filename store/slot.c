@@ -92,8 +92,7 @@ int mobi_slot_new(struct mob_store *s, uint64_t flags, uint64_t *out_id)
 		(void)mobi_fetch_or(&o->hold, MOBI_BIT(s->me));
 		mobi_store_release(&s->local[n], L_HOLD);
 		mobi_store_relaxed(&o->creator, s->me);
-		/* Of those too that never get a value. */
-		mobi_store_relaxed(&o->born_ms, mobi_session_ms(s));
+		mobi_store_relaxed(&o->born_ms, 0u); /* with its value */
 		*out_id = (uint64_t)MOBI_GEN(w) << 32 | n;
 		return 0;
 	}
@@ -286,6 +285,16 @@ static void close_window(struct mob_store *s, uint64_t id, uint32_t state)
 	}
 }
 
+/* Who has a value was stamped when it got it; reading the clock twice would
+ * show in a put. */
+static void stamp_unvalued(struct mob_store *s, struct mobi_slot *o,
+			   uint32_t state)
+{
+	if (state != MOBI_S_SEALED && state != MOBI_S_FAILED) {
+		mobi_store_relaxed(&o->born_ms, mobi_session_ms(s));
+	}
+}
+
 /* From `pending` (state, and maker if it has one). The catalogue is told after
  * the state has changed: told before, it would look, see nothing, and never
  * look again. A kill in between is made good by the janitor. */
@@ -299,6 +308,7 @@ static bool resolve(struct mob_store *s, uint64_t id, uint32_t state,
 	bool mine;
 
 	close_window(s, id, state);
+	stamp_unvalued(s, o, state);
 	do {
 		if (MOBI_GEN(w) != gen || MOBI_KEEP(w) != pending) {
 			return false;
@@ -337,6 +347,7 @@ bool mobi_slot_resolve_owned(struct mob_store *s, uint64_t id, uint32_t state)
 	uint64_t w = mobi_load(&o->word);
 
 	close_window(s, id, state);
+	stamp_unvalued(s, o, state);
 	do {
 		if (MOBI_GEN(w) != gen ||
 		    MOBI_KEEP(w) != (MOBI_S_PENDING | MOBI_MADE_BY(s->me)) ||

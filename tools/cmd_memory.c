@@ -180,7 +180,9 @@ static int print_objects(struct memory *m, uint64_t limit, uint64_t age_ms)
 		out_u64(&o, x->block_bytes);
 		out_text(&o, cmd_state_name(x->state));
 		out_u64(&o, x->creator);
-		out_u64(&o, less(age_ms, x->born_ms) * 1000000);
+		out_u64_some(&o, x->born_ms ?
+					 less(age_ms, x->born_ms) * 1000000 :
+					 0);
 		out_u64(&o, x->processes);
 		out_u64(&o, x->edges);
 		out_u64(&o, x->names);

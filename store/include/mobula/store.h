@@ -375,7 +375,7 @@ struct mob_memory_info {
 	struct mob_ref ref;
 	uint64_t size;        /* bytes of its value; 0: none yet */
 	uint64_t block_bytes; /* of the arena; 0: it is in the tables */
-	uint64_t born_ms;     /* since the session began */
+	uint64_t born_ms;     /* since the session began; 0: it is pending */
 	mob_type_id type;
 	uint32_t state;     /* enum mob_object_state */
 	uint32_t creator;   /* number of the process that made it */

@@ -180,7 +180,7 @@ static void test_slot_sealed_under_lock_of_other_it_notifies(void **state)
 
 /* ---- generations ---- */
 
-/* Also of one that never gets a value. */
+/* Not that of the slot's last object. */
 /* The count does not run over into that of views. */
 static void test_slot_holds_are_counted_to_a_limit(void **state)
 {
@@ -196,19 +196,20 @@ static void test_slot_holds_are_counted_to_a_limit(void **state)
 	assert_ok(mob_object_release(s, r));
 }
 
-static void test_slot_pending_was_born_now(void **state)
+static void test_slot_without_a_value_has_its_own_time(void **state)
 {
-	struct mob_ref r = MOB_REF_NONE;
 	uint32_t before = 0;
+	uint64_t id;
 
 	(void)state;
 	while (before < 20) {
 		before = mobi_session_ms(s);
 	}
-	r = make_pending(s);
-	assert_true(mobi_load(&slot_at(s, r)->born_ms) >= before);
-	assert_ok(mob_object_abort(s, r));
-	assert_ok(mob_object_release(s, r));
+	assert_ok(mobi_slot_new(s, MOBI_F_OWNED, &id));
+	assert_int_equal(mobi_load(&s->slots[(uint32_t)id].born_ms), 0);
+	assert_true(mobi_slot_resolve_owned(s, id, MOBI_S_CANCELLED));
+	assert_true(mobi_load(&s->slots[(uint32_t)id].born_ms) >= before);
+	assert_ok(mobi_slot_release(s, id));
 }
 
 static void test_slot_generation_used_up_worn_for_ever(void **state)
@@ -382,7 +383,7 @@ int main(void)
 		TEST(test_slot_locked_by_other_nobody_waits),
 		TEST(test_slot_sealed_under_lock_of_other_it_notifies),
 		TEST(test_slot_holds_are_counted_to_a_limit),
-		TEST(test_slot_pending_was_born_now),
+		TEST(test_slot_without_a_value_has_its_own_time),
 		TEST(test_slot_generation_used_up_worn_for_ever),
 		TEST(test_threads_share_one_object),
 		TEST(test_threads_set_and_clear_the_bits),
