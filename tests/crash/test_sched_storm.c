@@ -25,7 +25,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MARKS (16u << 20) /* runs of tasks in a storm, at most */
+#define RUNS_PER_S 150000u /* at most, by far */
 #define FOR_EVER MOB_OPTS(.retries = -1)
 
 MOB_TASK(int64_t, g_add, int64_t, a, int64_t, b)
@@ -348,7 +348,7 @@ static void test_storm_results_are_right_and_nothing_is_left(void **state)
 
 	(void)state;
 	live_start(2);
-	live_once_begin(MARKS);
+	live_once_begin((size_t)live_option("MOB_STORM_S", 15) * RUNS_PER_S);
 	assert_int_equal(pthread_create(&t, NULL, rage, &s), 0);
 	end = mobi_now_ns() +
 	      (uint64_t)live_option("MOB_STORM_S", 15) * (uint64_t)MOB_SEC;

@@ -313,7 +313,10 @@ static void test_session_writer_that_is_stopped_stops_nobody(void **state)
 	}
 	mobi_pause_ns(MOB_SEC);
 	for (int i = 0; i < 3; i++) {
-		assert_int_equal(kill(live_worker(0), SIGKILL), 0);
+		int worker = live_worker(0);
+
+		assert_true(worker > 0);
+		assert_int_equal(kill(worker, SIGKILL), 0);
 		assert_int_equal(mob_get(mob_submit(s_add, i, 1), &x), 0);
 		assert_int_equal(x, i + 1);
 	}
