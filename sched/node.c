@@ -535,7 +535,7 @@ int mobi_node_main(const char *path)
 	int rc = mobi_store_open(path, MOBI_ROLE_DAEMON, &n.s);
 
 	if (rc < 0) {
-		return rc == MOB_E_NOT_FOUND || rc == MOB_E_CLOSED ? 0 : 1;
+		return rc == MOB_E_NOT_FOUND || rc == MOB_E_CLOSED ? 0 : rc;
 	}
 	mobi_set_name("mobd");
 	/* Who is stopped while it writes must not stop this one. */
@@ -556,7 +556,7 @@ int mobi_node_main(const char *path)
 	rc = set_up(&n);
 	if (rc < 0) {
 		mobi_log(MOBI_LOG_ERROR, "daemon: %s", mob_err_detail(rc));
-		return 1;
+		return rc;
 	}
 	adopt(&n);
 	(void)mobi_reap(n.s);

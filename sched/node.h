@@ -19,8 +19,8 @@ void mobi_node_poll(struct mob_store *s);
 /* Kills the workers of a session that ends. */
 void mobi_end_workers(struct mob_store *s);
 
-/* What the process started as a daemon or worker does; returns its exit code.
- * path: the session directory. */
+/* What the process started as a daemon does, until the session ends: 0, or a
+ * negative MOB_E_*. path: the session directory. */
 int mobi_node_main(const char *path);
 int mobi_worker_main(const char *path);
 

@@ -235,7 +235,7 @@ int mob_main(int argc, char **argv, int (*user_main)(int argc, char **argv))
 		if (!session) {
 			return 1;
 		}
-		rc = !strcmp(role, "daemon") ? mobi_node_main(session) :
+		rc = !strcmp(role, "daemon") ? mobi_node_main(session) < 0 :
 					       mobi_worker_main(session);
 		free(session);
 		return rc;

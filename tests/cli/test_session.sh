@@ -87,6 +87,35 @@ if "$mob" session show demo >/dev/null 2>&1; then
 fi
 expect 3 session show demo
 
+# ---- a session that is started from the shell ----
+bin=$(dirname "$mob")
+"$bin/mobd" --session shell --module "$module" --workers 1 --store-bytes 64M \
+	>"$tmp/mobd" 2>&1 &
+started+=($!)
+pid=$!
+until_true sh -c "'$mob' worker list --session shell --no-header -q 2>/dev/null |
+	grep -q idle"
+expect 0 run --session shell "$module" module_sum 1,2,39
+prints 42
+expect 0 worker list --session shell --json
+prints '"tasks":1'
+[ "$(tr '\0' ' ' <"/proc/$(sed -n 's/.*"pid":\([0-9]*\).*/\1/p' "$tmp/out")/comm")" = mob-worker ] ||
+	fail "the worker is no mob-worker"
+expect 0 session stop shell
+wait "$pid" || fail "mobd failed: $(cat "$tmp/mobd")"
+expect 3 session show shell
+"$bin/mobd" 2>"$tmp/err" && fail "mobd without a session began"
+says "--session NAME is needed"
+"$bin/mobd" --session shell --workers 99999999999 2>"$tmp/err" &&
+	fail "mobd with too many workers began"
+says "--workers takes a number"
+"$bin/mobd" --session shell --policy nothere 2>"$tmp/err" &&
+	fail "mobd without a policy began"
+says "nothere"
+expect 3 session show shell
+"$bin/mob-worker" 2>"$tmp/err" && fail "mob-worker was started by hand"
+says "not by hand"
+
 # ---- a module ----
 expect 0 run "$module"
 prints "module_sum"
