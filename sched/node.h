@@ -22,6 +22,7 @@ void mobi_end_workers(struct mob_store *s);
 /* What the process started as a daemon does, until the session ends: 0, or a
  * negative MOB_E_*. path: the session directory. */
 int mobi_node_main(const char *path);
+/* The same as a worker; returns its exit code. */
 int mobi_worker_main(const char *path);
 
 /* Environment of started processes. */
