@@ -254,6 +254,38 @@ bool mobi_domain_look_stuck(struct mob_store *s, struct mobi_stuck *k)
 	return rc != MOB_E_BUSY;
 }
 
+/*
+ * A holder of a structure that is not the current one. Its policy was swapped
+ * out while it did not end, so nobody waits for that lock and sees it: it would
+ * loop for ever, and its session lack a worker.
+ */
+static void look_left_behind(struct mob_store *s, uint32_t at,
+			     struct mobi_stuck *k)
+{
+	struct mobi_sched *sh = sched_of(s);
+	struct mobi_gen *g = &sh->gens[at];
+	uint32_t owner = mobi_load(&g->lock);
+	struct mobi_policy_seen seen = { 0 };
+	struct mobi_proc *p;
+
+	if (!owner || owner >= MOBI_CLIENTS || owner == s->me ||
+	    !mobi_policy_look(&g->stamp, &seen) || !g->policy ||
+	    MOBI_CUR_INDEX(mobi_load(&sh->cur)) == at) {
+		k->owner = 0;
+		return;
+	}
+	p = &s->clients[owner].proc;
+	if (k->owner != owner || k->busy != seen.busy) {
+		k->owner = owner;
+		k->busy = seen.busy;
+		k->cpu_ns = mobi_cpu_ns_of((int)p->pid);
+	} else if (has_burnt(k, mobi_cpu_ns_of((int)p->pid))) {
+		(void)mobi_fetch_add(&sh->policy[g->policy].strikes, 1u);
+		(void)mobi_proc_signal(p, 9);
+		k->owner = 0;
+	}
+}
+
 /* ---- starvation ---- */
 
 struct starved {
@@ -320,8 +352,12 @@ static void look_starved(struct mob_store *s, struct starved *k)
 void mobi_domain_watch(struct mob_store *s)
 {
 	static struct mobi_stuck stuck;
+	static struct mobi_stuck left[MOBI_GENS];
 	static struct starved starved;
 
 	(void)mobi_domain_look_stuck(s, &stuck);
+	for (uint32_t i = 0; i < MOBI_GENS; i++) {
+		look_left_behind(s, i, &left[i]);
+	}
 	look_starved(s, &starved);
 }
