@@ -169,15 +169,23 @@ static int join_all(const struct mob_ref *refs, size_t n)
 {
 	struct mob_store *s = mobi_rt.store;
 	struct mob_cq *q = NULL;
+	uint32_t added = 0;
 	int rc = mob_cq_open(s, &q);
 
+	if (rc >= 0) {
+		mobi_cq_ring_from(q, UINT32_MAX);
+	}
 	for (size_t i = 0; i < n && rc >= 0; i++) {
-		rc = mob_cq_add(q, refs[i], i);
+		if (mob_object_state(s, refs[i]) == MOB_OBJECT_PENDING) {
+			rc = mob_cq_add(q, refs[i], i);
+			added++;
+		}
 	}
 	if (rc < 0) {
 		mob_cq_close(q);
 		return mobi_error_pend_rc(rc);
 	}
+	mobi_cq_ring_from(q, added);
 	for (;;) {
 		struct mob_cq_entry e;
 		uint64_t w;
@@ -210,11 +218,16 @@ int mob_get_all_raw(const struct mob_ref *refs, size_t n,
 	if (rc < 0) {
 		return mobi_error_pend_rc(rc);
 	}
-	for (size_t i = 0; i < n; i++) {
-		pending |= mob_object_state(mobi_rt.store, refs[i]) ==
-			   MOB_OBJECT_PENDING;
+	for (size_t i = 0; i < n && rc >= 0; i++) {
+		enum mob_object_state state = mob_object_state(mobi_rt.store,
+							       refs[i]);
+
+		pending |= state == MOB_OBJECT_PENDING;
+		if (state != MOB_OBJECT_PENDING && state != MOB_OBJECT_SEALED) {
+			rc = mob_get_raw(refs[i], NULL, 0, NULL);
+		}
 	}
-	if (pending && n > 1) {
+	if (rc >= 0 && pending && n > 1) {
 		rc = join_all(refs, n);
 	}
 	for (size_t i = 0; i < n && rc >= 0; i++) {

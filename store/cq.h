@@ -16,6 +16,11 @@ void mobi_cq_reap(struct mob_store *s, uint64_t dead);
 /* The client that has the queue open, or 0. */
 uint32_t mobi_cq_owner(const struct mob_store *s, uint32_t index);
 
+/* For a queue of one popper that wants n entries and none before: it is woken
+ * when n have completed since it was opened, or one that is no value. A pop
+ * takes what is there, whatever woke it. Called before a pop. */
+void mobi_cq_ring_from(struct mob_cq *cq, uint32_t n);
+
 /* Frees a queue of this process whose store is closed already. */
 void mobi_cq_forget(struct mob_cq *cq);
 

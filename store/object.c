@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Objects: the public calls of the store. */
 #include "object.h"
+#include "cq.h"
 #include "edge.h"
 #include "err.h"
 #include "os_clock.h"
@@ -429,6 +430,7 @@ static int wait_queue(struct mob_store *s, const struct mob_ref *refs, size_t n,
 	if (rc < 0) {
 		return rc;
 	}
+	mobi_cq_ring_from(q, (uint32_t)want);
 	for (size_t i = 0; i < n && rc >= 0; i++) {
 		rc = mob_cq_add(q, refs[i], i);
 		out_ready[i] = false;

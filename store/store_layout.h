@@ -207,9 +207,10 @@ struct mobi_cq_shared {
 		word; /* {gen 32, reserved 16, owner client 8, state 8: 0 free, 1 open} */
 	mobi_a32 bell; /* futex: changes at every completion */
 	mobi_a32 sleepers;
-	mobi_a32 ticket; /* order of completion */
-	mobi_a32 armed;  /* 1: a datagram is wanted at the next completion */
-	uint64_t reserved;
+	mobi_a32 ticket;    /* order of completion */
+	mobi_a32 armed;     /* 1: a datagram is wanted at the next completion */
+	mobi_a32 ring_from; /* completions below this ticket ring nobody */
+	uint32_t reserved;
 	mobi_a64 root[MOBI_CQ_MID / 64];
 	mobi_a64 mid[MOBI_CQ_MID];
 };

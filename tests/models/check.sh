@@ -144,13 +144,17 @@ mutants seal_wait "-DCQ=1 -DCANCEL=0 -DGIVEUP=0" NORECHECK CLEARFIRST \
 mutants seal_wait "-DCQ=1 -DCANCEL=0" PLAINFIRE
 mutants seal_wait "-DCQ=1 -DCANCEL=0 -DGIVEUP=0 -DKILLS=0" BITSLATE
 mutants seal_wait "-DCQ=1 -DNE=2 -DCANCEL=0 -DGIVEUP=0 -DKILLS=0" BOTTOMUP
+mutants seal_wait "-DCQ=1 -DNE=2 -DALL=1 -DCANCEL=0 -DGIVEUP=0 -DKILLS=0" \
+	OWNTICKET TICKETFIRST
 ok seal_wait "-DCQ=0 -DCANCEL=0 -DLOOKER=1 -DGIVEUP=0"
 ok seal_wait "-DCQ=1 -DCANCEL=0 -DGIVEUP=0"
 ok seal_wait "-DCQ=1 -DNE=2 -DCANCEL=0 -DGIVEUP=0 -DKILLS=0"
+ok seal_wait "-DCQ=1 -DNE=2 -DALL=1 -DCANCEL=0 -DGIVEUP=0 -DKILLS=0"
 np seal_wait "-DCQ=0 -DKILLS=0 -DGIVEUP=0"
 np seal_wait "-DCQ=1 -DKILLS=0 -DGIVEUP=0 -DCANCEL=0"
 heavy_ok seal_wait "-DCQ=0 -DCANCEL=0 -DLOOKER=1"
 heavy_ok seal_wait "-DCQ=0"
+heavy_ok seal_wait "-DCQ=1 -DNE=2 -DALL=1 -DCANCEL=0 -DGIVEUP=0"
 heavy_ok seal_wait "-DCQ=0 -DCANCEL=0 -DROUNDS=2"
 heavy_ok seal_wait "-DCQ=0 -DOWNED=1 -DGIVEUP=0"
 heavy_ok seal_wait "-DCQ=0 -DOWNED=1 -DCANCEL=0 -DLOOKER=1 -DGIVEUP=0"

@@ -15,7 +15,9 @@
  *   tell    seat: bell++; asleep: FUTEX_WAKE. Queue: LIVE: seq = ticket++, CAS
  *           LIVE -> FIRED; then (FIRED too) set the bit of the edge in the
  *           chunk, the chunk's in mid unless it is set, mid's in root unless it
- *           is set; bell++; sleepers: FUTEX_WAKE.
+ *           is set; bell++; sleepers: FUTEX_WAKE. With ALL the popper said
+ *           before its first pop that it wants nothing below ticket NE: bell
+ *           and wake only if so many tickets are drawn by now.
  *   seat    push edge; v = bell; word resolved: done; asleep++; FUTEX_WAIT(bell,
  *           v); asleep--; edge RELEASED; look; not resolved: all of it again.
  *   queue   add: push edge, then read the word: resolved: fire it myself.
@@ -46,13 +48,16 @@
  *
  * MUTANTS (-DM_...): STORE NORECHECK BELLAFTER CLEARFIRST NOTIFYLATE ONCE
  *   PLAINUNLOCK NODELEGATE WAKEONLY FLAGFIRST BOTTOMUP ROOTFIRST NOUSE LOSTSKIP
- *   PLAINFIRE MYLOCK NOLOCK BITSLATE
+ *   PLAINFIRE MYLOCK NOLOCK BITSLATE OWNTICKET TICKETFIRST
  */
 #ifndef CQ
 #define CQ 1 /* 1: the waiter has a completion queue, 0: a seat */
 #endif
 #ifndef NE
 #define NE 1 /* edges of the waiter (2 only with a queue) */
+#endif
+#ifndef ALL
+#define ALL 0 /* 1: the waiter wants all NE edges and none before */
 #endif
 #ifndef OWNED
 #define OWNED 0 /* 1: nobody but its maker may resolve it */
@@ -103,6 +108,7 @@
 byte w = W(PENDING, 0, OWNED, 0, 0);
 byte head, nxt[NE], est[NE], use[NE], seq[NE];
 byte ticket;
+byte ring_from = ALL * 255;
 byte ready;      /* the chunk's bits */
 bool mid, root;
 bool rang;       /* the bell changed since the waiter read it */
@@ -186,7 +192,27 @@ inline fire(e)
 #ifdef M_BITSLATE
 		ring_it(); set_ready(e)
 #else
+#if ALL
+#ifdef M_TICKETFIRST
+		m = ticket;
+		set_ready(e);
+		atomic { t = (m >= ring_from); m = 0 };
+#else
+		set_ready(e);
+		m = ring_from;
+#ifdef M_OWNTICKET
+		atomic { t = (seq[e] + 1 >= m); m = 0 };
+#else
+		atomic { t = (ticket >= m); m = 0 };
+#endif
+#endif
+		if
+		:: t -> t = 0; ring_it()
+		:: else
+		fi
+#else
 		set_ready(e); ring_it()
+#endif
 #endif
 	:: else
 	fi
@@ -409,6 +435,9 @@ again:
 		e++
 	:: atomic { e >= NE -> e = 0; break }
 	od;
+#if ALL
+	ring_from = NE;
+#endif
 pop:
 #ifndef M_BELLAFTER
 	rang = 0;

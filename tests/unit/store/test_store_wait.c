@@ -5,6 +5,9 @@
 
 #include "store_fixture.h"
 
+#include <pthread.h>
+#include <sys/resource.h>
+
 static struct mob_store *s;
 
 static int begin(void **state)
@@ -249,6 +252,54 @@ static void test_wait_polled_thousands_of_times_no_growth(void **state)
 	assert_ok(mob_object_release(s, r));
 }
 
+/* ---- all, without a wake for each ---- */
+
+#define MANY 400u
+
+static struct mob_ref many[MANY];
+
+static void *seals_one_by_one(void *arg)
+{
+	until_wanted(s, many[MANY - 1]);
+	for (uint32_t i = 0; i < MANY; i++) {
+		const struct timespec pause = { .tv_nsec = 50000 };
+
+		if (mob_object_seal(s, many[i]) < 0) {
+			return NULL;
+		}
+		(void)nanosleep(&pause, NULL);
+	}
+	return arg;
+}
+
+/* Who wants all sleeps until all are there: at most slices wake it before. */
+static void test_wait_for_all_is_not_woken_for_each(void **state)
+{
+	bool ready[MANY];
+	struct rusage before;
+	struct rusage after;
+	pthread_t thread;
+	void *done = NULL;
+
+	(void)state;
+	for (uint32_t i = 0; i < MANY; i++) {
+		many[i] = make_pending(s);
+	}
+	assert_int_equal(pthread_create(&thread, NULL, seals_one_by_one, s), 0);
+	assert_int_equal(getrusage(RUSAGE_THREAD, &before), 0);
+	assert_int_equal(
+		mob_object_wait(s, many, MANY, MANY, MOB_FOREVER, ready), MANY);
+	assert_int_equal(getrusage(RUSAGE_THREAD, &after), 0);
+	assert_int_equal(pthread_join(thread, &done), 0);
+	assert_ptr_equal(done, s);
+	print_message("%ld sleeps\n", after.ru_nvcsw - before.ru_nvcsw);
+	assert_true(after.ru_nvcsw - before.ru_nvcsw < MANY / 4);
+	for (uint32_t i = 0; i < MANY; i++) {
+		assert_true(ready[i]);
+		assert_ok(mob_object_release(s, many[i]));
+	}
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, finish)
 
 int main(void)
@@ -262,6 +313,7 @@ int main(void)
 		TEST(test_wait_bad_arguments_inval),
 		TEST(test_wait_order_kept_never_more_than_asked),
 		TEST(test_wait_polled_thousands_of_times_no_growth),
+		TEST(test_wait_for_all_is_not_woken_for_each),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
