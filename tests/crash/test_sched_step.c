@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A kill after every n-th instruction of a worker (take, run, seal, notify,
- * finish) and of a submitter (put, put, submit, release, get, release), in a
- * session that goes on: the result is right, nobody hangs, the audit is clean.
- *
- * MOB_STEP_POINTS says at how many points; 0 is every single instruction. The
- * points are spread over the whole way, beginning at random.
+ * A kill after every write to the tables of the session and after every system
+ * call of a worker (take, run, seal, notify, finish) and of a submitter (put,
+ * put, submit, release, get, release), in a session that goes on: the result is
+ * right, nobody hangs, the audit is clean. The instructions in between change
+ * nothing that another process can see, so that this is as good as a kill after
+ * every instruction.
  */
 #define _GNU_SOURCE
 #include "live.h"
+#include "traced.h"
 
 #include "os_clock.h"
 #include "os_run.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,48 +53,6 @@ MOB_TASK(mob_i64s, c_row, int64_t, a, mob_ref, other)
 /* More than runs of tasks in a complete test of a worker. */
 #define WAY_MARKS 2000000
 
-/* ---- stepping ---- */
-
-/* Until n instructions are done, or over(arg), or it ends. Instructions, or
- * negative if it ended by itself. */
-static long step(int pid, long n, bool (*over)(void *arg), void *arg)
-{
-	int sig = 0;
-
-	for (long k = 0; k < n; k++) {
-		int status;
-
-		if (over && k % 64 == 0 && over(arg)) {
-			return k;
-		}
-		if (ptrace(PTRACE_SINGLESTEP, pid, NULL,
-			   (void *)(intptr_t)sig) ||
-		    waitpid(pid, &status, __WALL) != pid ||
-		    !WIFSTOPPED(status)) {
-			return -k - 1;
-		}
-		/* Other signals are its own. */
-		sig = WSTOPSIG(status);
-		if (sig == SIGTRAP || sig == SIGSTOP) {
-			sig = 0;
-		}
-		if (WSTOPSIG(status) == SIGSTOP && !over) {
-			return k; /* its own stop: the end of the way */
-		}
-	}
-	return n;
-}
-
-static void kill_traced(int pid)
-{
-	int status;
-
-	assert_int_equal(kill(pid, SIGKILL), 0);
-	do {
-		assert_int_equal(waitpid(pid, &status, __WALL), pid);
-	} while (!WIFSIGNALED(status) && !WIFEXITED(status));
-}
-
 static bool is_reaped(void *arg)
 {
 	const uint64_t *reaps = arg;
@@ -103,26 +63,6 @@ static bool is_reaped(void *arg)
 static uint64_t reaps_now(void)
 {
 	return mobi_load(&mobi_rt.store->hdr->reaps);
-}
-
-/* Goes over the points of a way of `all` instructions. */
-struct points {
-	long all;
-	long stride;
-	long next;
-	long done;
-};
-
-static struct points points_of(const char *what, long all)
-{
-	uint64_t seed = live_seed(what);
-	long n = live_option("MOB_STEP_POINTS", LIVE_SLOW > 1 ? 10 : 30);
-	struct points p = { all, n > 0 && n < all ? all / n : 1, 1, 0 };
-
-	p.next = 1 + (long)(live_random(&seed) % (uint64_t)p.stride);
-	print_message("%s: %ld instructions, one in %ld\n", what, all,
-		      p.stride);
-	return p;
 }
 
 /* ---- the worker ---- */
@@ -170,12 +110,13 @@ static bool has_worker(void *arg)
 	return *pid != 0 && live_workers() == 1;
 }
 
-/* Stops the worker, gives it work, steps it n instructions and kills it. How
+/* Stops the worker, gives it work, kills it after n writes and system calls. How
  * many it took. */
 static long worker_point(long n)
 {
 	uint64_t reaps = reaps_now();
 	struct way w = { .scope = mob_scope_open() };
+	struct traced t;
 	int status;
 	long took;
 	int pid;
@@ -192,13 +133,14 @@ static long worker_point(long n)
 		exit(77);
 	}
 	assert_int_equal(waitpid(pid, &status, __WALL), pid);
+	t = traced_from_here(pid);
 	submit_way(&w);
-	took = step(pid, n, no_tasks, NULL);
+	took = traced_follow(&t, n, no_tasks, NULL);
 	if (took < 0) {
-		fail_msg("the worker ended by itself after %ld instructions",
+		fail_msg("the worker ended by itself after %ld steps",
 			 -took - 1);
 	}
-	kill_traced(pid);
+	traced_kill(&t);
 	assert_true(live_await(is_reaped, &reaps));
 	check_way(&w);
 	mob_scope_close(&w.scope);
@@ -207,26 +149,28 @@ static long worker_point(long n)
 
 static void test_step_worker_killed_anywhere_loses_nothing(void **state)
 {
-	struct points p;
 	uint64_t marks;
 	uint64_t twice;
+	long all;
+	long n;
 
 	(void)state;
 	assert_int_equal(setenv("MOBULA_SPIN", "0", 1), 0);
 	live_start_with(1, "fifo");
 	live_once_begin(WAY_MARKS);
-	p = points_of("worker", worker_point(100000000));
-	for (; p.next < p.all; p.next += p.stride, p.done++) {
-		(void)worker_point(p.next);
+	all = worker_point(LONG_MAX);
+	for (n = 0; n < all; n++) {
+		(void)worker_point(n);
 		if (live_audit(0)) {
-			fail_msg("after a kill at instruction %ld", p.next);
+			fail_msg("after a kill at step %ld", n);
 		}
 	}
 	marks = live_once_end(&twice);
-	print_message("worker: %ld of %ld instructions, all right; %" PRIu64
-		      " runs, %" PRIu64 " of an attempt that had run\n",
-		      p.done, p.all, marks, twice);
-	assert_true(marks > (uint64_t)p.done);
+	print_message("worker: killed after each of %ld steps, all right; "
+		      "%" PRIu64 " runs, %" PRIu64 " of an attempt that had "
+		      "run\n",
+		      all, marks, twice);
+	assert_true(marks > (uint64_t)all);
 	assert_int_equal(twice, 0);
 	mob_shutdown();
 }
@@ -271,6 +215,7 @@ static long submitter_point(const char *session, long n)
 {
 	uint64_t reaps = reaps_now();
 	int pid = live_spawn("submit", session);
+	struct traced t;
 	int status;
 	long took;
 
@@ -280,9 +225,10 @@ static long submitter_point(const char *session, long n)
 		exit(77);
 	}
 	assert_true(WIFSTOPPED(status));
-	took = step(pid, n, NULL, NULL);
+	t = traced_from_here(pid);
+	took = traced_follow(&t, n, NULL, NULL);
 	assert_true(took >= 0);
-	kill_traced(pid);
+	traced_kill(&t);
 	assert_true(live_await(is_reaped, &reaps));
 	return took;
 }
@@ -291,7 +237,7 @@ static void test_step_submitter_killed_anywhere_leaves_nothing(void **state)
 {
 	struct mob_init_opts o = MOB_INIT_OPTS_INIT;
 	char name[40];
-	struct points p;
+	long all;
 
 	(void)state;
 	(void)snprintf(name, sizeof(name), "test-step-%d", (int)getpid());
@@ -300,15 +246,15 @@ static void test_step_submitter_killed_anywhere_leaves_nothing(void **state)
 	o.workers = 1;
 	o.store_bytes = 32 << 20;
 	assert_int_equal(mob_init(&o), 0);
-	p = points_of("submitter", submitter_point(name, 100000000));
-	for (; p.next < p.all; p.next += p.stride, p.done++) {
-		(void)submitter_point(name, p.next);
+	all = submitter_point(name, LONG_MAX);
+	for (long n = 0; n < all; n++) {
+		(void)submitter_point(name, n);
 		if (live_audit(0)) {
-			fail_msg("after a kill at instruction %ld", p.next);
+			fail_msg("after a kill at step %ld", n);
 		}
 	}
-	print_message("submitter: %ld of %ld instructions, all right\n", p.done,
-		      p.all);
+	print_message("submitter: killed after each of %ld steps, all right\n",
+		      all);
 	mob_shutdown();
 	assert_int_equal(mob_session_stop(name, 0), 0);
 }
