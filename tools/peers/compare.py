@@ -31,14 +31,14 @@ def text(row):
 
 def main():
     peer, ours, theirs = sys.argv[1], read(sys.argv[2]), read(sys.argv[3])
-    print(f"{'CASE':<22} {'MOBULA':>12} {peer.upper():>12} {'BETTER':>10}")
+    print(f"{'CASE':<28} {'MOBULA':>12} {peer.upper():>12} {'BETTER':>10}")
     for case, row in ours.items():
         other = theirs.get(case)
         if not other or other["unit"] != row["unit"]:
             continue
         a, b = row["median"], other["median"]
         times = a / b if row["unit"] == "1/s" else b / a
-        print(f"{case:<22} {text(row):>12} {text(other):>12} {times:>9.3g}x")
+        print(f"{case:<28} {text(row):>12} {text(other):>12} {times:>9.3g}x")
     if not set(ours) & set(theirs):
         sys.exit("no case is in both files")
 
