@@ -113,6 +113,12 @@ static int read_value(struct mobi_context *c, uint64_t id,
 	return rc < 0 ? mobi_error_pend_rc(rc) : 0;
 }
 
+/* Not an error of what was waited for: nothing is pending after it. */
+static bool of_the_wait(int rc)
+{
+	return rc == MOB_E_TIMEOUT || rc == MOB_E_INTERRUPTED;
+}
+
 static int check_timeout(const char *call, int64_t timeout_ns)
 {
 	if (timeout_ns < 0 && timeout_ns != MOB_FOREVER) {
@@ -154,7 +160,7 @@ int mob_get_raw(struct mob_ref ref, const struct mob_type *type,
 	rc = mobi_wait_one(mobi_rt.store, id, timeout_ns);
 	if (rc < 0) {
 		(void)mobi_slot_release(mobi_rt.store, id);
-		return rc == MOB_E_TIMEOUT ? rc : mobi_error_pend_rc(rc);
+		return of_the_wait(rc) ? rc : mobi_error_pend_rc(rc);
 	}
 	rc = read_value(c, id, type, out);
 	(void)mobi_slot_release(mobi_rt.store, id);
@@ -298,7 +304,7 @@ int mob_wait(const struct mob_ref *refs, size_t n, size_t n_ready,
 				     timeout_ns, ready ? ready : mine);
 	}
 	free(mine);
-	return rc < 0 ? mobi_error_pend_rc(rc) : rc;
+	return rc < 0 && !of_the_wait(rc) ? mobi_error_pend_rc(rc) : rc;
 }
 
 /* ---- giving back ---- */
@@ -465,8 +471,7 @@ int mob_queue_pop(struct mob_queue *queue, int64_t timeout_ns,
 		rc = mob_cq_pop(queue->cq, timeout_ns, &e);
 	}
 	if (rc <= 0) {
-		return rc < 0 && rc != MOB_E_TIMEOUT ? mobi_error_pend_rc(rc) :
-						       rc;
+		return rc < 0 && !of_the_wait(rc) ? mobi_error_pend_rc(rc) : rc;
 	}
 	if (!c || mobi_frame_add(c->frame, e.ref.lo, MOBI_HAS_HOLD) < 0) {
 		(void)mob_object_release(mobi_rt.store, e.ref);

@@ -146,6 +146,7 @@ static int call(struct mobi_context *c, const struct mob_task_def *def,
 	unsigned char *space = small;
 	void *ret[MOB_RETS_MAX];
 	struct collect k = { c, def, NULL, ret, 0, 0 };
+	struct mob_cancel *was;
 
 	for (uint32_t i = 0; i < kinds; i++) {
 		size += ((size_t)def->rets[i]->size + 15u) / 16u * 16u;
@@ -167,7 +168,10 @@ static int call(struct mobi_context *c, const struct mob_task_def *def,
 		at += (def->rets[i]->size + 15u) / 16u * 16u;
 	}
 	k.at = many ? space : NULL;
+	/* One that waits may run this one: its token is its own. */
+	was = mob_cancel_use(NULL);
 	def->run(args->arg, ret, n);
+	(void)mob_cancel_use(was);
 	if (!mobi_load_relaxed(s->not_forked)) {
 		/* A child that the task forked comes back here too: it is no
 		 * second worker. */

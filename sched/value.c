@@ -183,28 +183,15 @@ int mobi_value_load(const struct mob_type *type, const void *at, uint64_t size,
 
 /* ---- results in place ---- */
 
-/* Gives the block of a space to the return `id`: its loc first, then the tag
- * by one CAS, then the space forgets it. A kill in between leaves the block
- * with whichever slot its tag names. */
+/* Gives the block of a space to the return `id`. */
 static bool adopt(struct mob_store *s, const struct mobi_space *sp, uint64_t id,
 		  uint64_t size, mob_type_id type)
 {
-	struct mobi_slot *from = &s->slots[(uint32_t)sp->id];
 	struct mobi_slot *to = &s->slots[(uint32_t)id];
-	uint64_t loc = mobi_load(&from->loc);
-	void *none;
 
-	/* An earlier attempt may have died after it gave it a block. */
-	if (mobi_load(&to->loc)) {
-		(void)mobi_slot_value(s, id, 0, type, &none);
-	}
-	mobi_store(&to->loc, loc);
-	if (!mobi_arena_retag(s->arena, loc, mobi_slot_tag(sp->id),
-			      mobi_slot_tag(id))) {
-		mobi_store(&to->loc, UINT64_C(0));
+	if (!mobi_slot_move_block(s, sp->id, id)) {
 		return false;
 	}
-	mobi_store(&from->loc, UINT64_C(0));
 	mobi_store_relaxed(&to->size, size);
 	mobi_store_relaxed(&to->type, type);
 	mobi_store_relaxed(&to->born_ms, mobi_session_ms(s));

@@ -266,7 +266,7 @@ static void fill_view(const struct mob_store *s, uint64_t id,
 	out_view->size = mobi_load_relaxed(&o->size); /* fixed since the seal */
 	out_view->type = mobi_load_relaxed(&o->type); /* likewise */
 	out_view->ref = mobi_ref_of(s, id);
-	out_view->reserved = 0;
+	out_view->header_size = mobi_load_relaxed(&o->header);
 }
 
 int mobi_object_view(struct mob_store *s, uint64_t id,

@@ -19,6 +19,8 @@
 #include "pool.h"
 #include "touch.h"
 
+#include <string.h>
+
 #define L_BUSY UINT64_C(1)
 #define L_HOLD UINT64_C(2)
 #define L_VIEW (UINT64_C(1) << 32)
@@ -93,6 +95,7 @@ int mobi_slot_new(struct mob_store *s, uint64_t flags, uint64_t *out_id)
 		mobi_store_release(&s->local[n], L_HOLD);
 		mobi_store_relaxed(&o->creator, s->me);
 		mobi_store_relaxed(&o->born_ms, 0u); /* with its value */
+		mobi_store_relaxed(&o->header, 0u);
 		*out_id = (uint64_t)MOBI_GEN(w) << 32 | n;
 		return 0;
 	}
@@ -455,17 +458,70 @@ int mobi_slot_value_apart(struct mob_store *s, uint64_t id, uint64_t size,
 	return give_value(s, id, size, type, true, out_at);
 }
 
+bool mobi_slot_move_block(struct mob_store *s, uint64_t from, uint64_t to)
+{
+	struct mobi_slot *a = &s->slots[(uint32_t)from];
+	struct mobi_slot *b = &s->slots[(uint32_t)to];
+	uint64_t loc = mobi_load(&a->loc);
+
+	if (loc == MOBI_LOC_INLINE || loc == MOBI_LOC_RANGE) {
+		return false;
+	}
+	drop_block(s, (uint32_t)to, MOBI_GEN(to));
+	mobi_store(&b->loc, loc);
+	if (!mobi_arena_retag(s->arena, loc, mobi_slot_tag(from),
+			      mobi_slot_tag(to))) {
+		mobi_store(&b->loc, UINT64_C(0));
+		return false;
+	}
+	mobi_store(&a->loc, UINT64_C(0));
+	return true;
+}
+
+void mobi_slot_value_inside(struct mob_store *s, uint64_t id)
+{
+	drop_block(s, (uint32_t)id, MOBI_GEN(id));
+	mobi_store(&s->slots[(uint32_t)id].loc, MOBI_LOC_INLINE);
+}
+
+void mobi_slot_value_range(struct mob_store *s, uint64_t id, uint64_t base,
+			   uint64_t off, uint64_t size, mob_type_id type)
+{
+	struct mobi_slot *o = &s->slots[(uint32_t)id];
+	const struct mobi_range range = { base, off };
+
+	memcpy(o->value, &range, sizeof(range));
+	mobi_store_relaxed(&o->loc, MOBI_LOC_RANGE);
+	mobi_store_relaxed(&o->size, size);
+	mobi_store_relaxed(&o->type, type);
+	mobi_store_relaxed(&o->born_ms, mobi_session_ms(s));
+}
+
+/* Of a value inside the slot, or in a block. */
+static const unsigned char *whole_bytes(const struct mob_store *s,
+					uint32_t slot, uint64_t loc)
+{
+	if (loc == MOBI_LOC_INLINE) {
+		return s->ro + s->hdr->section[MOBI_SEC_SLOTS].off +
+		       (uint64_t)slot * sizeof(struct mobi_slot) +
+		       offsetof(struct mobi_slot, value);
+	}
+	return loc ? mobi_arena_ro(s->arena, loc) : NULL;
+}
+
 const void *mobi_slot_bytes(const struct mob_store *s, uint32_t slot)
 {
 	const struct mobi_slot *o = &s->slots[slot];
 	uint64_t loc = mobi_load(&o->loc);
+	struct mobi_range range;
+	uint32_t base;
 
-	if (loc == MOBI_LOC_INLINE) {
-		return s->ro + s->hdr->section[MOBI_SEC_SLOTS].off +
-		       (uint64_t)slot * sizeof(*o) +
-		       offsetof(struct mobi_slot, value);
+	if (loc != MOBI_LOC_RANGE) {
+		return whole_bytes(s, slot, loc);
 	}
-	return loc ? mobi_arena_ro(s->arena, loc) : NULL;
+	memcpy(&range, o->value, sizeof(range));
+	base = (uint32_t)range.base;
+	return whole_bytes(s, base, mobi_load(&s->slots[base].loc)) + range.off;
 }
 
 /* ---- freeing ---- */

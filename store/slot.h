@@ -66,6 +66,17 @@ int mobi_slot_value(struct mob_store *s, uint64_t id, uint64_t size,
 /* The same with pages of its own: in the mode of guard.h. */
 int mobi_slot_value_apart(struct mob_store *s, uint64_t id, uint64_t size,
 			  mob_type_id type, void **out_at);
+/* The value is a part of another object, which the caller makes it keep alive
+ * (mobi_object_nest): off bytes into base, which is sealed and no range. */
+void mobi_slot_value_range(struct mob_store *s, uint64_t id, uint64_t base,
+			   uint64_t off, uint64_t size, mob_type_id type);
+/* Hands the block of a pending object of this process, `from`, to another, `to`,
+ * whose own is freed. Killed in between, the block is still that of one of them.
+ * Only who may resolve both calls this. False: from has no block. */
+bool mobi_slot_move_block(struct mob_store *s, uint64_t from, uint64_t to);
+/* The value of a pending object of this process is inside its slot from now on;
+ * its block is freed. */
+void mobi_slot_value_inside(struct mob_store *s, uint64_t id);
 /* The read-only bytes of a resolved object that the caller views or holds. */
 const void *mobi_slot_bytes(const struct mob_store *s, uint32_t slot);
 

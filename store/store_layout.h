@@ -96,13 +96,13 @@ struct mobi_slot {
 	mobi_a32 n_edges; /* hint: edges linked */
 	mobi_a32 n_dead;  /* hint: edges released and still linked */
 	mobi_a64 size;    /* bytes of the value */
-	mobi_a64 loc;     /* block of the arena, MOBI_LOC_INLINE, or 0 */
+	mobi_a64 loc;     /* block of the arena, MOBI_LOC_*, or 0 */
 	mobi_a64
 		producer; /* {gen, record + 1} of the task that makes it, or 0 */
 	mobi_a32 nested;  /* first edge chunk + 1 of the refs inside, or 0 */
 	mobi_a32 born_ms; /* since the session began */
 	mobi_a32 creator; /* client, for accounting only */
-	uint32_t reserved;
+	mobi_a32 header;  /* bytes of the header behind the value, or 0 */
 	unsigned char value[MOBI_INLINE_MAX];
 };
 MOBI_AT(struct mobi_slot, head, 24);
@@ -111,7 +111,16 @@ MOBI_AT(struct mobi_slot, producer, 56);
 MOBI_AT(struct mobi_slot, value, 80);
 MOBI_SIZE(struct mobi_slot, 128);
 
+/* Values of loc that are no block. */
 #define MOBI_LOC_INLINE UINT64_C(1)
+#define MOBI_LOC_RANGE UINT64_C(3) /* value is a struct mobi_range */
+
+/* Bytes of another object, which an edge of this one keeps alive; it is sealed,
+ * and no range itself. */
+struct mobi_range {
+	uint64_t base; /* {gen, slot} */
+	uint64_t off;
+};
 
 /* ---- edge: says that its referrer needs an object ----
  *

@@ -12,6 +12,7 @@
  */
 #include "wait.h"
 
+#include "cancel.h"
 #include "conf.h"
 #include "edge.h"
 #include "err.h"
@@ -161,6 +162,10 @@ static int time_left(struct mob_store *s, int64_t timeout_ns, int64_t end,
 		look_around(s);
 		return mobi_err(MOB_E_TIMEOUT, "not resolved yet");
 	}
+	if (mobi_cancelled()) {
+		return mobi_err(MOB_E_INTERRUPTED, "the cancellation token of "
+						   "this thread is set");
+	}
 	if (mobi_load(&s->hdr->ending)) {
 		return mobi_err(MOB_E_CLOSED, "session %s has ended", s->name);
 	}
@@ -181,15 +186,20 @@ static int time_left(struct mob_store *s, int64_t timeout_ns, int64_t end,
 int mobi_sleep_on(struct mob_store *s, mobi_a32 *bell, mobi_a32 *asleep,
 		  uint32_t value, int64_t timeout_ns, int64_t end)
 {
+	struct mobi_cancel_sleeper me;
 	int64_t slice;
 	int rc = time_left(s, timeout_ns, end, &slice);
 
 	if (rc < 0) {
 		return rc;
 	}
+	if (!mobi_cancel_enter(&me, bell)) {
+		return 0; /* looked at once more, and then time_left says it */
+	}
 	(void)mobi_fetch_add(asleep, 1u);
 	rc = mobi_futex_wait(bell, value, slice);
 	(void)mobi_fetch_sub(asleep, 1u);
+	mobi_cancel_leave(&me);
 	if (rc == MOB_E_TIMEOUT) {
 		look_around(s);
 	}

@@ -5,6 +5,8 @@
 
 #include "step_operations.h"
 
+#include <mobula/object.h>
+
 #include <fcntl.h>
 
 #define BLOCK_BYTES 5000u
@@ -334,6 +336,39 @@ static void victim_dies(struct work *w)
 	child_kill(pid);
 }
 
+static int put_parts(struct work *w)
+{
+	struct mob_object_header h = MOB_OBJECT_HEADER_INIT;
+	const struct mob_part parts[] = { { bytes, 100 },
+					  { bytes + 100, 4000 } };
+
+	h.content_type = "text/plain";
+	return mob_object_put_parts(w->s, parts, 2, MOB_TYPE_BYTES, &h,
+				    &w->ref[0]);
+}
+
+static int range(struct work *w)
+{
+	return mob_object_range(w->s, w->sh->ref[0], 10, 100, MOB_TYPE_BYTES,
+				&w->ref[0]);
+}
+
+static int create_one(struct work *w)
+{
+	return mob_object_create(w->s, 1000, MOB_TYPE_BYTES, &w->ref[0],
+				 &w->at);
+}
+
+/* Into another block, into the slot, and into a block again. */
+static int resize(struct work *w)
+{
+	if (mob_object_resize(w->s, w->ref[0], BLOCK_BYTES, &w->at) ||
+	    mob_object_resize(w->s, w->ref[0], 20, &w->at)) {
+		return 1;
+	}
+	return mob_object_append(w->s, w->ref[0], bytes, 500);
+}
+
 static int reap(struct work *w)
 {
 	return mobi_reap(w->s) >= 0 ? 0 : 1;
@@ -363,6 +398,9 @@ const struct operation step_operations[] = {
 	  parent_seals },
 	{ "wait for many", parent_creates, nothing, wait_many, NULL,
 	  parent_seals },
+	{ "put parts", NULL, nothing, put_parts, NULL, NULL },
+	{ "range", parent_puts, nothing, range, NULL, parent_checks },
+	{ "resize", NULL, create_one, resize, NULL, NULL },
 	{ "reap", victim_dies, nothing, reap, NULL, NULL },
 };
 

@@ -151,6 +151,54 @@ static void test_wait_get_all_fails_fast_and_clears_all(void **state)
 	assert_true(x[0] == 1 && x[1] == 2 && x[2] == 2 && x[3] == 2);
 }
 
+/* ---- cancelled ---- */
+
+static void *cancels_soon(void *arg)
+{
+	const struct timespec pause = { .tv_nsec = 20000000 };
+
+	(void)nanosleep(&pause, NULL);
+	mob_cancel(arg);
+	return NULL;
+}
+
+/* As a time-out is, it is no error of the task or of what it waits for. */
+static void test_wait_cancelled_is_no_pending_error(void **state)
+{
+	struct mob_cancel *token;
+	struct mob_queue *q;
+	pthread_t thread;
+	mob_ref r[2];
+	mob_ref out;
+	int64_t x[2] = { 7, 7 };
+
+	(void)state;
+	gate_close();
+	assert_int_equal(mob_cancel_new(&token), 0);
+	assert_int_equal(mob_queue_open(&q), 0);
+	r[0] = mob_submit(w_gate, gate_path, 1);
+	r[1] = mob_submit(w_add, r[0], 1);
+	(void)mob_cancel_use(token);
+	assert_int_equal(pthread_create(&thread, NULL, cancels_soon, token), 0);
+	assert_int_equal(mob_get(r[1], &x[0]), MOB_E_INTERRUPTED);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(mob_get_all(r, 2, x), MOB_E_INTERRUPTED);
+	assert_int_equal(mob_wait(r, 2, 2, MOB_FOREVER, NULL),
+			 MOB_E_INTERRUPTED);
+	assert_int_equal(mob_queue_add(q, r[1], 0), 0);
+	assert_int_equal(mob_queue_pop(q, MOB_FOREVER, &out, NULL),
+			 MOB_E_INTERRUPTED);
+	assert_int_equal(mob_error_code(), 0);
+	mob_cancel_reset(token);
+	gate_open();
+	assert_int_equal(mob_queue_pop(q, MOB_FOREVER, &out, NULL), 1);
+	assert_int_equal(mob_get(out, &x[1]), 0);
+	assert_int_equal(x[1], 2);
+	(void)mob_cancel_use(NULL);
+	mob_queue_close(q);
+	mob_cancel_free(token);
+}
+
 /* ---- queues ---- */
 
 static void test_wait_queue_yields_in_order_of_completion(void **state)
@@ -577,6 +625,7 @@ MOB_MAIN(void)
 		T(test_wait_marks_at_most_what_was_asked_in_order),
 		T(test_wait_time_outs_leave_nothing_pending),
 		T(test_wait_get_all_fails_fast_and_clears_all),
+		T(test_wait_cancelled_is_no_pending_error),
 		T(test_wait_queue_yields_in_order_of_completion),
 		T(test_wait_queue_is_popped_by_several_threads),
 		T(test_wait_threads_on_one_object),

@@ -40,7 +40,8 @@ MOB_EXTERN_C_BEGIN
 	X(IO, 25, EIO, "input or output error")                                \
 	X(STATE, 26, EINVAL, "not possible in this state")                     \
 	X(UNSUPPORTED, 27, EOPNOTSUPP, "not supported")                        \
-	X(DISK_FULL, 28, ENOSPC, "no space left on the file system")
+	X(DISK_FULL, 28, ENOSPC, "no space left on the file system")           \
+	X(INTERRUPTED, 29, EINTR, "the wait was cancelled by mob_cancel")
 
 #define MOB_ERR_ENUM_(name, number, errno_, message) MOB_E_##name = -(number),
 enum mob_err { MOB_OK = 0, MOB_ERR_MAP(MOB_ERR_ENUM_) };

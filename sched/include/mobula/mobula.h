@@ -3,7 +3,9 @@
 #ifndef MOBULA_MOBULA_H
 #define MOBULA_MOBULA_H
 
+#include <mobula/cancel.h>
 #include <mobula/err.h>
+#include <mobula/object.h>
 #include <mobula/store.h>
 #include <mobula/task.h>
 #include <mobula/types.h>

@@ -27,6 +27,7 @@
 #ifndef MOBULA_STORE_H
 #define MOBULA_STORE_H
 
+#include <mobula/cancel.h>
 #include <mobula/err.h>
 #include <mobula/types.h>
 
@@ -146,7 +147,7 @@ struct mob_view {
 	uint64_t size;
 	struct mob_ref ref;
 	mob_type_id type;
-	uint32_t reserved;
+	uint32_t header_size; /* bytes behind them; mob_view_header */
 };
 
 /*

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cancel.h"
+
+#include "err.h"
+#include "os_futex.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+struct mob_cancel {
+	pthread_mutex_t lock; /* of the list */
+	struct mobi_cancel_sleeper *first;
+	mobi_a32 set;
+};
+
+static _Thread_local struct mob_cancel *mine;
+
+int mob_cancel_new(struct mob_cancel **out_cancel)
+{
+	struct mob_cancel *c = calloc(1, sizeof(*c));
+
+	if (!c || pthread_mutex_init(&c->lock, NULL)) {
+		free(c);
+		return mobi_err(MOB_E_NOMEM, "mob_cancel_new: out of memory");
+	}
+	*out_cancel = c;
+	return 0;
+}
+
+void mob_cancel_free(struct mob_cancel *cancel)
+{
+	if (cancel) {
+		(void)pthread_mutex_destroy(&cancel->lock);
+		free(cancel);
+	}
+}
+
+/* Who enters the list after this finds it set. */
+void mob_cancel(struct mob_cancel *cancel)
+{
+	mobi_store(&cancel->set, 1u);
+	(void)pthread_mutex_lock(&cancel->lock);
+	for (struct mobi_cancel_sleeper *s = cancel->first; s; s = s->next) {
+		(void)mobi_fetch_add(s->bell, 1u);
+		(void)mobi_futex_wake(s->bell, INT32_MAX);
+	}
+	(void)pthread_mutex_unlock(&cancel->lock);
+}
+
+void mob_cancel_reset(struct mob_cancel *cancel)
+{
+	mobi_store(&cancel->set, 0u);
+}
+
+bool mob_cancel_is_set(const struct mob_cancel *cancel)
+{
+	return mobi_load(&cancel->set) != 0;
+}
+
+struct mob_cancel *mob_cancel_use(struct mob_cancel *cancel)
+{
+	struct mob_cancel *was = mine;
+
+	mine = cancel;
+	return was;
+}
+
+bool mobi_cancelled(void)
+{
+	return mine && mobi_load(&mine->set);
+}
+
+bool mobi_cancel_enter(struct mobi_cancel_sleeper *me, mobi_a32 *bell)
+{
+	struct mob_cancel *c = mine;
+
+	me->bell = bell;
+	me->prev = NULL;
+	if (!c) {
+		return true;
+	}
+	(void)pthread_mutex_lock(&c->lock);
+	me->next = c->first;
+	me->prev = &c->first;
+	if (me->next) {
+		me->next->prev = &me->next;
+	}
+	c->first = me;
+	(void)pthread_mutex_unlock(&c->lock);
+	if (mobi_load(&c->set)) {
+		mobi_cancel_leave(me);
+		return false;
+	}
+	return true;
+}
+
+void mobi_cancel_leave(struct mobi_cancel_sleeper *me)
+{
+	struct mob_cancel *c = mine;
+
+	if (!me->prev) {
+		return;
+	}
+	(void)pthread_mutex_lock(&c->lock);
+	*me->prev = me->next;
+	if (me->next) {
+		me->next->prev = me->prev;
+	}
+	(void)pthread_mutex_unlock(&c->lock);
+}
