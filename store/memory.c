@@ -114,6 +114,40 @@ static int look(struct mob_store *s, uint32_t slot, struct mob_memory_info *out)
 	return rc < 0 ? rc : 1;
 }
 
+int mob_object_stat(struct mob_store *store, struct mob_ref ref,
+		    struct mob_object_info *out)
+{
+	const struct mobi_slot *o;
+	uint64_t id;
+	int rc;
+
+	MOBI_ENTER(store);
+	rc = mobi_slot_of(store, ref, &id);
+	if (rc < 0) {
+		return rc;
+	}
+	o = &store->slots[(uint32_t)id];
+	*out = (struct mob_object_info){
+		.ref = ref,
+		.size = mobi_load(&o->size),
+		.born_ms = mobi_load(&o->born_ms),
+		.type = mobi_load(&o->type),
+		.creator = mobi_load(&o->creator),
+		.state = mob_object_state(store, ref), /* last */
+	};
+	if (out->state == MOB_OBJECT_GONE) {
+		return mobi_err(MOB_E_BAD_REF,
+				"mob_object_stat: object %u is gone: its last "
+				"reference was released",
+				(uint32_t)id);
+	}
+	if (out->state != MOB_OBJECT_SEALED &&
+	    out->state != MOB_OBJECT_FAILED) {
+		out->size = 0; /* it has no value, or not yet */
+	}
+	return 0;
+}
+
 int mob_store_memory(struct mob_store *store,
 		     int (*fn)(const struct mob_memory_info *, void *),
 		     void *arg)

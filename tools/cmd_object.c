@@ -2,9 +2,11 @@
 /* mob object: single objects. */
 #define _GNU_SOURCE
 #include "cmd_name.h"
+#include "cmd_put.h"
 #include "out.h"
 
 #include <mobula/err.h>
+#include <mobula/object.h>
 #include <mobula/types.h>
 
 #include <errno.h>
@@ -165,22 +167,6 @@ static int run_list(struct cli *c)
 
 /* ---- show ---- */
 
-struct one {
-	struct mob_object_info info;
-	bool found;
-};
-
-static int find_ref(const struct mob_object_info *i, void *arg)
-{
-	struct one *o = arg;
-
-	o->found = mob_ref_equal(i->ref, o->info.ref);
-	if (o->found) {
-		o->info = *i;
-	}
-	return o->found;
-}
-
 static const struct out_col show_cols[] = {
 	{ "ref", "ref", OUT_TEXT },
 	{ "state", "state", OUT_TEXT },
@@ -190,43 +176,60 @@ static const struct out_col show_cols[] = {
 	{ "born_ms", "born ms", OUT_COUNT },
 	{ "names", "names", OUT_COUNT },
 	{ "pins", "pins", OUT_COUNT },
+	{ "content_type", "content type", OUT_TEXT },
+	{ "dtype", "dtype", OUT_TEXT },
+	{ "shape", "shape", OUT_TEXT },
+	{ "user_bytes", "user bytes", OUT_BYTES },
 	{ 0 },
 };
 
+/* What its header says, of a sealed one. */
+static void print_header(struct out *o, struct mob_store *store,
+			 struct mob_ref ref)
+{
+	struct mob_object_header h = MOB_OBJECT_HEADER_INIT;
+	char text[CMD_ARRAY_MAX];
+	struct mob_view v;
+	int rc = mob_object_get(store, ref, 0, &v);
+
+	if (rc == 0 && mob_view_header(&v, &h) == 1) {
+		out_text(o, h.content_type);
+		out_text(o, cmd_dtype_text(text, h.dtype));
+		out_text(o, h.dtype.bits ? cmd_shape_text(text, &h) : NULL);
+		out_u64(o, h.user_size);
+	} else {
+		for (int i = 0; i < 4; i++) {
+			out_none(o);
+		}
+	}
+	if (rc == 0 || rc == MOB_E_TASK) {
+		mob_view_release(store, &v);
+	}
+}
+
 static int show(struct mob_store *store, struct mob_ref ref)
 {
-	struct one one = { .info = { .ref = ref } };
+	struct mob_object_info info;
 	char text[CMD_REF_MAX];
 	struct out o;
-	enum mob_object_state state = mob_object_state(store, ref);
 	uint32_t names = 0;
 	uint32_t pins = 0;
-	int rc;
+	int rc = mob_object_stat(store, ref, &info);
 
-	if (state == MOB_OBJECT_GONE) {
+	if (rc == MOB_E_BAD_REF) {
 		return cli_fail(CLI_NOT_FOUND,
 				"'mob object list' shows those there are",
 				"%s: no such object", cmd_ref_text(text, ref));
 	}
-	rc = mob_store_sync(store);
-	rc = rc < 0 ? rc : mob_store_list(store, find_ref, &one, NULL);
 	rc = rc < 0 ? rc : mob_object_kept(store, ref, &names, &pins);
 	if (rc < 0) {
 		return cli_fail_rc(rc, cmd_ref_text(text, ref));
 	}
 	out_begin_one(&o, show_cols);
-	if (one.found) {
-		one.info.state = state;
-		print(&o, &one.info);
-	} else {
-		out_text(&o, cmd_ref_text(text, ref));
-		out_text(&o, cmd_state_name(state));
-		for (int i = 0; i < 4; i++) {
-			out_none(&o);
-		}
-	}
+	print(&o, &info);
 	out_u64(&o, names);
 	out_u64(&o, pins);
+	print_header(&o, store, ref);
 	out_end_row(&o);
 	return out_end(&o);
 }
@@ -318,141 +321,6 @@ static int run_get(struct cli *c)
 	}
 	mob_view_release(store, &view);
 	mob_store_close(store);
-	return rc;
-}
-
-/* ---- put ---- */
-
-/* Reads fd to its end into a new buffer. */
-static int read_all(int fd, const char *name, char **out_at, size_t *out_n)
-{
-	size_t room = 1u << 16;
-	size_t n = 0;
-	char *buf = malloc(room);
-
-	while (buf) {
-		ssize_t r = read(fd, buf + n, room - n);
-
-		if (r < 0 && errno != EINTR) {
-			free(buf);
-			return cli_fail(CLI_FAILED, NULL, "%s: %s", name,
-					strerror(errno));
-		}
-		if (r == 0) {
-			*out_at = buf;
-			*out_n = n;
-			return 0;
-		}
-		n += r > 0 ? (size_t)r : 0;
-		if (n == room) {
-			char *more = realloc(buf, room * 2);
-
-			if (!more) {
-				break;
-			}
-			buf = more;
-			room *= 2;
-		}
-	}
-	free(buf);
-	return cli_fail(CLI_FAILED, NULL, "%s: out of memory", name);
-}
-
-static int open_input(const char *path)
-{
-	int fd;
-
-	if (strcmp(path, "-") == 0) {
-		return STDIN_FILENO;
-	}
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		(void)cli_fail(CLI_FAILED, NULL, "%s: %s", path,
-			       strerror(errno));
-	}
-	return fd;
-}
-
-/* Sleeps until the time is over or a signal ends it; returns the exit code. */
-static int hold(int64_t ns, const sigset_t *ends)
-{
-	struct timespec ts = { (time_t)(ns / MOB_SEC), (long)(ns % MOB_SEC) };
-	int sig;
-
-	do {
-		sig = sigtimedwait(ends, NULL, ns < 0 ? NULL : &ts);
-	} while (sig < 0 && errno == EINTR && ns < 0);
-	return sig == SIGINT ? CLI_INTERRUPTED : CLI_DONE;
-}
-
-static int put_and_hold(struct cli *c, struct mob_store *store, const void *at,
-			size_t n)
-{
-	static const struct out_col put_cols[] = {
-		{ "ref", "REF", OUT_TEXT },
-		{ "size_bytes", "SIZE", OUT_BYTES },
-		{ 0 },
-	};
-	char text[CMD_REF_MAX];
-	struct mob_ref ref;
-	struct out o;
-	sigset_t ends;
-	int rc;
-
-	(void)sigemptyset(&ends);
-	(void)sigaddset(&ends, SIGINT);
-	(void)sigaddset(&ends, SIGTERM);
-	(void)sigaddset(&ends, SIGHUP);
-	(void)sigprocmask(SIG_BLOCK, &ends, NULL);
-	rc = mob_object_put(store, at, n, MOB_TYPE_BYTES, &ref);
-	if (rc < 0) {
-		return cli_fail_rc(rc, mob_store_name(store));
-	}
-	rc = cmd_name_keep(c, store, ref);
-	if (rc) {
-		return rc;
-	}
-	out_begin(&o, put_cols);
-	out_text(&o, cmd_ref_text(text, ref));
-	out_u64(&o, n);
-	out_end_row(&o);
-	if (out_end(&o)) {
-		return CLI_FAILED;
-	}
-	if (cli_text(c, "name") || cli_flag(c, "pin")) {
-		return CLI_DONE; /* the store keeps it */
-	}
-	cli_say("the object lives until this command ends");
-	rc = hold(cli_timeout(c, "for"), &ends);
-	(void)mob_object_release(store, ref); /* close would do it as well */
-	return rc;
-}
-
-static int run_put(struct cli *c)
-{
-	const char *path = c->n_args ? c->args[0] : "-";
-	struct mob_store *store;
-	char *at = NULL;
-	size_t n = 0;
-	int fd = open_input(path);
-	int rc;
-
-	if (fd < 0) {
-		return CLI_FAILED;
-	}
-	rc = read_all(fd, path, &at, &n);
-	if (fd != STDIN_FILENO) {
-		(void)close(fd); /* only read from */
-	}
-	if (rc) {
-		return rc;
-	}
-	rc = cmd_store_open(c, NULL, &store);
-	if (!rc) {
-		rc = put_and_hold(c, store, at, n);
-		mob_store_close(store);
-	}
-	free(at);
 	return rc;
 }
 
@@ -556,16 +424,6 @@ static const struct cli_opt get_opts[] = {
 	  "write to a file, not to standard output" },
 	{ 0 },
 };
-static const struct cli_opt put_opts[] = {
-	{ "for", 'f', CLI_DURATION, "TIME", "forever",
-	  "end after this time, not at a signal" },
-	{ "name", 0, CLI_TEXT, "NAME", NULL,
-	  "name it, and end: the name keeps it" },
-	{ "replace", 0, CLI_FLAG, NULL, NULL,
-	  "take the name from the object that has it" },
-	{ "pin", 0, CLI_FLAG, NULL, NULL, "pin it, and end: the pin keeps it" },
-	{ 0 },
-};
 static const struct cli_opt name_opts[] = {
 	{ "replace", 0, CLI_FLAG, NULL, NULL,
 	  "take the name from the object that has it" },
@@ -604,8 +462,8 @@ const struct cli_cmd cmd_object[] = {
 	  .args = "[FILE]",
 	  .help = "store a file or standard input, print the ref, and keep the "
 		  "object until the command ends",
-	  .opts = put_opts,
-	  .run = run_put,
+	  .opts = cmd_put_opts,
+	  .run = cmd_put,
 	  .args_max = 1,
 	  .flags = CLI_F_SESSION,
 	  .complete = CLI_FILE },

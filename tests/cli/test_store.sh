@@ -82,6 +82,41 @@ expect 0 store check
 says "nothing wrong"
 expect 4 store remove demo
 
+# ---- headers ----
+head -c 96 /dev/zero >"$tmp/array"
+expect 0 object put "$tmp/array" --name an/array --dtype f64 --shape 3x4 \
+	--content-type application/x-matrix --no-header
+expect 0 object show an/array
+prints "application/x-matrix"
+prints f64
+prints 3x4
+expect 0 object show an/array --json
+json ref state size_bytes content_type dtype shape user_bytes
+prints '"shape":"3x4"'
+expect 0 object get an/array
+cmp -s "$tmp/array" "$tmp/out" || fail "get gives another array"
+expect 1 object put "$tmp/array" --dtype f64 --shape 13
+says "96 bytes; the array has 104"
+expect 1 object put "$tmp/array" --dtype f64 --shape 11
+says "more than the 88 bytes of the array"
+for shape in 3x x3 3xx4 0x3f 1x1x1x1x1x1x1x1x1 99999999999999999999; do
+	expect 2 object put "$tmp/array" --dtype u8 --shape "$shape"
+	says "--shape is '$shape'; 1 to 8 numbers"
+done
+expect 2 object put "$tmp/array" --dtype f8
+says "--dtype is 'f8'; i8 "
+expect 2 object put "$tmp/array" --shape 96
+says "--shape without --dtype"
+expect 0 object show "$ref" --json
+prints '"content_type":null'
+# A stream is as long as it gets.
+head -c 3000000 /dev/urandom >"$tmp/large"
+head -c 3000000 "$tmp/large" | "$mob" object put --name a/stream >/dev/null 2>&1
+expect 0 object get a/stream
+cmp -s "$tmp/large" "$tmp/out" || fail "get gives another stream"
+expect 0 object rm an/array
+expect 0 object rm a/stream
+
 # ---- names and pins keep an object without a process ----
 expect 0 object names --no-header
 no_data

@@ -316,6 +316,12 @@ struct mob_object_info {
 	uint32_t reserved;
 };
 
+/* What is known of one object now, from the tables: also of one that is not in
+ * the catalogue yet. Errors: BAD_REF (gone, or of another session). */
+MOB_API MOB_NODISCARD int mob_object_stat(struct mob_store *store,
+					  struct mob_ref ref,
+					  struct mob_object_info *out);
+
 /* Calls fn for every object of the catalogue, in the order of slots, until it
  * returns nonzero; returns that. out_lag_ms (may be NULL): how old the
  * catalogue is at most. */
