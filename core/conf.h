@@ -32,6 +32,8 @@ enum mobi_conf_type { MOBI_CONF_U64, MOBI_CONF_BYTES, MOBI_CONF_STR };
 	  "1: who writes to an object that it has sealed gets a SIGSEGV")      \
 	X(session_dir, SESSION_DIR, STR, "/dev/shm", 0, 0,                     \
 	  "file system that holds the session directories")                    \
+	X(spill_dir, SPILL_DIR, STR, "", 0, 0,                                 \
+	  "directory that objects of a full store go to; empty: none")         \
 	X(log_level, LOG_LEVEL, STR, "warn", 0, 0, "error, warn, info or debug")
 
 #define MOBI_CONF_ENUM_(id, ID, type, def, min, max, help) MOBI_CONF_ID_##id,

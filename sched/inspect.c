@@ -277,7 +277,7 @@ static int remove_stale(const struct mob_session_info *info, void *arg)
 	    (r->fn && r->fn(info, r->arg))) {
 		return 0;
 	}
-	rc = mobi_dir_remove(info->path);
+	rc = mobi_session_remove(info->path);
 	if (rc < 0) {
 		r->rc = rc;
 	} else {
@@ -405,7 +405,7 @@ int mob_session_stop(const char *name, int64_t timeout_ns)
 	}
 	rc = end_crew(s, &c, timeout_ns);
 	if (rc >= 0) {
-		rc = mobi_dir_remove(s->path);
+		rc = mobi_session_remove(s->path);
 	}
 	mobi_store_unlook(s);
 	return rc;

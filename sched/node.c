@@ -583,7 +583,7 @@ int mobi_node_main(const char *path)
 	is_private = (n.s->hdr->flags & MOB_STORE_PRIVATE) != 0;
 	remove = is_private ? strdup(n.s->path) : NULL;
 	if (remove) {
-		(void)mobi_dir_remove(remove);
+		(void)mobi_session_remove(remove);
 		free(remove);
 	}
 	mob_store_close(n.s);

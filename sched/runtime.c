@@ -598,7 +598,7 @@ static void end_private(struct mob_store *s)
 	/* A daemon that died just now leaves workers; most often there are
 	 * none. */
 	mobi_end_workers(s);
-	(void)mobi_dir_remove(s->path);
+	(void)mobi_session_remove(s->path);
 }
 
 void mob_shutdown(void)

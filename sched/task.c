@@ -253,7 +253,7 @@ static int place_args(struct edger *g, const struct mobi_args_plan *p)
 	if (rc < 0) {
 		return rc;
 	}
-	rc = mobi_slot_value(g->s, id, p->total, MOB_TYPE_BYTES, &at);
+	rc = mobi_slot_value(g->s, id, p->total, MOBI_TYPE_INTERNAL, &at);
 	if (rc >= 0) {
 		mobi_args_encode(p, at);
 		mobi_slot_seal_unseen(g->s, id);

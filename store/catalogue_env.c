@@ -533,7 +533,7 @@ void mobi_cat_row_of(struct mobi_slot *o, uint64_t word,
 		.size = valued ? mobi_load(&o->size) : 0,
 		.type = valued ? mobi_load(&o->type) : 0,
 		.born_ms = mobi_load(&o->born_ms),
-		.creator = mobi_load(&o->creator),
+		.creator = MOBI_CREATOR(mobi_load(&o->creator)),
 	};
 }
 

@@ -12,6 +12,7 @@
 #include "os_dir.h"
 #include "pool.h"
 #include "segment.h"
+#include "spill.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -88,6 +89,9 @@ static void audit_slot(struct audit *a, uint32_t i, uint64_t live)
 	     !((w & MOBI_F_OWNED) && MOBI_OWNER(w) == MOBI_MAKER(w)))) {
 		report(a, "slot %u is left half done: word %#llx", i,
 		       (unsigned long long)w);
+	}
+	if ((w & MOBI_F_SPILL) && !mobi_spill_is_whole(a->s, i)) {
+		report(a, "slot %u is spilled, and its file is not there", i);
 	}
 	if (MOBI_STATE(w) == MOBI_S_PENDING &&
 	    ((w & MOBI_F_OWNED) ? !(live & MOBI_BIT(MOBI_MAKER(w) % 64)) :
@@ -310,6 +314,10 @@ int mob_store_stat(struct mob_store *store, struct mob_store_stat *out)
 
 		st.objects += mobi_living(w) ? 1 : 0;
 		st.objects_pending += MOBI_STATE(w) == MOBI_S_PENDING;
+		if (mobi_living(w) && (w & MOBI_F_SPILL)) {
+			st.spilled_objects++;
+			st.spilled_bytes += mobi_load(&store->slots[i].size);
+		}
 	}
 	st.clients = (uint64_t)__builtin_popcountll(mobi_clients_live(store));
 	st.reaps = mobi_load(&store->hdr->reaps);

@@ -94,7 +94,7 @@ static int look(struct mob_store *s, uint32_t slot, struct mob_memory_info *out)
 		.ref = mobi_ref_of(s, (uint64_t)MOBI_GEN(w) << 32 | slot),
 		.state = MOBI_STATE(w),
 		.type = mobi_load(&o->type),
-		.creator = mobi_load(&o->creator),
+		.creator = MOBI_CREATOR(mobi_load(&o->creator)),
 		.born_ms = mobi_load(&o->born_ms),
 		.processes = (uint32_t)__builtin_popcountll(bits & ~MOBI_KEPT),
 	};
@@ -132,7 +132,7 @@ int mob_object_stat(struct mob_store *store, struct mob_ref ref,
 		.size = mobi_load(&o->size),
 		.born_ms = mobi_load(&o->born_ms),
 		.type = mobi_load(&o->type),
-		.creator = mobi_load(&o->creator),
+		.creator = MOBI_CREATOR(mobi_load(&o->creator)),
 		.state = mob_object_state(store, ref), /* last */
 	};
 	if (out->state == MOB_OBJECT_GONE) {

@@ -8,24 +8,57 @@
 #include "pool.h"
 #include "segment.h"
 #include "slot.h"
+#include "spill.h"
 #include "wait.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* The process that keeps most bytes where they are by its views. */
+static void top_viewer(struct mob_store *s, char *out, size_t size)
+{
+	uint64_t bytes[MOBI_CLIENTS] = { 0 };
+	uint32_t top = 0;
+
+	for (uint32_t i = 0; i < mobi_pool_used(s, MOBI_POOL_SLOT); i++) {
+		uint64_t view = mobi_load(&s->slots[i].view);
+		uint64_t n = view ? mobi_arena_block_bytes(
+					    s->arena,
+					    mobi_load(&s->slots[i].loc)) :
+				    0;
+
+		for (; n && view; view &= view - 1) {
+			bytes[__builtin_ctzll(view)] += n;
+		}
+	}
+	for (uint32_t i = 1; i < MOBI_CLIENTS; i++) {
+		top = bytes[i] > bytes[top] ? i : top;
+	}
+	out[0] = 0;
+	if (bytes[top]) {
+		(void)snprintf(out, size, "; process %u views %llu of them",
+			       s->clients[top].proc.pid,
+			       (unsigned long long)bytes[top]);
+	}
+}
 
 static int no_room(struct mob_store *s, uint64_t size)
 {
 	struct mobi_arena_stat st;
+	char viewer[80];
 
 	mobi_arena_stat(s->arena, &st);
+	top_viewer(s, viewer, sizeof(viewer));
 	return mobi_err(MOB_E_STORE_FULL,
 			"no room for an object of %llu bytes: %llu of %llu "
-			"bytes of the store are in use in %llu blocks; release "
-			"objects or make the store larger",
+			"bytes of the store are in use in %llu blocks%s; "
+			"release objects%s or make the store larger",
 			(unsigned long long)size,
 			(unsigned long long)st.used_bytes,
 			(unsigned long long)st.bytes,
-			(unsigned long long)st.blocks);
+			(unsigned long long)st.blocks, viewer,
+			mobi_spills(s) ? " and views" : "");
 }
 
 int mobi_object_new(struct mob_store *s, uint64_t size, mob_type_id type,
@@ -280,6 +313,19 @@ int mobi_object_view(struct mob_store *s, uint64_t id,
 		return rc;
 	}
 	w = mobi_load(&o->word);
+	if (w & MOBI_F_SPILL) {
+		rc = mobi_spill_restore(s, id);
+		if (rc < 0) {
+			rc = rc == MOB_E_STORE_FULL ?
+				     no_room(s, mobi_load(&o->size)) :
+				     rc;
+			mobi_slot_unview(s, id);
+			return rc;
+		}
+	}
+	if (mobi_spills(s)) {
+		mobi_spill_used(o);
+	}
 	rc = mobi_resolved(w) ? state_error(w, id) :
 				mobi_err(MOB_E_STATE, "object %u is pending",
 					 (uint32_t)id);

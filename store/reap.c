@@ -21,6 +21,7 @@
 #include "pool.h"
 #include "segment_impl.h"
 #include "slot.h"
+#include "spill.h"
 
 static bool is_dead(uint64_t dead, uint32_t client)
 {
@@ -155,6 +156,9 @@ static void take_over(struct mob_store *s, uint32_t slot, uint64_t w,
 					MOBI_S_LOST);
 		}
 	} while (!mobi_cas64(&o->word, &w, set));
+	if (w & MOBI_F_SPILL) {
+		mobi_spill_repair(s, slot);
+	}
 	mobi_slot_locked_exit(s, slot);
 }
 

@@ -17,6 +17,7 @@
 #include "os_sock.h"
 #include "pool.h"
 #include "reap.h"
+#include "spill.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -272,6 +273,7 @@ void mobi_segment_unmap(struct mob_store *s)
 	mobi_mem_free(s->not_forked, mobi_page_size());
 	mobi_mem_free(s->touched, (size_t)s->touched_bytes);
 	mobi_sock_close((int)mobi_load(&s->notify_fd) - 1);
+	mobi_fd_close(s->spill_fd);
 	mobi_fd_close(s->arena_fd);
 	mobi_fd_close(s->ctl_fd);
 	mobi_fd_close(s->dir_fd);
@@ -328,7 +330,7 @@ struct mob_store *mobi_segment_alloc(const char *name, const char *path)
 		return NULL;
 	}
 	(void)snprintf(s->name, sizeof(s->name), "%s", name);
-	s->dir_fd = s->ctl_fd = s->arena_fd = -1;
+	s->dir_fd = s->ctl_fd = s->arena_fd = s->spill_fd = -1;
 	return s;
 }
 
@@ -347,6 +349,7 @@ int mobi_segment_attach(struct mob_store *s, uint32_t role)
 	int rc;
 
 	mobi_segment_point(s);
+	mobi_spill_open(s);
 	rc = local_init(s);
 	if (rc >= 0) {
 		rc = mobi_segment_pools(s);

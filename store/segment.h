@@ -99,6 +99,7 @@ struct mob_store {
 	bool (*may_reap)(struct mob_store *s, uint32_t client);
 	/* Wakes a worker if it helps; NULL: any idle one. */
 	void (*wake)(struct mob_store *s);
+	int spill_fd;       /* spill.h; -1: this store does not spill */
 	bool check_writes;  /* guard.h */
 	bool is_worker;     /* looks at the board itself after it sealed */
 	mobi_a32 notify_fd; /* + 1: sends datagrams to queues; 0 until needed */
@@ -129,6 +130,9 @@ int mobi_store_create(const char *name, const struct mob_store_opts *opts,
 		      const void *arg, struct mob_store **out_store);
 int mobi_store_open(const char *name, uint32_t role,
 		    struct mob_store **out_store);
+/* Removes a session directory and what was spilled from it. */
+int mobi_session_remove(const char *path);
+int mobi_session_remove_open(int dir_fd, const char *path);
 /* Is this the name of a session under construction? By whom. */
 bool mobi_building_pid(const char *name, uint32_t *out_pid);
 /* Removes private sessions in "<dir>/mobula-<uid>" whose processes are dead. */

@@ -22,6 +22,7 @@
 #include "os_shm.h"
 #include "pool.h"
 #include "reap.h"
+#include "spill.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -85,7 +86,27 @@ int mobi_user_path(char *out_path, size_t out_size)
 #define MIB (UINT64_C(1) << 20)
 
 /* And sockets. */
-static const char *const session_files[] = { "ctl", "arena", "idx", NULL };
+static const char *const session_files[] = { "ctl", "arena", "idx", "spill",
+					     NULL };
+
+int mobi_session_remove_open(int dir_fd, const char *path)
+{
+	mobi_spill_remove(dir_fd);
+	return mobi_dir_remove_open(dir_fd, path);
+}
+
+int mobi_session_remove(const char *path)
+{
+	int fd = mobi_dir_open(path);
+	int rc;
+
+	if (fd < 0) {
+		return fd;
+	}
+	rc = mobi_session_remove_open(fd, path);
+	mobi_fd_close(fd);
+	return rc;
+}
 
 /* rc: why the session in dir_fd could not be opened. Is that proof that no
  * process uses it: of an earlier boot, damaged, half removed? */
@@ -118,7 +139,7 @@ static bool remove_stale(const char *name, const char *path)
 		}
 		/* By descriptor: another may be at it too, and a new session
 		 * have the name by now. */
-		stale = stale && mobi_dir_remove_open(s->dir_fd, path) >= 0;
+		stale = stale && mobi_session_remove_open(s->dir_fd, path) >= 0;
 	}
 	mobi_segment_unmap(s);
 	return stale;
@@ -155,7 +176,7 @@ static int sweep_one(const char *name, void *arg)
 
 		if (mobi_building_pid(name, &pid) &&
 		    mobi_proc_of((int)pid, &p) < 0) {
-			(void)mobi_dir_remove(path);
+			(void)mobi_session_remove(path);
 		}
 	} else {
 		(void)remove_stale(name, path);
@@ -205,8 +226,10 @@ static int arena_size(const char *dir, const struct mob_store_opts *opts,
 	return 0;
 }
 
-static int build(struct mob_store *s, uint64_t arena_bytes, uint32_t flags)
+static int build(struct mob_store *s, uint64_t arena_bytes,
+		 const struct mob_store_opts *opts)
 {
+	const char *spill = opts->spill_dir;
 	int rc;
 
 	s->dir_fd = mobi_dir_make(s->path);
@@ -215,7 +238,15 @@ static int build(struct mob_store *s, uint64_t arena_bytes, uint32_t flags)
 	}
 	rc = mobi_dir_make_at(s->dir_fd, "idx");
 	if (rc >= 0) {
-		rc = mobi_segment_make(s, arena_bytes, flags);
+		rc = mobi_segment_make(s, arena_bytes,
+				       opts->flags & MOB_STORE_PRIVATE);
+	}
+	if (rc >= 0 && !spill) {
+		rc = mobi_conf_str(MOBI_CONF_ID_spill_dir, &spill);
+	}
+	if (rc >= 0 && spill && *spill) {
+		rc = mobi_spill_make(s, spill,
+				     opts->flags & MOB_STORE_SPILL_ANYWHERE);
 	}
 	return rc;
 }
@@ -304,7 +335,7 @@ static int create(const char *name, const struct mob_store_opts *opts,
 	}
 	rc = set_path(s, user, temp);
 	if (rc >= 0) {
-		rc = build(s, bytes, opts->flags);
+		rc = build(s, bytes, opts);
 	}
 	if (rc >= 0) {
 		rc = mobi_segment_attach(s, c->role);
@@ -317,7 +348,7 @@ static int create(const char *name, const struct mob_store_opts *opts,
 	}
 	if (rc < 0) {
 		if (s->path && s->path[0]) {
-			(void)mobi_dir_remove(s->path);
+			(void)mobi_session_remove(s->path);
 		}
 		mobi_segment_detach(s);
 		return rc;
@@ -339,12 +370,12 @@ int mobi_store_create(const char *name, const struct mob_store_opts *opts,
 		opts = &def;
 	}
 	if (opts->struct_size != sizeof(def) ||
-	    (opts->flags & ~MOB_STORE_PRIVATE)) {
+	    (opts->flags & ~(MOB_STORE_PRIVATE | MOB_STORE_SPILL_ANYWHERE))) {
 		return mobi_err(MOB_E_VERSION,
 				"mob_store_create: struct_size is %u and flags "
 				"are %#x; this library knows %zu and %#x",
 				opts->struct_size, opts->flags, sizeof(def),
-				MOB_STORE_PRIVATE);
+				MOB_STORE_PRIVATE | MOB_STORE_SPILL_ANYWHERE);
 	}
 	rc = name ? check_name("mob_store_create", name) : 0;
 	return rc < 0 ? rc : create(name, opts, &c, out_store);
@@ -495,7 +526,7 @@ void mob_store_close(struct mob_store *store)
 	word = mobi_client_leave(store);
 	if ((store->hdr->flags & MOB_STORE_PRIVATE) &&
 	    mobi_store_end_unused(store)) {
-		(void)mobi_dir_remove_open(store->dir_fd, store->path);
+		(void)mobi_session_remove_open(store->dir_fd, store->path);
 	} else {
 		mobi_reap_leaving(store, word);
 	}
@@ -530,7 +561,7 @@ int mob_store_remove(const char *name)
 				      s->path);
 		}
 		if (rc >= 0) {
-			rc = mobi_dir_remove_open(s->dir_fd, s->path);
+			rc = mobi_session_remove_open(s->dir_fd, s->path);
 		}
 	}
 	if (s) {

@@ -17,6 +17,7 @@
 #include "err.h"
 #include "guard.h"
 #include "pool.h"
+#include "spill.h"
 #include "touch.h"
 
 #include <string.h>
@@ -389,7 +390,9 @@ static void drop_block(struct mob_store *s, uint32_t slot, uint32_t gen)
 	struct mobi_slot *o = &s->slots[slot];
 	uint64_t loc = mobi_load(&o->loc);
 
-	if (loc > MOBI_LOC_INLINE) {
+	if (loc == MOBI_LOC_SPILLED) {
+		mobi_spill_forget(s, slot, gen);
+	} else if (loc > MOBI_LOC_INLINE) {
 		(void)mobi_arena_free(s->arena, loc,
 				      mobi_slot_tag((uint64_t)gen << 32 |
 						    slot));
@@ -405,9 +408,14 @@ static int give_block(struct mob_store *s, uint64_t id, uint64_t size,
 	struct mobi_slot *o = &s->slots[(uint32_t)id];
 	uint64_t tag = mobi_slot_tag(id);
 	uint64_t loc;
-	int rc = apart ? mobi_arena_alloc_apart(s->arena, size, tag, &o->loc) :
-			 mobi_arena_alloc(s->arena, size, tag, &o->loc);
+	int rc = 0;
 
+	do {
+		rc = apart ? mobi_arena_alloc_apart(s->arena, size, tag,
+						    &o->loc) :
+			     mobi_arena_alloc(s->arena, size, tag, &o->loc);
+	} while ((rc == MOB_E_STORE_FULL || rc == MOB_E_DISK_FULL) &&
+		 mobi_spills(s) && mobi_spill_some(s, size) > 0);
 	if (rc < 0) {
 		mobi_store(&o->loc, UINT64_C(0));
 		return rc;

@@ -61,12 +61,13 @@ enum {
 #define MOBI_F_DIRTY (UINT64_C(1) << 17)
 #define MOBI_F_NOTIFY (UINT64_C(1) << 18)
 #define MOBI_F_OWNED (UINT64_C(1) << 19) /* PENDING: only `maker` resolves it */
+#define MOBI_F_SPILL (UINT64_C(1) << 20) /* SEALED: spill.h */
 #define MOBI_GEN(w) ((uint32_t)((w) >> 32))
 #define MOBI_OWNER(w) ((uint32_t)((w) >> 24) & 255u)
 #define MOBI_MAKER(w) ((uint32_t)((w) >> 8) & 255u)
 #define MOBI_STATE(w) ((uint32_t)(w)&255u)
 /* What stays when a LOCK comes or goes. */
-#define MOBI_KEEP(w) ((w) & (MOBI_F_OWNED | UINT64_C(0xffff)))
+#define MOBI_KEEP(w) ((w) & (MOBI_F_OWNED | MOBI_F_SPILL | UINT64_C(0xffff)))
 #define MOBI_MADE_BY(client) (MOBI_F_OWNED | (uint64_t)(client) << 8)
 #define MOBI_WORD(gen, owner, flags, state)                                    \
 	((uint64_t)(gen) << 32 | (uint64_t)(owner) << 24 | (flags) | (state))
@@ -101,7 +102,7 @@ struct mobi_slot {
 		producer; /* {gen, record + 1} of the task that makes it, or 0 */
 	mobi_a32 nested;  /* first edge chunk + 1 of the refs inside, or 0 */
 	mobi_a32 born_ms; /* since the session began */
-	mobi_a32 creator; /* client, for accounting only */
+	mobi_a32 creator; /* client, for accounting only; MOBI_CREATOR_USED */
 	mobi_a32 header;  /* bytes of the header behind the value, or 0 */
 	unsigned char value[MOBI_INLINE_MAX];
 };
@@ -111,9 +112,14 @@ MOBI_AT(struct mobi_slot, producer, 56);
 MOBI_AT(struct mobi_slot, value, 80);
 MOBI_SIZE(struct mobi_slot, 128);
 
+/* In a store that spills: it was viewed. */
+#define MOBI_CREATOR_USED 0x80000000u
+#define MOBI_CREATOR(v) ((v)&255u)
+
 /* Values of loc that are no block. */
 #define MOBI_LOC_INLINE UINT64_C(1)
-#define MOBI_LOC_RANGE UINT64_C(3) /* value is a struct mobi_range */
+#define MOBI_LOC_RANGE UINT64_C(3)   /* value is a struct mobi_range */
+#define MOBI_LOC_SPILLED UINT64_C(5) /* value is a struct mobi_spilled */
 
 /* Bytes of another object, which an edge of this one keeps alive; it is sealed,
  * and no range itself. */
@@ -121,6 +127,15 @@ struct mobi_range {
 	uint64_t base; /* {gen, slot} */
 	uint64_t off;
 };
+
+/* Of an object with SPILL: is the file whole, and which block is freed next? */
+struct mobi_spilled {
+	mobi_a64 valid;
+	mobi_a64 old;
+};
+
+/* A type that is not spilled: sched reads it without views. */
+#define MOBI_TYPE_INTERNAL 4u
 
 /* ---- edge: says that its referrer needs an object ----
  *
@@ -337,7 +352,7 @@ struct mobi_header {
 	mobi_a32 leftover;  /* edges below the LOCK of a stopped process */
 	mobi_a64 reaps;     /* dead processes cleaned up */
 	mobi_a32 has_sched; /* only a process with sched may reap */
-	uint32_t reserved;
+	mobi_a32 spill_hand;
 	struct mobi_section section[MOBI_SECTIONS];
 	mobi_a64 backed[MOBI_EXTENTS / 64]; /* a bit an extent */
 };

@@ -142,7 +142,7 @@ int64_t mobi_deadline(int64_t timeout_ns)
 
 /* Somebody who waits looks for the dead and for what else is due, once in a
  * slice whatever its time-outs are: nobody else may be about. */
-static void look_around(struct mob_store *s)
+void mobi_look_around(struct mob_store *s)
 {
 	uint64_t now = mobi_now_ns();
 	uint64_t seen = mobi_load_relaxed(&s->looked_ns);
@@ -159,7 +159,7 @@ static int time_left(struct mob_store *s, int64_t timeout_ns, int64_t end,
 	int64_t slice = SLICE_NS;
 
 	if (timeout_ns == 0) {
-		look_around(s);
+		mobi_look_around(s);
 		return mobi_err(MOB_E_TIMEOUT, "not resolved yet");
 	}
 	if (mobi_cancelled()) {
@@ -201,7 +201,7 @@ int mobi_sleep_on(struct mob_store *s, mobi_a32 *bell, mobi_a32 *asleep,
 	(void)mobi_fetch_sub(asleep, 1u);
 	mobi_cancel_leave(&me);
 	if (rc == MOB_E_TIMEOUT) {
-		look_around(s);
+		mobi_look_around(s);
 	}
 	return 0;
 }
@@ -252,7 +252,7 @@ static int sleep_without(struct mob_store *s, struct mobi_chunk *c,
 	if (rc == 0) {
 		(void)mobi_futex_wait(&c->bell, bell,
 				      slice < NO_EDGE_NS ? slice : NO_EDGE_NS);
-		look_around(s);
+		mobi_look_around(s);
 	}
 	return rc;
 }
@@ -294,7 +294,7 @@ int mobi_wait_one(struct mob_store *s, uint64_t id, int64_t timeout_ns)
 		return 0;
 	}
 	if (timeout_ns == 0) {
-		look_around(s);
+		mobi_look_around(s);
 		return mobi_err(MOB_E_TIMEOUT, "object %u is not resolved yet",
 				(uint32_t)id);
 	}

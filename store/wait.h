@@ -14,6 +14,10 @@
 int mobi_sleep_on(struct mob_store *s, mobi_a32 *bell, mobi_a32 *asleep,
 		  uint32_t value, int64_t timeout_ns, int64_t end);
 
+/* Who waits, for anything, calls it now and then: once in a while it looks for the
+ * dead, as nobody else may be about. */
+void mobi_look_around(struct mob_store *s);
+
 /* When timeout_ns from now is, for mobi_sleep_on; 0 if it is not positive. */
 int64_t mobi_deadline(int64_t timeout_ns);
 

@@ -223,7 +223,7 @@ static int fill_array(int fd, const char *path, char *at, uint64_t size)
 	if (n > 0) {
 		return cli_fail(CLI_FAILED, NULL,
 				"%s: more than the %" PRIu64 " bytes of the "
-							     "array",
+				"array",
 				path, size);
 	}
 	return n < 0 ? CLI_FAILED : 0;

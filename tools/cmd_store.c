@@ -12,6 +12,8 @@ static const struct out_col stat_cols[] = {
 	{ "arena_backed_bytes", "backed by memory", OUT_BYTES },
 	{ "objects", "objects", OUT_COUNT },
 	{ "objects_pending", "pending", OUT_COUNT },
+	{ "spilled_objects", "spilled", OUT_COUNT },
+	{ "spilled_bytes", "bytes spilled", OUT_BYTES },
 	{ "clients", "processes", OUT_COUNT },
 	{ "catalogue_rows", "rows in the catalogue", OUT_COUNT },
 	{ "catalogue_lag_ms", "catalogue's age at most, ms", OUT_COUNT },
@@ -42,6 +44,8 @@ static int run_stat(struct cli *c)
 	out_u64(&o, st.arena_backed_bytes);
 	out_u64(&o, st.objects);
 	out_u64(&o, st.objects_pending);
+	out_u64(&o, st.spilled_objects);
+	out_u64(&o, st.spilled_bytes);
 	out_u64(&o, st.clients);
 	out_u64(&o, st.catalogue_rows);
 	out_u64(&o, st.catalogue_lag_ms);
@@ -97,6 +101,10 @@ static int run_create(struct cli *c)
 	int rc;
 
 	opts.arena_bytes = cli_number(c, "bytes");
+	opts.spill_dir = cli_text(c, "spill");
+	if (cli_flag(c, "spill-anywhere")) {
+		opts.flags |= MOB_STORE_SPILL_ANYWHERE;
+	}
 	rc = mob_store_create(c->args[0], &opts, &store);
 	if (rc < 0) {
 		return cli_fail_rc(rc, c->args[0]);
@@ -121,6 +129,10 @@ static int run_remove(struct cli *c)
 static const struct cli_opt create_opts[] = {
 	{ "bytes", 'b', CLI_BYTES, "SIZE", NULL,
 	  "size of the arena; without it a third of what is free" },
+	{ "spill", 0, CLI_FILE, "DIR", NULL,
+	  "where objects go that nobody views when the arena is full" },
+	{ "spill-anywhere", 0, CLI_FLAG, NULL, NULL,
+	  "also if that is in memory (tmpfs)" },
 	{ 0 },
 };
 

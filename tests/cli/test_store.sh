@@ -82,6 +82,26 @@ expect 0 store check
 says "nothing wrong"
 expect 4 store remove demo
 
+# ---- spilling ----
+mkdir "$tmp/disk"
+expect 2 store create spills --bytes 8M --spill disk
+says "an absolute path"
+expect 0 store create spills --bytes 8M --spill "$tmp/disk" --spill-anywhere
+head -c 3000000 /dev/urandom >"$tmp/three"
+for i in 1 2 3 4 5; do
+	expect 0 object put "$tmp/three" --name "three/$i" --session spills
+done
+expect 0 store stat spills --json
+json spilled_objects spilled_bytes
+grep -q '"spilled_objects":[1-9]' "$tmp/out" || fail "nothing is spilled"
+for i in 1 2 3 4 5; do
+	expect 0 object get "three/$i" --session spills
+	cmp -s "$tmp/three" "$tmp/out" || fail "a spilled object has changed"
+done
+expect 0 store check spills
+expect 0 store remove spills
+[ -z "$(ls "$tmp/disk")" ] || fail "files of a store that is removed are left"
+
 # ---- headers ----
 head -c 96 /dev/zero >"$tmp/array"
 expect 0 object put "$tmp/array" --name an/array --dtype f64 --shape 3x4 \

@@ -7,6 +7,8 @@
 
 #include <mobula/object.h>
 
+#include "spill.h"
+
 #include <fcntl.h>
 
 #define BLOCK_BYTES 5000u
@@ -369,6 +371,17 @@ static int resize(struct work *w)
 	return mob_object_append(w->s, w->ref[0], bytes, 500);
 }
 
+static int spill(struct work *w)
+{
+	return mobi_spill_some(w->s, 1) == 1 ? 0 : 1;
+}
+
+static void parent_spills(struct work *w)
+{
+	parent_puts(w);
+	assert_int_equal(mobi_spill_some(w->s, 1), 1);
+}
+
 static int reap(struct work *w)
 {
 	return mobi_reap(w->s) >= 0 ? 0 : 1;
@@ -401,6 +414,10 @@ const struct operation step_operations[] = {
 	{ "put parts", NULL, nothing, put_parts, NULL, NULL },
 	{ "range", parent_puts, nothing, range, NULL, parent_checks },
 	{ "resize", NULL, create_one, resize, NULL, NULL },
+	{ "spill", parent_puts, nothing, spill, NULL, parent_checks },
+	{ "restore", parent_spills, nothing, get_view, NULL, parent_checks },
+	{ "release spilled", parent_spills, take_hold, release, parent_lets_go,
+	  parent_finds_gone },
 	{ "reap", victim_dies, nothing, reap, NULL, NULL },
 };
 

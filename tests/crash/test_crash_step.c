@@ -97,10 +97,10 @@ static long kill_after(struct work *w, const struct operation *op, long n)
 	}
 	is = counts_of(w->s);
 	if (mob_store_check(w->s, print_finding, NULL) ||
-	    counts_differ(was, is) || is.unhinted) {
+	    counts_differ(was, is) || is.unhinted || spill_files(w->s)) {
 		fail_msg("%s: killed after %ld steps (%" PRIu64 " free entries "
-			 "are lost)",
-			 op->name, n, is.unhinted);
+			 "are lost, %u files left)",
+			 op->name, n, is.unhinted, spill_files(w->s));
 	}
 	total_kills++;
 	return took;
@@ -122,7 +122,7 @@ static void run_operation(struct work *w, const struct operation *op)
 
 static void test_step_killed_anywhere_nothing_left(void **state)
 {
-	struct mob_store *s = store_new(NULL, 16 * MIB);
+	struct mob_store *s = store_new_spilling(16 * MIB);
 	struct work w = { s,
 			  shared_memory(sizeof(struct shared)),
 			  { { 0, 0 } },

@@ -13,6 +13,7 @@
  */
 #define _GNU_SOURCE
 
+#include "spill.h"
 #include "store_fixture.h"
 
 #include <pthread.h>
@@ -35,6 +36,7 @@ enum {
 	OP_QUEUE,
 	OP_WAIT,
 	OP_REAP,
+	OP_SPILL, /* in a store that spills, beside the others */
 	OPS
 };
 
@@ -291,6 +293,11 @@ static void *work(void *arg)
 			ops[op](w);
 		}
 		(void)mobi_fetch_add(&w->storm->ops[op], UINT64_C(1));
+		if (mobi_spills(w->s) && next_random(&w->random) % 8 == 0) {
+			EXPECT(w, mobi_spill_some(w->s, PAYLOAD_MAX));
+			(void)mobi_fetch_add(&w->storm->ops[OP_SPILL],
+					     UINT64_C(1));
+		}
 		if (w->n_mine > MINE_MAX / 2) {
 			do_drop(w);
 		}
@@ -373,16 +380,15 @@ static void one_round(struct mob_store *s, struct storm *storm, uint64_t n)
 	assert_int_equal(c.unhinted, 0);
 }
 
-static void test_storm_random_kills_nothing_lost_or_left(void **state)
+static void storm_in(struct mob_store *s)
 {
 	static const char *const names[OPS] = { "put",   "create", "refs",
 						"get",   "hold",   "drop",
-						"queue", "wait",   "reap" };
+						"queue", "wait",   "reap",
+						"spill" };
 	struct storm *storm = shared_memory(sizeof(*storm));
-	struct mob_store *s = store_new(NULL, 64 * MIB);
 	struct mob_store_stat st;
 
-	(void)state;
 	(void)snprintf(storm->name, sizeof(storm->name), "%s",
 		       mob_store_name(s));
 	for (uint64_t done = 0; done < kills;) {
@@ -402,6 +408,26 @@ static void test_storm_random_kills_nothing_lost_or_left(void **state)
 	print_message("\n");
 	/* The tables are used again, not used up. */
 	assert_true(mobi_pool_used(s, MOBI_POOL_SLOT) < 64 * 64);
+	assert_int_equal(munmap(storm, sizeof(*storm)), 0);
+}
+
+static void test_storm_random_kills_nothing_lost_or_left(void **state)
+{
+	struct mob_store *s = store_new(NULL, 64 * MIB);
+
+	(void)state;
+	storm_in(s);
+	store_end(s);
+}
+
+/* The same while objects go to files and come back. */
+static void test_storm_random_kills_with_spilling(void **state)
+{
+	struct mob_store *s = store_new_spilling(64 * MIB);
+
+	(void)state;
+	storm_in(s);
+	assert_int_equal(spill_files(s), 0);
 	store_end(s);
 }
 
@@ -409,6 +435,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_storm_random_kills_nothing_lost_or_left),
+		cmocka_unit_test(test_storm_random_kills_with_spilling),
 	};
 
 	if (argc > 1) {

@@ -162,6 +162,13 @@ heavy_ok seal_wait "-DCQ=1 -DCANCEL=0"
 heavy_ok seal_wait "-DCQ=1 -DKILLS=0"
 heavy_ok seal_wait "-DCQ=1 -DCANCEL=0 -DGIVEUP=0 -DRKILLS=1"
 
+# ---- spill ----
+mutants spill "-DKILLS=0" NOLOOK VIEWFIRST BITLATE
+mutants spill "-DKILLS=1" VALIDLATE NOOLD FILELATE VALIDSTAYS NOVALID UNDOFILE
+ok spill "-DKILLS=1"
+ok spill "-DKILLS=1 -DNV=1 -DROUNDS=3 -DRKILLS=1"
+heavy_ok spill "-DKILLS=2 -DRKILLS=1"
+
 # ---- submit ----
 mutants submit "-DKILLS=1" ROOTFIRST NOSECOND EDGELATE NOMARK MARKREADY \
 	RINGFIRST NORING IDLELATE

@@ -20,6 +20,7 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -67,6 +68,37 @@ static inline struct mob_store *store_new(const char *name, uint64_t bytes)
 	opts.flags = MOB_STORE_PRIVATE;
 	assert_ok(mob_store_create(name, &opts, &s));
 	return s;
+}
+
+/* The same, with a directory to spill to. */
+static inline struct mob_store *store_new_spilling(uint64_t bytes)
+{
+	struct mob_store_opts opts = MOB_STORE_OPTS_INIT;
+	struct mob_store *s = NULL;
+
+	opts.arena_bytes = bytes;
+	opts.flags = MOB_STORE_PRIVATE | MOB_STORE_SPILL_ANYWHERE;
+	opts.spill_dir = "/tmp";
+	assert_ok(mob_store_create(NULL, &opts, &s));
+	return s;
+}
+
+/* Objects that are spilled. */
+static inline uint32_t spill_files(const struct mob_store *s)
+{
+	char path[64];
+	struct dirent *e;
+	uint32_t n = 0;
+	DIR *d;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", s->spill_fd);
+	d = opendir(path);
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		n += e->d_name[0] != '.';
+	}
+	(void)closedir(d);
+	return n;
 }
 
 /* A name that no other test has. */

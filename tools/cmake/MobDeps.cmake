@@ -22,6 +22,7 @@ function(mob_find_pkg prefix module package set)
 endfunction()
 
 mob_find_pkg(MOB_LMDB lmdb liblmdb-dev build)
+mob_find_pkg(MOB_LZ4 liblz4 liblz4-dev build)
 
 # The C symbols of Boost.Context (make_fcontext, jump_fcontext) come from the
 # static archive: its shared library would bring the C++ run-time along.

@@ -55,13 +55,13 @@ endfunction()
 
 set(context_libs "-l:libboost_context.a")
 mob_install_pc(mobula mobula "${PROJECT_DESCRIPTION}" ""
-	"-llmdb ${context_libs} -pthread -ldl")
+	"-llmdb -llz4 ${context_libs} -pthread -ldl")
 mob_install_pc(mobula-core mobula-core
 	"Errors, shared memory and the plugin loader of Mobula" ""
 	"-pthread -ldl")
 mob_install_pc(mobula-store mobula-store
 	"The object store of Mobula" "mobula-core = ${PROJECT_VERSION}"
-	"-llmdb")
+	"-llmdb -llz4")
 mob_install_pc(mobula-sched mobula-sched
 	"Tasks and scheduling of Mobula" "mobula-store = ${PROJECT_VERSION}"
 	"${context_libs}")

@@ -42,14 +42,20 @@ struct mob_store_opts {
 	uint32_t flags;       /* MOB_STORE_* */
 	uint64_t arena_bytes; /* 0: configuration store_bytes */
 	const char *dir;      /* file system of the session; NULL: /dev/shm */
+	/* Where sealed objects go that nobody views when the arena is full; an
+	 * absolute path on a disk. NULL: configuration spill_dir, which is
+	 * none: a full store is an error then. */
+	const char *spill_dir;
 };
 #define MOB_STORE_OPTS_INIT                                                    \
 	{                                                                      \
-		(uint32_t)sizeof(struct mob_store_opts), 0, 0, 0               \
+		(uint32_t)sizeof(struct mob_store_opts), 0, 0, 0, 0            \
 	}
 
 /* The directory is removed when the last process detaches or dies. */
 #define MOB_STORE_PRIVATE 1u
+/* spill_dir may be in memory. */
+#define MOB_STORE_SPILL_ANYWHERE 2u
 
 #define MOB_STORE_MIN_BYTES (UINT64_C(4) << 20)
 #define MOB_STORE_NAME_MAX 63
@@ -416,6 +422,8 @@ struct mob_store_stat {
 	uint64_t catalogue_lag_ms; /* how old the catalogue is at most */
 	uint64_t age_ms;           /* since the session began, as born_ms */
 	uint64_t file_bytes;       /* memory of all files of the session */
+	uint64_t spilled_objects;  /* whose bytes are in the spill directory */
+	uint64_t spilled_bytes;
 };
 /* Counts of the store. Errors: FORKED. Thread: any. Since 0.1. */
 MOB_API MOB_NODISCARD int mob_store_stat(struct mob_store *store,

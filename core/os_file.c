@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "os_file.h"
+
+#include "err.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+static int told(const char *what, const char *name)
+{
+	if (errno == ENOSPC || errno == EDQUOT) {
+		return mobi_err(MOB_E_DISK_FULL, "no space to %s %s", what,
+				name);
+	}
+	if (errno == ENOENT) {
+		return mobi_err(MOB_E_NOT_FOUND,
+				"cannot %s %s: it is not there", what, name);
+	}
+	return mobi_err_errno("cannot %s %s", what, name);
+}
+
+int mobi_file_create_at(int dirfd, const char *name)
+{
+	int fd = openat(dirfd, name,
+			O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+			0600);
+
+	return fd >= 0 ? fd : told("create", name);
+}
+
+int mobi_file_open_at(int dirfd, const char *name)
+{
+	int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd >= 0 ? fd : told("open", name);
+}
+
+int mobi_file_write(int fd, const void *at, size_t n)
+{
+	const char *p = at;
+
+	while (n) {
+		size_t part = n < ((size_t)1 << 30) ? n : (size_t)1 << 30;
+		ssize_t w = write(fd, p, part);
+
+		if (w < 0 && errno == EINTR) {
+			continue;
+		}
+		if (w < 0) {
+			return told("write", "a file");
+		}
+		p += w;
+		n -= (size_t)w;
+	}
+	return 0;
+}
+
+bool mobi_file_remove_at(int dirfd, const char *name)
+{
+	return unlinkat(dirfd, name, 0) == 0 || errno == ENOENT;
+}
+
+int mobi_link_make_at(const char *target, int dirfd, const char *name)
+{
+	return symlinkat(target, dirfd, name) == 0 ? 0 : told("make", name);
+}
+
+bool mobi_link_read_at(int dirfd, const char *name, char *out, size_t size)
+{
+	ssize_t n = readlinkat(dirfd, name, out, size);
+
+	if (n < 0 || (size_t)n >= size) {
+		return false;
+	}
+	out[n] = 0;
+	return true;
+}
+
+int mobi_dir_open_at(int dirfd, const char *name)
+{
+	return openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+bool mobi_dir_in_memory(const char *path)
+{
+	struct statfs f;
+
+	return statfs(path, &f) == 0 &&
+	       (f.f_type == TMPFS_MAGIC || f.f_type == RAMFS_MAGIC);
+}

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which objects are spilled, and the steps there and back (spill.h). */
+#include "spill.h"
+
+#include "arena.h"
+#include "edge.h"
+#include "err.h"
+#include "fault.h"
+#include "object_header.h"
+#include "os_clock.h"
+#include "os_dir.h"
+#include "os_file.h"
+#include "os_mem.h"
+#include "os_run.h"
+#include "pool.h"
+#include "slot.h"
+#include "wait.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define LINK "spill"
+/* Below this a file costs more than it frees. */
+#define SPILL_MIN 4096u
+#define RETRY_MIN_NS 20000
+#define RETRY_MAX_NS 1000000
+
+/* ---- the directory ---- */
+
+static void part_of_name(char *out, size_t size)
+{
+	(void)snprintf(out, size, "mobula-spill-%u-", mobi_user_id());
+}
+
+int mobi_spill_make(struct mob_store *s, const char *dir, bool forced)
+{
+	char head[40];
+	char path[4096];
+	int n;
+	int fd;
+
+	if (mobi_dir_in_memory(dir) && !forced) {
+		return mobi_err(MOB_E_INVAL,
+				"spill directory %s is in memory (tmpfs): "
+				"nothing is gained by spilling to it; choose "
+				"one on a disk, or set "
+				"MOB_STORE_SPILL_ANYWHERE",
+				dir);
+	}
+	part_of_name(head, sizeof(head));
+	n = snprintf(path, sizeof(path), "%s/%s%016llx", dir, head,
+		     (unsigned long long)mobi_random());
+	if (dir[0] != '/' || n < 0 || (size_t)n >= sizeof(path)) {
+		return mobi_err(MOB_E_INVAL,
+				"spill directory is '%.80s'; an absolute path "
+				"of at most 4000 bytes",
+				dir);
+	}
+	fd = mobi_dir_make(path);
+	if (fd < 0) {
+		return fd;
+	}
+	mobi_fd_close(fd);
+	fd = mobi_link_make_at(path, s->dir_fd, LINK);
+	if (fd < 0) {
+		(void)mobi_dir_remove(path);
+	}
+	return fd;
+}
+
+void mobi_spill_open(struct mob_store *s)
+{
+	s->spill_fd = mobi_dir_open_at(s->dir_fd, LINK);
+	if (s->spill_fd >= 0 && mobi_dir_own(s->spill_fd, LINK) < 0) {
+		mobi_fd_close(s->spill_fd);
+		s->spill_fd = -1;
+	}
+}
+
+void mobi_spill_remove(int session_fd)
+{
+	char head[40];
+	char path[4096];
+	const char *name;
+	int fd;
+
+	if (!mobi_link_read_at(session_fd, LINK, path, sizeof(path))) {
+		return;
+	}
+	/* Nothing but what was made here. */
+	part_of_name(head, sizeof(head));
+	name = strrchr(path, '/');
+	fd = mobi_dir_open_at(session_fd, LINK);
+	if (fd >= 0 && name && strncmp(name + 1, head, strlen(head)) == 0 &&
+	    mobi_dir_own(fd, path) >= 0) {
+		(void)mobi_dir_remove_open(fd, path);
+	}
+	mobi_fd_close(fd);
+}
+
+/* ---- records ---- */
+
+static struct mobi_spilled *spilled_of(struct mobi_slot *o)
+{
+	return (void *)o->value;
+}
+
+static bool is_block(uint64_t loc)
+{
+	return loc && loc != MOBI_LOC_INLINE && loc != MOBI_LOC_RANGE &&
+	       loc != MOBI_LOC_SPILLED;
+}
+
+static uint64_t total_of(const struct mobi_slot *o)
+{
+	uint64_t size = mobi_load(&o->size);
+	uint32_t header = mobi_load(&o->header);
+
+	return header ? MOBI_HEADER_AT(size) + header : size;
+}
+
+/* Under LOCK(me): others set DIRTY, or take it away with it. */
+static void set_spill(struct mobi_slot *o, bool on)
+{
+	uint64_t w = mobi_load(&o->word);
+
+	while (!mobi_cas64(&o->word, &w,
+			   on ? w | MOBI_F_SPILL : w & ~MOBI_F_SPILL)) {
+	}
+}
+
+static void remove_file(struct mob_store *s, uint32_t slot, uint32_t gen)
+{
+	char name[MOBI_SPILL_NAME];
+
+	if (mobi_spills(s)) {
+		mobi_spill_name(name, slot, gen);
+		(void)mobi_file_remove_at(s->spill_fd, name);
+	}
+}
+
+void mobi_spill_forget(struct mob_store *s, uint32_t slot, uint32_t gen)
+{
+	remove_file(s, slot, gen);
+}
+
+void mobi_spill_repair(struct mob_store *s, uint32_t slot)
+{
+	struct mobi_slot *o = &s->slots[slot];
+	struct mobi_spilled *r = spilled_of(o);
+	uint32_t gen = MOBI_GEN(mobi_load(&o->word));
+	uint64_t tag = mobi_slot_tag((uint64_t)gen << 32 | slot);
+
+	if (mobi_load(&r->valid)) {
+		(void)mobi_arena_free(s->arena, mobi_load(&o->loc), tag);
+		(void)mobi_arena_free(s->arena, mobi_load(&r->old), tag);
+		mobi_store(&o->loc, MOBI_LOC_SPILLED);
+		mobi_store(&r->old, UINT64_C(0));
+	} else {
+		remove_file(s, slot, gen);
+		set_spill(o, false);
+	}
+}
+
+bool mobi_spill_is_whole(struct mob_store *s, uint32_t slot)
+{
+	struct mobi_slot *o = &s->slots[slot];
+	char name[MOBI_SPILL_NAME];
+	int fd;
+
+	if (!mobi_spills(s) || mobi_load(&o->loc) != MOBI_LOC_SPILLED ||
+	    !mobi_load(&spilled_of(o)->valid)) {
+		return false;
+	}
+	mobi_spill_name(name, slot, MOBI_GEN(mobi_load(&o->word)));
+	fd = mobi_file_open_at(s->spill_fd, name);
+	mobi_fd_close(fd);
+	return fd >= 0;
+}
+
+/* ---- out ---- */
+
+static bool is_candidate(const struct mobi_slot *o, uint64_t w)
+{
+	return MOBI_STATE(w) == MOBI_S_SEALED &&
+	       !(w & (MOBI_F_LOCK | MOBI_F_NOTIFY | MOBI_F_SPILL)) &&
+	       is_block(mobi_load(&o->loc)) && !mobi_load(&o->view) &&
+	       mobi_load(&o->size) >= SPILL_MIN &&
+	       mobi_load(&o->type) != MOBI_TYPE_INTERNAL;
+}
+
+/* Under LOCK(me): has it an edge of a range, whose readers look into it? */
+static bool has_range(struct mob_store *s, const struct mobi_slot *o)
+{
+	for (uint32_t n = mobi_load(&o->head); n;) {
+		const struct mobi_edge *e = mobi_edge_at(s, n);
+
+		if (n >= MOBI_EDGE_REC_END &&
+		    MOBI_STATE(mobi_load(&e->word)) == MOBI_E_LIVE) {
+			const struct mobi_chunk *c =
+				&s->chunks[(n - MOBI_EDGE_REC_END) /
+					   MOBI_EDGE_CHUNK];
+			uint32_t of = (uint32_t)mobi_load(&c->of) % MOBI_SLOTS;
+
+			if (MOBI_CKIND(mobi_load(&c->word)) == MOBI_CK_SLOT &&
+			    mobi_load(&s->slots[of].loc) == MOBI_LOC_RANGE) {
+				return true;
+			}
+		}
+		n = mobi_load(&e->next);
+	}
+	return false;
+}
+
+/* Under LOCK(me) and SPILL, with no viewer. */
+static int write_out(struct mob_store *s, uint32_t slot, uint32_t gen)
+{
+	struct mobi_slot *o = &s->slots[slot];
+	struct mobi_spilled *r = spilled_of(o);
+	uint64_t loc = mobi_load(&o->loc);
+	char name[MOBI_SPILL_NAME];
+	int rc;
+
+	mobi_spill_name(name, slot, gen);
+	rc = mobi_spill_write(s->spill_fd, name, mobi_arena_ro(s->arena, loc),
+			      total_of(o));
+	if (rc < 0) {
+		return rc;
+	}
+	mobi_store(&r->old, loc);
+	mobi_store(&r->valid, UINT64_C(1));
+	mobi_store(&o->loc, MOBI_LOC_SPILLED);
+	MOBI_FAULT("spill.freeing");
+	(void)mobi_arena_free(s->arena, loc,
+			      mobi_slot_tag((uint64_t)gen << 32 | slot));
+	mobi_store(&r->old, UINT64_C(0));
+	return 0;
+}
+
+/* 1: it is in its file; 0: it cannot be now; or why it was not written. */
+static int spill_one(struct mob_store *s, uint32_t slot)
+{
+	struct mobi_slot *o = &s->slots[slot];
+	uint64_t w = mobi_load(&o->word);
+	int rc = 0;
+
+	if (!is_candidate(o, w) ||
+	    !mobi_cas64(&o->word, &w,
+			MOBI_WORD(MOBI_GEN(w), s->me, MOBI_F_LOCK,
+				  MOBI_KEEP(w)))) {
+		return 0;
+	}
+	mobi_store(&spilled_of(o)->valid, UINT64_C(0));
+	set_spill(o, true);
+	/* Who views it after this sees SPILL. */
+	if (!mobi_load(&o->view) && !has_range(s, o)) {
+		rc = write_out(s, slot, MOBI_GEN(w));
+		rc = rc < 0 ? rc : 1;
+	}
+	if (rc <= 0) {
+		set_spill(o, false);
+	}
+	mobi_slot_locked_exit(s, slot);
+	return rc;
+}
+
+/*
+ * A hand goes round the table of objects, as in CLOCK (Corbato 1968): what was
+ * viewed since it came by last is passed over once. New objects are not put
+ * before the hand but where the table has room, so that a scan does not push
+ * out what is in use, as in SIEVE (Zhang and others, NSDI 2024).
+ */
+int mobi_spill_some(struct mob_store *s, uint64_t bytes)
+{
+	uint32_t end = mobi_pool_used(s, MOBI_POOL_SLOT);
+	uint64_t freed = 0;
+	int n = 0;
+
+	for (uint64_t i = 0; i < 2 * (uint64_t)end && freed < bytes; i++) {
+		uint32_t slot = mobi_fetch_add(&s->hdr->spill_hand, 1u) % end;
+		struct mobi_slot *o = &s->slots[slot];
+		uint64_t room;
+		int rc;
+
+		if (!is_candidate(o, mobi_load(&o->word))) {
+			continue;
+		}
+		if (mobi_load(&o->creator) & MOBI_CREATOR_USED) {
+			(void)mobi_fetch_and(&o->creator, ~MOBI_CREATOR_USED);
+			continue;
+		}
+		room = mobi_arena_block_bytes(s->arena, mobi_load(&o->loc));
+		rc = spill_one(s, slot);
+		if (rc < 0) {
+			return n ? n : rc;
+		}
+		if (rc > 0) {
+			freed += room;
+			n++;
+		}
+	}
+	return n;
+}
+
+/* ---- back ---- */
+
+/* Under LOCK(me) and SPILL: reads it into a new block. */
+static int read_back(struct mob_store *s, uint64_t id)
+{
+	struct mobi_slot *o = &s->slots[(uint32_t)id];
+	uint64_t tag = mobi_slot_tag(id);
+	char name[MOBI_SPILL_NAME];
+	int rc = mobi_arena_alloc(s->arena, total_of(o), tag, &o->loc);
+
+	if (rc < 0) {
+		mobi_store(&o->loc, MOBI_LOC_SPILLED);
+		return rc;
+	}
+	mobi_spill_name(name, (uint32_t)id, MOBI_GEN(id));
+	rc = mobi_spill_read(s->spill_fd, name,
+			     mobi_arena_rw(s->arena, mobi_load(&o->loc)),
+			     total_of(o));
+	if (rc < 0) {
+		(void)mobi_arena_free(s->arena, mobi_load(&o->loc), tag);
+		mobi_store(&o->loc, MOBI_LOC_SPILLED);
+		return rc;
+	}
+	MOBI_FAULT("spill.read");
+	mobi_store(&spilled_of(o)->valid, UINT64_C(0));
+	/* While the janitor would do it: afterwards nobody would. */
+	remove_file(s, (uint32_t)id, MOBI_GEN(id));
+	set_spill(o, false);
+	return 0;
+}
+
+/* 1: it is back; 0: another is at it; or an error. */
+static int try_restore(struct mob_store *s, uint64_t id)
+{
+	struct mobi_slot *o = &s->slots[(uint32_t)id];
+	uint64_t w = mobi_load(&o->word);
+	int rc;
+
+	if (!(w & MOBI_F_SPILL)) {
+		return 1;
+	}
+	if ((w & MOBI_F_LOCK) ||
+	    !mobi_cas64(&o->word, &w,
+			MOBI_WORD(MOBI_GEN(w), s->me, MOBI_F_LOCK,
+				  MOBI_KEEP(w)))) {
+		return 0;
+	}
+	rc = read_back(s, id);
+	mobi_slot_locked_exit(s, (uint32_t)id);
+	if (rc >= 0) {
+		return 1;
+	}
+	if (rc == MOB_E_STORE_FULL || rc == MOB_E_DISK_FULL) {
+		rc = mobi_spill_some(s, total_of(o));
+		if (rc == 0) {
+			rc = MOB_E_STORE_FULL;
+		}
+		rc = rc > 0 ? 0 : rc;
+	}
+	return rc;
+}
+
+int mobi_spill_restore(struct mob_store *s, uint64_t id)
+{
+	int64_t pause = RETRY_MIN_NS;
+	int rc;
+
+	if (!mobi_spills(s)) {
+		return mobi_err(MOB_E_NOT_FOUND,
+				"object %u is spilled, and the spill directory "
+				"of the session cannot be opened",
+				(uint32_t)id);
+	}
+	while ((rc = try_restore(s, id)) == 0) {
+		uint64_t w = mobi_load(&s->slots[(uint32_t)id].word);
+
+		/* Whoever moves it may be long, or dead. */
+		if (w & MOBI_F_LOCK) {
+			mobi_pause_ns(pause);
+			pause = pause < RETRY_MAX_NS ? 2 * pause : RETRY_MAX_NS;
+			mobi_look_around(s);
+		}
+	}
+	return rc < 0 ? rc : 0;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Spilling: sealed objects that nobody views go to files when the arena is full,
+ * and come back when somebody views them.
+ *
+ * Word flag SPILL: the bytes are in the file "<slot>.<generation>", or on their
+ * way there or back. Who moves them has the LOCK; nobody waits for it but who
+ * wants to view the object.
+ *
+ *   spill    CAS LOCK(me); valid = 0; CAS SPILL in; a view bit, or a range of it:
+ *            CAS SPILL away, exit. Write the file; old = loc; valid = 1;
+ *            loc = SPILLED; free the block old; old = 0; exit.
+ *   view     set my view bit; load the word: SPILL: restore.
+ *   restore  LOCKed by another: later. CAS LOCK(me); allocate a block, which
+ *            writes loc; read the file into it; valid = 0; remove the file; CAS
+ *            SPILL away; exit.
+ *   janitor  takes LOCK(dead) with SPILL over: valid: free the blocks that loc and
+ *            old name, loc = SPILLED. Not valid, loc is the block: remove the file,
+ *            CAS SPILL away. Then exit.
+ *
+ * A view bit is set before the word is read, and SPILL before the view bits are:
+ * so one of both sees the other. tests/models/spill.pml.
+ */
+#ifndef MOBI_SPILL_H
+#define MOBI_SPILL_H
+
+#include "segment.h"
+
+/* Makes the directory for a session that is being built and its link. dir: must
+ * be there. Errors: INVAL (in memory, and not forced), PERM, NOT_FOUND, SYS. */
+int mobi_spill_make(struct mob_store *s, const char *dir, bool forced);
+/* Finds it, at attach; a store without one is none the worse. */
+void mobi_spill_open(struct mob_store *s);
+/* Removes it, before the session directory goes. */
+void mobi_spill_remove(int session_fd);
+
+static inline bool mobi_spills(const struct mob_store *s)
+{
+	return s->spill_fd >= 0;
+}
+
+/* Spills objects of bytes bytes together, or as many as there are. Returns how
+ * many objects, or why the first could not be written. */
+int mobi_spill_some(struct mob_store *s, uint64_t bytes);
+/* Brings the object back, which this process has a view bit on. Errors:
+ * STORE_FULL, CORRUPT (the file is not what was written), IO, NOT_FOUND,
+ * NOMEM. */
+int mobi_spill_restore(struct mob_store *s, uint64_t id);
+/* Under LOCK(me), taken over from a dead one, with SPILL. */
+void mobi_spill_repair(struct mob_store *s, uint32_t slot);
+/* The object is freed: its file goes. */
+void mobi_spill_forget(struct mob_store *s, uint32_t slot, uint32_t gen);
+/* Is a spilled object where it should be? For audits. */
+bool mobi_spill_is_whole(struct mob_store *s, uint32_t slot);
+/* It was viewed: later than others it is spilled. */
+static inline void mobi_spill_used(struct mobi_slot *o)
+{
+	if (!(mobi_load_relaxed(&o->creator) & MOBI_CREATOR_USED)) {
+		(void)mobi_fetch_or(&o->creator, MOBI_CREATOR_USED);
+	}
+}
+
+/* ---- one file (spill_file.c) ---- */
+
+#define MOBI_SPILL_NAME 32
+void mobi_spill_name(char out[MOBI_SPILL_NAME], uint32_t slot, uint32_t gen);
+/* Writes n bytes to a new file. Errors: DISK_FULL, NOMEM, SYS, IO. */
+int mobi_spill_write(int dirfd, const char *name, const void *at, uint64_t n);
+/* Reads them back. Errors: CORRUPT, NOT_FOUND, NOMEM, SYS. */
+int mobi_spill_read(int dirfd, const char *name, void *at, uint64_t n);
+
+#endif /* MOBI_SPILL_H */

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Objects that go to files when the store is full, and come back. */
+#define _GNU_SOURCE
+
+#include "store_fixture.h"
+
+#include <mobula/object.h>
+
+#include "spill.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/stat.h>
+
+#define ARENA (16 * MIB)
+#define ONE (256 * KIB)
+#define MANY 200u /* objects of ONE: three arenas */
+
+static char dir[64];
+static struct mob_store *s;
+
+static struct mob_store *create(const char *name)
+{
+	struct mob_store_opts opts = MOB_STORE_OPTS_INIT;
+	struct mob_store *made = NULL;
+
+	opts.arena_bytes = ARENA;
+	opts.flags = MOB_STORE_PRIVATE | MOB_STORE_SPILL_ANYWHERE;
+	opts.spill_dir = dir;
+	assert_ok(mob_store_create(name, &opts, &made));
+	return made;
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	(void)snprintf(dir, sizeof(dir), "/tmp/mob-spill-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	s = create(NULL);
+	return 0;
+}
+
+/* Files below the spill directory; *out_dirs: directories. */
+static uint32_t files(uint32_t *out_dirs)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	uint32_t n = 0;
+
+	*out_dirs = 0;
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		char path[512];
+		struct dirent *f;
+		DIR *below;
+
+		if (e->d_name[0] == '.') {
+			continue;
+		}
+		(*out_dirs)++;
+		(void)snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+		below = opendir(path);
+		assert_non_null(below);
+		while ((f = readdir(below))) {
+			n += f->d_name[0] != '.';
+		}
+		(void)closedir(below);
+	}
+	(void)closedir(d);
+	return n;
+}
+
+/* Nothing is left, of the store nor on the disk. */
+static int finish(void **state)
+{
+	uint32_t dirs;
+
+	(void)state;
+	assert_int_equal(files(&dirs), 0);
+	store_end(s);
+	assert_int_equal(files(&dirs), 0);
+	assert_int_equal(dirs, 0);
+	assert_int_equal(rmdir(dir), 0);
+	return 0;
+}
+
+static struct mob_ref r[MANY];
+
+static void put_many(uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		r[i] = put_filled(s, ONE, i);
+	}
+}
+
+static void release_many(uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		assert_ok(mob_object_release(s, r[i]));
+	}
+}
+
+static bool is_spilled(struct mob_ref ref)
+{
+	return mobi_load(&slot_at(s, ref)->word) & MOBI_F_SPILL;
+}
+
+static uint32_t spilled(uint32_t n)
+{
+	uint32_t k = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		k += is_spilled(r[i]);
+	}
+	return k;
+}
+
+static void check_one(struct mob_ref ref, uint64_t size, uint64_t seed)
+{
+	struct mob_view v;
+
+	assert_ok(mob_object_get(s, ref, 0, &v));
+	assert_int_equal(v.size, size);
+	assert_true(filled(v.at, size, seed));
+	mob_view_release(s, &v);
+}
+
+/* ---- tests ---- */
+
+static void test_spill_more_than_fits_is_all_there(void **state)
+{
+	uint32_t dirs;
+
+	(void)state;
+	put_many(MANY);
+	assert_true(spilled(MANY) >= MANY - ARENA / ONE);
+	assert_int_equal(files(&dirs), spilled(MANY));
+	assert_int_equal(mob_store_check(s, print_finding, NULL), 0);
+	for (uint32_t round = 0; round < 2; round++) {
+		for (uint32_t i = 0; i < MANY; i++) {
+			check_one(r[(i * 7) % MANY], ONE, (i * 7) % MANY);
+		}
+	}
+	assert_int_equal(mob_store_check(s, print_finding, NULL), 0);
+	assert_int_equal(files(&dirs), spilled(MANY));
+	release_many(MANY);
+}
+
+/* The seed's "fetching too many results at once", in batches. */
+static void test_spill_batches_of_views_run_in_a_small_store(void **state)
+{
+	struct mob_view v[16];
+
+	(void)state;
+	put_many(MANY);
+	for (uint32_t i = 0; i + 16 <= MANY; i += 16) {
+		for (uint32_t k = 0; k < 16; k++) {
+			assert_ok(mob_object_get(s, r[i + k], 0, &v[k]));
+		}
+		for (uint32_t k = 0; k < 16; k++) {
+			assert_true(filled(v[k].at, ONE, i + k));
+			mob_view_release(s, &v[k]);
+		}
+	}
+	release_many(MANY);
+}
+
+static void test_spill_all_viewed_store_full_names_who(void **state)
+{
+	struct mob_view v[MANY];
+	uint32_t n = 0;
+	char pid[32];
+	int rc = 0;
+
+	(void)state;
+	put_many(MANY);
+	while (n < MANY && (rc = mob_object_get(s, r[n], 0, &v[n])) == 0) {
+		n++;
+	}
+	assert_int_equal(rc, MOB_E_STORE_FULL);
+	assert_in_range(n, 16, ARENA / ONE);
+	(void)snprintf(pid, sizeof(pid), "process %d views", (int)getpid());
+	if (!strstr(mob_err_detail(rc), pid)) {
+		fail_msg("no '%s' in: %s", pid, mob_err_detail(rc));
+	}
+	/* What is viewed is not moved. */
+	for (uint32_t i = 0; i < n; i++) {
+		assert_true(filled(v[i].at, ONE, i));
+		mob_view_release(s, &v[i]);
+	}
+	check_one(r[n], ONE, n);
+	release_many(MANY);
+}
+
+static void test_spill_headers_ranges_names_and_sizes(void **state)
+{
+	struct mob_object_header h = MOB_OBJECT_HEADER_INIT;
+	struct mob_ref headed;
+	struct mob_ref whole;
+	struct mob_ref part;
+	struct mob_ref named;
+	struct mob_view v;
+	void *at;
+
+	(void)state;
+	h.content_type = "text/x-test";
+	assert_ok(mob_object_create_with(s, 100001, 1, &h, &headed, &at));
+	fill(at, 100001, 77);
+	assert_ok(mob_object_seal(s, headed));
+	whole = put_filled(s, ONE, 3);
+	assert_ok(mob_object_range(s, whole, 1000, 2000, 1, &part));
+	named = put_filled(s, 70000, 4);
+	assert_ok(mob_name_put(s, "kept", named, 0, NULL));
+	assert_ok(mob_object_release(s, named));
+	put_many(MANY);
+	assert_true(is_spilled(headed));
+	assert_true(is_spilled(named));
+	/* Readers of a part look into the whole. */
+	assert_false(is_spilled(whole));
+	assert_ok(mob_object_get(s, headed, 0, &v));
+	assert_true(v.size == 100001 && filled(v.at, v.size, 77));
+	assert_int_equal(mob_view_header(&v, &h), 1);
+	assert_string_equal(h.content_type, "text/x-test");
+	mob_view_release(s, &v);
+	check_one(whole, ONE, 3);
+	check_one(named, 70000, 4);
+	assert_ok(mob_name_remove(s, "kept"));
+	assert_int_equal(mob_object_state(s, named), MOB_OBJECT_GONE);
+	assert_ok(mob_object_release(s, headed));
+	assert_ok(mob_object_release(s, whole));
+	assert_ok(mob_object_release(s, part));
+	release_many(MANY);
+}
+
+static void spill_file(char path[512], struct mob_ref ref)
+{
+	char name[MOBI_SPILL_NAME];
+
+	mobi_spill_name(name, (uint32_t)ref.lo, MOBI_GEN(ref.lo));
+	(void)snprintf(path, 512, "/proc/self/fd/%d/%s", s->spill_fd, name);
+}
+
+static void test_spill_damaged_file_is_that_objects_error(void **state)
+{
+	char path[512];
+	struct mob_view v;
+	uint32_t k = 0;
+	int fd;
+
+	(void)state;
+	put_many(MANY);
+	while (!is_spilled(r[k])) {
+		k++;
+	}
+	spill_file(path, r[k]);
+	fd = open(path, O_WRONLY);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, "\xff\x00\xff", 3, 50), 3);
+	assert_int_equal(mob_object_get(s, r[k], 0, &v), MOB_E_CORRUPT);
+	assert_non_null(strstr(mob_err_detail(MOB_E_CORRUPT), "checksum"));
+	assert_int_equal(ftruncate(fd, 100), 0);
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(mob_object_get(s, r[k], 0, &v), MOB_E_CORRUPT);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mob_object_get(s, r[k], 0, &v), MOB_E_NOT_FOUND);
+	for (uint32_t i = 0; i < MANY; i++) {
+		if (i != k) {
+			check_one(r[i], ONE, i);
+		}
+	}
+	release_many(MANY);
+}
+
+static void test_spill_directory_that_takes_nothing(void **state)
+{
+	char path[64];
+	uint32_t n = 0;
+	int rc = 0;
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", s->spill_fd);
+	assert_int_equal(chmod(path, 0500), 0);
+	if (getuid() == 0) {
+		/* Who may do everything needs another obstacle. */
+		assert_int_equal(close(s->spill_fd), 0);
+		s->spill_fd = open("/proc/self/fdinfo", O_RDONLY);
+	}
+	while (n < MANY) {
+		void *at;
+
+		rc = mob_object_create(s, ONE, 1, &r[n], &at);
+		if (rc < 0) {
+			break;
+		}
+		fill(at, ONE, n);
+		assert_ok(mob_object_seal(s, r[n]));
+		n++;
+	}
+	assert_int_equal(rc, MOB_E_STORE_FULL);
+	for (uint32_t i = 0; i < n; i++) {
+		check_one(r[i], ONE, i);
+	}
+	release_many(n);
+	if (getuid() != 0) {
+		assert_int_equal(chmod(path, 0700), 0);
+	}
+}
+
+static void test_spill_to_memory_refused_unless_forced(void **state)
+{
+	struct mob_store_opts opts = MOB_STORE_OPTS_INIT;
+	struct mob_store *made = NULL;
+
+	(void)state;
+	opts.arena_bytes = ARENA;
+	opts.flags = MOB_STORE_PRIVATE;
+	opts.spill_dir = "/dev/shm";
+	assert_int_equal(mob_store_create(NULL, &opts, &made), MOB_E_INVAL);
+	assert_non_null(strstr(mob_err_detail(MOB_E_INVAL), "tmpfs"));
+	opts.spill_dir = "relative";
+	assert_int_equal(mob_store_create(NULL, &opts, &made), MOB_E_INVAL);
+	opts.spill_dir = "/no/such/directory";
+	assert_true(mob_store_create(NULL, &opts, &made) < 0);
+	assert_null(made);
+}
+
+/* Four processes read and put at random; each object is what was put. */
+static int works(void *arg)
+{
+	struct mob_store *own = child_open(mob_store_name(s));
+	uint64_t seed = (uint64_t)getpid();
+	const struct mob_ref *refs = arg;
+
+	for (uint32_t i = 0; i < (SANITIZED ? 100 : 400); i++) {
+		uint32_t k = (uint32_t)(next_random(&seed) % MANY);
+		struct mob_view v;
+		struct mob_ref mine;
+		void *at;
+		int rc = mob_object_get(own, refs[k], 0, &v);
+
+		if (rc < 0 || !filled(v.at, ONE, k)) {
+			return 1;
+		}
+		mob_view_release(own, &v);
+		rc = mob_object_create(own, ONE, 1, &mine, &at);
+		if (rc < 0) {
+			return 2;
+		}
+		if (mob_object_seal(own, mine) < 0 ||
+		    mob_object_release(own, mine) < 0) {
+			return 3;
+		}
+	}
+	mob_store_close(own);
+	return 0;
+}
+
+static void test_spill_by_several_processes_at_once(void **state)
+{
+	struct mob_ref *shared = shared_memory(sizeof(r));
+	pid_t pid[4];
+
+	(void)state;
+	put_many(MANY);
+	memcpy(shared, r, sizeof(r));
+	for (int i = 0; i < 4; i++) {
+		pid[i] = child_start(works, shared);
+	}
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(child_result(pid[i]), 0);
+	}
+	assert_int_equal(mob_store_check(s, print_finding, NULL), 0);
+	for (uint32_t i = 0; i < MANY; i++) {
+		check_one(r[i], ONE, i);
+	}
+	release_many(MANY);
+	assert_int_equal(munmap(shared, sizeof(r)), 0);
+	reap_until(s, MOBI_BIT(s->me));
+}
+
+/* Random bytes do not shrink, zeros do. */
+static void test_spill_compresses_what_shrinks(void **state)
+{
+	static unsigned char bytes[ONE];
+	uint64_t seed = 1;
+	struct mob_ref zeros;
+	struct mob_ref noise;
+	struct stat st;
+	char path[512];
+
+	(void)state;
+	assert_ok(mob_object_put(s, bytes, ONE, 1, &zeros));
+	for (uint32_t i = 0; i < ONE; i++) {
+		bytes[i] = (unsigned char)next_random(&seed);
+	}
+	assert_ok(mob_object_put(s, bytes, ONE, 1, &noise));
+	put_many(MANY);
+	assert_true(is_spilled(zeros) && is_spilled(noise));
+	spill_file(path, zeros);
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(st.st_size < (off_t)(ONE / 50));
+	spill_file(path, noise);
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(st.st_size >= (off_t)ONE &&
+		    st.st_size < (off_t)(ONE + 4096));
+	assert_ok(mob_object_release(s, zeros));
+	assert_ok(mob_object_release(s, noise));
+	release_many(MANY);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, finish)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_spill_more_than_fits_is_all_there),
+		TEST(test_spill_batches_of_views_run_in_a_small_store),
+		TEST(test_spill_all_viewed_store_full_names_who),
+		TEST(test_spill_headers_ranges_names_and_sizes),
+		TEST(test_spill_damaged_file_is_that_objects_error),
+		TEST(test_spill_directory_that_takes_nothing),
+		TEST(test_spill_to_memory_refused_unless_forced),
+		TEST(test_spill_by_several_processes_at_once),
+		TEST(test_spill_compresses_what_shrinks),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
