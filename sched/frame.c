@@ -143,6 +143,23 @@ int mobi_frame_add(struct mobi_frame *f, uint64_t id, uint32_t has)
 	return 0;
 }
 
+void mobi_frame_drop_view(struct mobi_context *c, uint64_t id)
+{
+	for (struct mobi_frame *f = c->frame; f; f = f->outer) {
+		struct mobi_frame_entry *e = lookup(f, id);
+
+		if (!e) {
+			continue;
+		}
+		give_back(id, e->has & MOBI_HAS_VIEW);
+		e->has &= ~MOBI_HAS_VIEW;
+		if (!e->has) {
+			mobi_frame_remove(f, id);
+		}
+		return;
+	}
+}
+
 uint32_t mobi_frame_find(struct mobi_context *c, uint64_t id,
 			 struct mobi_frame **out_frame)
 {

@@ -48,6 +48,9 @@ uint32_t mobi_frame_find(struct mobi_context *c, uint64_t id,
 /* Takes it out without giving back. */
 void mobi_frame_remove(struct mobi_frame *f, uint64_t id);
 
+/* Gives the view that a frame of the thread has on it back. */
+void mobi_frame_drop_view(struct mobi_context *c, uint64_t id);
+
 /* ---- kept refs: of the process ---- */
 int mobi_kept_add(uint64_t id, uint32_t has);
 /* Takes one out; what it has. */

@@ -211,6 +211,34 @@ static int join_all(const struct mob_ref *refs, size_t n)
 	return rc;
 }
 
+/* Which refs the thread views already: they keep it after a failure. NULL
+ * without memory, or if the type is not read in place. */
+static bool *viewed(const struct mob_ref *refs, size_t n,
+		    const struct mob_type *type)
+{
+	struct mobi_context *c = mobi_context();
+	bool *had = NULL;
+
+	if (c && n > 1 && reads_in_place(type)) {
+		had = calloc(n, sizeof(*had));
+	}
+	for (size_t i = 0; had && i < n; i++) {
+		struct mobi_frame *f;
+
+		had[i] = mobi_frame_find(c, refs[i].lo, &f) & MOBI_HAS_VIEW;
+	}
+	return had;
+}
+
+static void drop_views(const struct mob_ref *refs, size_t n, const bool *had)
+{
+	for (size_t i = 0; had && i < n; i++) {
+		if (!had[i]) {
+			mobi_frame_drop_view(mobi_context(), refs[i].lo);
+		}
+	}
+}
+
 int mob_get_all_raw(const struct mob_ref *refs, size_t n,
 		    const struct mob_type *type, void *out)
 {
@@ -236,9 +264,18 @@ int mob_get_all_raw(const struct mob_ref *refs, size_t n,
 	if (rc >= 0 && pending && n > 1) {
 		rc = join_all(refs, n);
 	}
-	for (size_t i = 0; i < n && rc >= 0; i++) {
-		rc = mob_get_raw(refs[i], type, MOB_FOREVER,
-				 at + i * type->size);
+	if (rc >= 0) {
+		bool *had = viewed(refs, n, type);
+		size_t i = 0;
+
+		for (; i < n && rc >= 0; i++) {
+			rc = mob_get_raw(refs[i], type, MOB_FOREVER,
+					 at + i * type->size);
+		}
+		if (rc < 0) {
+			drop_views(refs, i, had);
+		}
+		free(had);
 	}
 	if (rc < 0) {
 		memset(out, 0, n * type->size);

@@ -358,6 +358,7 @@ static int create_session(const struct mob_init_opts *o, struct mob_store **out)
 	int rc;
 
 	so.arena_bytes = o->store_bytes;
+	so.spill_dir = o->spill_dir;
 	so.flags = o->session ? 0 : MOB_STORE_PRIVATE;
 	rc = mobi_store_create(o->session, &so, MOBI_ROLE_DRIVER, set_up, o,
 			       &s);

@@ -258,6 +258,35 @@ static void test_frame_view_of_released_ref_ends_with_it(void **state)
 	assert_true(live_await(is_gone, &r));
 }
 
+static uint64_t view_bits(mob_ref r)
+{
+	return mobi_load(&mobi_rt.store->slots[(uint32_t)r.lo].view);
+}
+
+static void test_frame_get_all_that_fails_leaves_no_view(void **state)
+{
+	mob_ref r[3];
+	int64_t one = 1;
+	mob_i64s v;
+	mob_i64s all[3];
+
+	(void)state;
+	r[0] = mob_put(mob_i64s_of(&one, 1));
+	r[1] = mob_put(mob_i64s_of(&one, 1));
+	r[2] = mob_put(2.0);
+	assert_int_equal(mob_get(r[1], &v), 0);
+	assert_int_equal(mob_get_all(r, 3, all), MOB_E_TYPE);
+	mob_error_clear();
+	assert_null(all[0].at);
+	/* But the one that was there before stays. */
+	assert_int_equal(view_bits(r[0]), 0);
+	assert_int_not_equal(view_bits(r[1]), 0);
+	assert_int_equal(v.at[0], 1);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(mob_release(r[i]), 0);
+	}
+}
+
 static void test_frame_view_cannot_be_written(void **state)
 {
 	mob_ref r = mob_submit(f_numbers, 1000);
@@ -647,6 +676,7 @@ MOB_MAIN(void)
 		T(test_frame_take_reads_and_releases_errors_too),
 		T(test_frame_view_of_released_ref_ends_with_it),
 		T(test_frame_view_cannot_be_written),
+		T(test_frame_get_all_that_fails_leaves_no_view),
 		T(test_frame_borrowed_refs_are_good_until_the_task_ends),
 		T(test_frame_result_in_place_is_cut_to_its_span),
 		T(test_frame_seal_makes_the_space_an_object),

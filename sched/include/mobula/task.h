@@ -106,10 +106,14 @@ struct mob_init_opts {
 	uint64_t store_bytes; /* 0: configuration store_bytes */
 	int32_t workers;      /* -1: configuration workers, or one a core */
 	uint32_t reserved;    /* 0 */
+	/* Where objects go that nobody views when the store is full, as
+	 * mob_store_opts.spill_dir; NULL: configuration spill_dir. */
+	const char *spill_dir;
 };
 #define MOB_INIT_OPTS_INIT                                                     \
 	{                                                                      \
-		(uint32_t)sizeof(struct mob_init_opts), 0, 0, 0, 0, 0, -1, 0   \
+		(uint32_t)sizeof(struct mob_init_opts), 0, 0, 0, 0, 0, -1, 0,  \
+			0                                                      \
 	}
 
 /*
@@ -366,7 +370,7 @@ MOB_API int mob_get_raw(struct mob_ref ref, const struct mob_type *type,
 /*
  * As mob_get_raw, for ever, for n refs and an array of n values. Fails fast:
  * returns the first error that is known, even if others still run; all of out
- * is zero bytes then. Since 0.1.
+ * is zero bytes then, and no view is left. Since 0.1.
  */
 MOB_API int mob_get_all_raw(const struct mob_ref *refs, size_t n,
 			    const struct mob_type *type, void *out);
