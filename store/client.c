@@ -20,6 +20,7 @@ static int join_locked(struct mob_store *s, uint32_t role)
 		c->proc = mobi_proc_self();
 		mobi_store(&c->asleep, 0u);
 		mobi_store(&c->seat, 0u);
+		mobi_store(&c->room, 0u);
 		mobi_store(&c->word, MOBI_CLIENT_WORD(MOBI_GEN(w) + 1, role,
 						      MOBI_CLIENT_LIVE));
 		s->me = i;

@@ -273,6 +273,7 @@ void mobi_segment_unmap(struct mob_store *s)
 	mobi_mem_free(s->not_forked, mobi_page_size());
 	mobi_mem_free(s->touched, (size_t)s->touched_bytes);
 	mobi_sock_close((int)mobi_load(&s->notify_fd) - 1);
+	(void)pthread_mutex_destroy(&s->room_lock);
 	mobi_fd_close(s->spill_fd);
 	mobi_fd_close(s->arena_fd);
 	mobi_fd_close(s->ctl_fd);
@@ -331,6 +332,7 @@ struct mob_store *mobi_segment_alloc(const char *name, const char *path)
 	}
 	(void)snprintf(s->name, sizeof(s->name), "%s", name);
 	s->dir_fd = s->ctl_fd = s->arena_fd = s->spill_fd = -1;
+	(void)pthread_mutex_init(&s->room_lock, NULL);
 	return s;
 }
 

@@ -90,6 +90,7 @@ struct mob_store {
 	pthread_mutex_t seats_lock;
 	struct mobi_seat *seats;
 	bool has_seats;
+	pthread_mutex_t room_lock; /* who of this process waits for room */
 	const struct mobi_reap_hooks *hooks;
 	mobi_a64 looked_ns; /* when one who waits last did that: */
 	/* What a sleeper does now and then; NULL: it looks for the dead. */

@@ -17,6 +17,7 @@
 #include "err.h"
 #include "guard.h"
 #include "pool.h"
+#include "room.h"
 #include "spill.h"
 #include "touch.h"
 
@@ -402,12 +403,30 @@ static void drop_block(struct mob_store *s, uint32_t slot, uint32_t gen)
 	}
 }
 
+/* True: it is worth to try again; else *inout_rc may be why not. */
+static bool make_room(struct mob_store *s, uint64_t size,
+		      struct mobi_room *room, int *inout_rc)
+{
+	int rc;
+
+	if (mobi_spills(s) && mobi_spill_some(s, size) > 0) {
+		return true;
+	}
+	if (size > s->hdr->arena_bytes) {
+		return false; /* it never fits */
+	}
+	rc = mobi_room_next(s, room);
+	*inout_rc = rc == MOB_E_INTERRUPTED ? rc : *inout_rc;
+	return rc == 0;
+}
+
 static int give_block(struct mob_store *s, uint64_t id, uint64_t size,
 		      bool apart, void **out_at)
 {
 	struct mobi_slot *o = &s->slots[(uint32_t)id];
 	uint64_t tag = mobi_slot_tag(id);
 	uint64_t loc;
+	struct mobi_room room = mobi_room_begin();
 	int rc = 0;
 
 	do {
@@ -415,7 +434,8 @@ static int give_block(struct mob_store *s, uint64_t id, uint64_t size,
 						    &o->loc) :
 			     mobi_arena_alloc(s->arena, size, tag, &o->loc);
 	} while ((rc == MOB_E_STORE_FULL || rc == MOB_E_DISK_FULL) &&
-		 mobi_spills(s) && mobi_spill_some(s, size) > 0);
+		 make_room(s, size, &room, &rc));
+	mobi_room_end(s, &room);
 	if (rc < 0) {
 		mobi_store(&o->loc, UINT64_C(0));
 		return rc;

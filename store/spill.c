@@ -13,6 +13,7 @@
 #include "os_mem.h"
 #include "os_run.h"
 #include "pool.h"
+#include "room.h"
 #include "slot.h"
 #include "wait.h"
 
@@ -334,7 +335,7 @@ static int read_back(struct mob_store *s, uint64_t id)
 }
 
 /* 1: it is back; 0: another is at it; or an error. */
-static int try_restore(struct mob_store *s, uint64_t id)
+static int try_restore(struct mob_store *s, uint64_t id, struct mobi_room *room)
 {
 	struct mobi_slot *o = &s->slots[(uint32_t)id];
 	uint64_t w = mobi_load(&o->word);
@@ -354,18 +355,19 @@ static int try_restore(struct mob_store *s, uint64_t id)
 	if (rc >= 0) {
 		return 1;
 	}
-	if (rc == MOB_E_STORE_FULL || rc == MOB_E_DISK_FULL) {
-		rc = mobi_spill_some(s, total_of(o));
-		if (rc == 0) {
-			rc = MOB_E_STORE_FULL;
-		}
-		rc = rc > 0 ? 0 : rc;
+	if (rc != MOB_E_STORE_FULL && rc != MOB_E_DISK_FULL) {
+		return rc;
 	}
-	return rc;
+	if (mobi_spill_some(s, total_of(o)) > 0) {
+		return 0;
+	}
+	rc = mobi_room_next(s, room);
+	return rc < 0 ? rc : 0;
 }
 
 int mobi_spill_restore(struct mob_store *s, uint64_t id)
 {
+	struct mobi_room room = mobi_room_begin();
 	int64_t pause = RETRY_MIN_NS;
 	int rc;
 
@@ -375,7 +377,7 @@ int mobi_spill_restore(struct mob_store *s, uint64_t id)
 				"of the session cannot be opened",
 				(uint32_t)id);
 	}
-	while ((rc = try_restore(s, id)) == 0) {
+	while ((rc = try_restore(s, id, &room)) == 0) {
 		uint64_t w = mobi_load(&s->slots[(uint32_t)id].word);
 
 		/* Whoever moves it may be long, or dead. */
@@ -385,5 +387,6 @@ int mobi_spill_restore(struct mob_store *s, uint64_t id)
 			mobi_look_around(s);
 		}
 	}
+	mobi_room_end(s, &room);
 	return rc < 0 ? rc : 0;
 }

@@ -278,7 +278,7 @@ struct mobi_client {
 	mobi_a32 bell;   /* futex of an idle worker */
 	mobi_a32 asleep; /* it sleeps on the bell or is about to */
 	mobi_a32 seat;   /* chunk + 1 on whose bell a blocked worker sleeps */
-	uint32_t reserved0;
+	mobi_a32 room;   /* ticket with which it waits for room, or 0 */
 	uint64_t reserved[2];
 };
 MOBI_SIZE(struct mobi_client, 64);
@@ -349,10 +349,12 @@ struct mobi_header {
 	struct mobi_lock attach;  /* guards the client table */
 	struct mobi_lock janitor; /* who reaps */
 	mobi_a32 ending;          /* the session is over: everybody leaves */
-	mobi_a32 leftover;  /* edges below the LOCK of a stopped process */
-	mobi_a64 reaps;     /* dead processes cleaned up */
-	mobi_a32 has_sched; /* only a process with sched may reap */
-	mobi_a32 spill_hand;
+	mobi_a32 leftover;     /* edges below the LOCK of a stopped process */
+	mobi_a64 reaps;        /* dead processes cleaned up */
+	mobi_a32 has_sched;    /* only a process with sched may reap */
+	mobi_a32 spill_hand;   /* slot that is spilled next */
+	mobi_a32 room_tickets; /* drawn by who waits for room */
+	uint32_t reserved;
 	struct mobi_section section[MOBI_SECTIONS];
 	mobi_a64 backed[MOBI_EXTENTS / 64]; /* a bit an extent */
 };
