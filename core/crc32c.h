@@ -9,5 +9,8 @@
 /* Of n bytes after those that gave crc; 0 at the beginning. Uses the
  * instruction of the processor if it has one. */
 uint32_t mobi_crc32c(uint32_t crc, const void *at, size_t n);
+/* The CRC of the CRCs of four equal parts (the last has the rest): the processor
+ * does them side by side, three times as fast. */
+uint32_t mobi_crc32c_parts(const void *at, size_t n);
 
 #endif /* MOBI_CRC32C_H */

@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -58,6 +60,31 @@ int mobi_file_write(int fd, const void *at, size_t n)
 		n -= (size_t)w;
 	}
 	return 0;
+}
+
+int mobi_file_write_two(int fd, const void *a, size_t n_a, const void *b,
+			size_t n_b)
+{
+	struct iovec v[2] = { { NULL, n_a }, { NULL, n_b } };
+	ssize_t w;
+	size_t done;
+	int rc = 0;
+
+	memcpy(&v[0].iov_base, &a, sizeof(a)); /* it has no const */
+	memcpy(&v[1].iov_base, &b, sizeof(b));
+	w = writev(fd, v, 2);
+	if (w < 0 && errno != EINTR) {
+		return told("write", "a file");
+	}
+	done = w > 0 ? (size_t)w : 0;
+	if (done < n_a) {
+		rc = mobi_file_write(fd, (const char *)a + done, n_a - done);
+		done = n_a;
+	}
+	done -= n_a;
+	return rc < 0 || done == n_b ?
+		       rc :
+		       mobi_file_write(fd, (const char *)b + done, n_b - done);
 }
 
 bool mobi_file_remove_at(int dirfd, const char *name)

@@ -11,8 +11,10 @@
  * Errors: DISK_FULL, PERM, NOT_FOUND, SYS. */
 int mobi_file_create_at(int dirfd, const char *name);
 int mobi_file_open_at(int dirfd, const char *name);
-/* Writes all of it. Errors: DISK_FULL, IO. */
+/* Writes all of it, or of both, one after the other. Errors: DISK_FULL, SYS. */
 int mobi_file_write(int fd, const void *at, size_t n);
+int mobi_file_write_two(int fd, const void *a, size_t n_a, const void *b,
+			size_t n_b);
 /* True also if there was none. */
 bool mobi_file_remove_at(int dirfd, const char *name);
 

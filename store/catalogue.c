@@ -63,7 +63,7 @@ void mobi_catalogue_reset(struct mobi_cat_shared *c, uint32_t used_chunks)
 
 		(void)mobi_fetch_or(&c->leaf[leaf], bits);
 		(void)mobi_fetch_or(&c->mid[leaf / 64], MOBI_BIT(leaf % 64));
-		(void)mobi_fetch_or(&c->root, MOBI_BIT(leaf / 64 / 64));
+		(void)mobi_fetch_or(&c->root, MOBI_BIT(leaf / 64));
 	}
 }
 

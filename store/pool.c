@@ -283,7 +283,7 @@ void mobi_pool_leave(struct mob_store *s)
 }
 
 void mobi_pool_reap(struct mob_store *s, uint32_t which, uint64_t dead,
-		    bool (*is_free)(struct mob_store *, uint32_t entry))
+		    uint64_t (*free_of)(struct mob_store *, uint32_t group))
 {
 	struct mobi_pool *p = &s->pool[which];
 	uint32_t used = mobi_load(&p->shared->used);
@@ -291,16 +291,12 @@ void mobi_pool_reap(struct mob_store *s, uint32_t which, uint64_t dead,
 
 	for (uint32_t g = 0; g < used; g++) {
 		uint32_t owner = mobi_load(&p->group[g].owner);
-		uint64_t bits = 0;
+		uint64_t bits;
 
 		/* A dead one may have freed an entry of a group of the living
 		 * and not said so. What the living have at hand gets its hint
 		 * too: a wrong one is harmless. */
-		for (uint32_t i = 0; i < MOBI_GROUP; i++) {
-			if (is_free(s, g * MOBI_GROUP + i)) {
-				bits |= MOBI_BIT(i);
-			}
-		}
+		bits = free_of(s, g);
 		if (bits & ~mobi_load(&p->group[g].hint)) {
 			set_hint(p, g, bits);
 		}

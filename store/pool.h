@@ -30,8 +30,9 @@ uint32_t mobi_pool_used(const struct mob_store *s, uint32_t which);
 void mobi_pool_return(struct mob_store *s, struct mobi_seat *seat);
 /* This process leaves: its groups become orphans. */
 void mobi_pool_leave(struct mob_store *s);
-/* The dead own no groups; every entry that is_free says so gets its hint. */
+/* The dead own no groups; every entry that free_of says gets its hint. free_of
+ * returns a bit for each free entry of a group. */
 void mobi_pool_reap(struct mob_store *s, uint32_t which, uint64_t dead,
-		    bool (*is_free)(struct mob_store *, uint32_t entry));
+		    uint64_t (*free_of)(struct mob_store *, uint32_t group));
 
 #endif /* MOBI_POOL_H */

@@ -23,23 +23,73 @@
 #include "slot.h"
 #include "spill.h"
 
+#include <stdlib.h>
+
 static bool is_dead(uint64_t dead, uint32_t client)
 {
 	return client && client < MOBI_CLIENTS && (dead & MOBI_BIT(client));
 }
 
+/*
+ * What one pass over the slots has seen, a word for each group of 64: those that
+ * may need a repair, and those that are free. The table is large (128 MiB for a
+ * million objects), so it is read once. What becomes so afterwards is the work of
+ * the living, who do it to the end. NULL without memory: all are looked at.
+ */
+struct mobi_scan {
+	uint32_t groups;
+	uint64_t *free;
+	uint64_t todo[];
+};
+
+static struct mobi_scan *scan_new(struct mob_store *s)
+{
+	uint32_t n = mobi_pool_used(s, MOBI_POOL_SLOT) / MOBI_GROUP;
+	struct mobi_scan *scan =
+		calloc(1, sizeof(*scan) + 2 * (size_t)n * sizeof(uint64_t));
+
+	if (scan) {
+		scan->groups = n;
+		scan->free = scan->todo + n;
+	}
+	return scan;
+}
+
+/* Had nobody died, would there be nothing to do? The bits of the dead are gone
+ * by now. */
+static bool is_sound(const struct mobi_slot *o, uint64_t w)
+{
+	return mobi_living(w) && MOBI_STATE(w) != MOBI_S_PENDING &&
+	       !(w & MOBI_F_LOCK) && !mobi_load(&o->head) &&
+	       !mobi_load(&o->n_edges) && !mobi_load(&o->n_dead) &&
+	       (mobi_load(&o->hold) | mobi_load(&o->view));
+}
+
 static void reap_bits(struct mob_store *s, uint64_t dead)
 {
 	uint32_t end = mobi_pool_used(s, MOBI_POOL_SLOT);
+	struct mobi_scan *scan = s->scan;
 
 	for (uint32_t i = 0; i < end; i++) {
 		struct mobi_slot *o = &s->slots[i];
+		uint64_t w = mobi_load(&o->word);
+		bool had = false;
 
 		if (mobi_load(&o->hold) & dead) {
 			(void)mobi_fetch_and(&o->hold, ~dead);
+			had = true;
 		}
 		if (mobi_load(&o->view) & dead) {
 			(void)mobi_fetch_and(&o->view, ~dead);
+			had = true;
+		}
+		if (!scan || i / MOBI_GROUP >= scan->groups) {
+			continue;
+		}
+		if (MOBI_STATE(w) == MOBI_S_FREE && !had) {
+			scan->free[i / MOBI_GROUP] |= MOBI_BIT(i % MOBI_GROUP);
+		} else if (had || !is_sound(o, w)) {
+			scan->todo[i / MOBI_GROUP] |= MOBI_BIT(i % MOBI_GROUP);
 		}
 	}
 }
@@ -209,8 +259,16 @@ static void reap_slot(struct mob_store *s, uint32_t slot, uint64_t dead)
 static void reap_slots(struct mob_store *s, uint64_t dead)
 {
 	uint32_t end = mobi_pool_used(s, MOBI_POOL_SLOT);
+	uint32_t seen = s->scan ? s->scan->groups : 0;
 
-	for (uint32_t i = 0; i < end; i++) {
+	for (uint32_t g = 0; g < seen; g++) {
+		for (uint64_t m = s->scan->todo[g]; m; m &= m - 1) {
+			reap_slot(s,
+				  g * MOBI_GROUP + (uint32_t)__builtin_ctzll(m),
+				  dead);
+		}
+	}
+	for (uint32_t i = seen * MOBI_GROUP; i < end; i++) {
 		reap_slot(s, i, dead);
 	}
 }
@@ -294,17 +352,43 @@ static bool reap_edges(struct mob_store *s)
 	return all;
 }
 
-static bool slot_free(struct mob_store *s, uint32_t i)
+static uint64_t free_slots(struct mob_store *s, uint32_t group)
 {
-	return MOBI_STATE(mobi_load(&s->slots[i].word)) == MOBI_S_FREE;
+	uint64_t bits = 0;
+
+	if (s->scan && group < s->scan->groups) {
+		return s->scan->free[group];
+	}
+	for (uint32_t i = 0; i < MOBI_GROUP; i++) {
+		uint64_t w = mobi_load(&s->slots[group * MOBI_GROUP + i].word);
+
+		bits |= MOBI_STATE(w) == MOBI_S_FREE ? MOBI_BIT(i) : 0;
+	}
+	return bits;
 }
-static bool rec_free(struct mob_store *s, uint32_t i)
+
+static uint64_t free_recs(struct mob_store *s, uint32_t group)
 {
-	return MOBI_STATE(mobi_load(&s->recs[i].word)) == MOBI_R_FREE;
+	uint64_t bits = 0;
+
+	for (uint32_t i = 0; i < MOBI_GROUP; i++) {
+		uint64_t w = mobi_load(&s->recs[group * MOBI_GROUP + i].word);
+
+		bits |= MOBI_STATE(w) == MOBI_R_FREE ? MOBI_BIT(i) : 0;
+	}
+	return bits;
 }
-static bool chunk_free(struct mob_store *s, uint32_t i)
+
+static uint64_t free_chunks(struct mob_store *s, uint32_t group)
 {
-	return MOBI_STATE(mobi_load(&s->chunks[i].word)) == MOBI_C_FREE;
+	uint64_t bits = 0;
+
+	for (uint32_t i = 0; i < MOBI_GROUP; i++) {
+		uint64_t w = mobi_load(&s->chunks[group * MOBI_GROUP + i].word);
+
+		bits |= MOBI_STATE(w) == MOBI_C_FREE ? MOBI_BIT(i) : 0;
+	}
+	return bits;
 }
 
 /* Every bell: a claimed idle bit or a completion may lack its wake-up. */
@@ -341,6 +425,7 @@ static void reap_set(struct mob_store *s, uint64_t dead)
 	if (h) {
 		h->domains(s, dead);
 	}
+	s->scan = scan_new(s);
 	reap_bits(s, dead);
 	reap_recs(s, dead);
 	reap_chunks(s, dead);
@@ -361,9 +446,11 @@ static void reap_set(struct mob_store *s, uint64_t dead)
 	mobi_arena_reap(s->arena, dead);
 	mobi_catalogue_reset(s->cat_shared, mobi_pool_used(s, MOBI_POOL_SLOT) /
 						    MOBI_SLOT_CHUNK);
-	mobi_pool_reap(s, MOBI_POOL_SLOT, dead, slot_free);
-	mobi_pool_reap(s, MOBI_POOL_REC, dead, rec_free);
-	mobi_pool_reap(s, MOBI_POOL_CHUNK, dead, chunk_free);
+	mobi_pool_reap(s, MOBI_POOL_SLOT, dead, free_slots);
+	mobi_pool_reap(s, MOBI_POOL_REC, dead, free_recs);
+	mobi_pool_reap(s, MOBI_POOL_CHUNK, dead, free_chunks);
+	free(s->scan);
+	s->scan = NULL;
 	ring_all(s);
 }
 

@@ -92,7 +92,8 @@ struct mob_store {
 	bool has_seats;
 	pthread_mutex_t room_lock; /* who of this process waits for room */
 	const struct mobi_reap_hooks *hooks;
-	mobi_a64 looked_ns; /* when one who waits last did that: */
+	struct mobi_scan *scan; /* reap.c, under the janitor's lock */
+	mobi_a64 looked_ns;     /* when one who waits last did that: */
 	/* What a sleeper does now and then; NULL: it looks for the dead. */
 	void (*poll)(struct mob_store *s);
 	/* Says of a client that looks dead whether it may be reaped by this

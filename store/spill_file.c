@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One spilled object in one file: a header, then blocks of 256 KiB each with its
- * length and CRC-32C, as they are or compressed with LZ4. Whether it is worth to
- * compress is tried on the first block.
+ * One spilled object in one file: its bytes, in blocks of 256 KiB as they are or
+ * compressed with LZ4; then for each block its length and checksum (four
+ * CRC-32Cs); then a fixed record. So the bytes begin at a page, and go out in one
+ * piece if they are not compressed. Whether that is worth it is tried on the first
+ * 32 KiB.
  *
  * A file an object, not containers that are filled and compacted: the file system
  * finds and frees space already, and nothing has to be moved when an object goes.
@@ -20,20 +22,32 @@
 #include <stdlib.h>
 
 #define BLOCK ((uint64_t)256 << 10)
+#define TRY ((uint64_t)32 << 10)
 #define MAGIC UINT64_C(0x314c4c4950534f4d) /* "MOSPILL1" */
 
 enum { RAW = 0, LZ4 = 1 };
 
-struct file_header {
+struct block {
+	uint32_t stored;
+	uint32_t crc; /* of what is stored */
+};
+
+/* At the end of the file. */
+struct record {
 	uint64_t magic;
-	uint64_t bytes;
+	uint64_t bytes;  /* of the object */
+	uint64_t stored; /* before the table of blocks */
 	uint32_t method;
+	uint32_t table_crc;
+	uint32_t reserved;
 	uint32_t crc; /* of the fields before */
 };
 
-struct block_header {
-	uint32_t stored;
-	uint32_t crc; /* of what is stored */
+/* Memory that writing and reading need. */
+struct work {
+	struct block *table;
+	uint32_t blocks;
+	char *room; /* one compressed block */
 };
 
 void mobi_spill_name(char out[MOBI_SPILL_NAME], uint32_t slot, uint32_t gen)
@@ -46,82 +60,111 @@ static size_t block_of(uint64_t left)
 	return (size_t)(left < BLOCK ? left : BLOCK);
 }
 
+static int work_begin(struct work *w, uint64_t n)
+{
+	w->blocks = (uint32_t)((n + BLOCK - 1) / BLOCK);
+	w->table = calloc((size_t)w->blocks + 1, sizeof(*w->table));
+	w->room = malloc((size_t)LZ4_compressBound((int)BLOCK));
+	return w->table && w->room ? 0 :
+				     mobi_err(MOB_E_NOMEM, "no memory to move "
+							   "an object of "
+							   "the spill "
+							   "directory");
+}
+
+static void work_end(struct work *w)
+{
+	free(w->table);
+	free(w->room);
+}
+
+static uint32_t record_crc(const struct record *r)
+{
+	return mobi_crc32c(0, r, offsetof(struct record, crc));
+}
+
+static size_t table_bytes(const struct work *w)
+{
+	return w->blocks * sizeof(*w->table);
+}
+
+/* ---- out ---- */
+
 /* Less than seven eighths: reading it back is faster then, too. */
-static bool shrinks(size_t from, int to)
+static uint32_t method_for(const struct work *w, const char *at, uint64_t n)
 {
-	return to > 0 && (uint64_t)to * 8 < (uint64_t)from * 7;
+	int some = (int)(n < TRY ? n : TRY);
+	int to = some ? LZ4_compress_default(at, w->room, some,
+					     LZ4_compressBound((int)BLOCK)) :
+			0;
+
+	return to > 0 && to * 8 < some * 7 ? LZ4 : RAW;
 }
 
-/* Compressed into room behind the header, if it is LZ4; NULL of no room. */
-static const void *stored(uint32_t method, const char *from, size_t n,
-			  char *room, size_t *out_n)
+static int write_raw(int fd, struct work *w, const char *at, uint64_t n)
 {
-	int size;
+	for (uint32_t i = 0; i < w->blocks; i++) {
+		size_t part = block_of(n - i * BLOCK);
 
-	if (method == RAW) {
-		*out_n = n;
-		return from;
+		w->table[i].stored = (uint32_t)part;
+		w->table[i].crc = mobi_crc32c_parts(at + i * BLOCK, part);
 	}
-	size = LZ4_compress_default(from, room, (int)n,
-				    LZ4_compressBound((int)BLOCK));
-	*out_n = (size_t)size;
-	return size > 0 ? room : NULL;
+	return mobi_file_write(fd, at, n);
 }
 
-static int write_blocks(int fd, uint32_t method, const char *p, uint64_t n,
-			char *room)
+static int write_lz4(int fd, struct work *w, const char *at, uint64_t n,
+		     uint64_t *out_stored)
 {
-	while (n) {
-		size_t part = block_of(n);
-		struct block_header b;
-		size_t size;
-		const void *at = stored(method, p, part, room, &size);
-		int rc;
+	int rc = 0;
 
-		if (!at) {
+	*out_stored = 0;
+	for (uint32_t i = 0; i < w->blocks && rc >= 0; i++) {
+		int size = LZ4_compress_default(at + i * BLOCK, w->room,
+						(int)block_of(n - i * BLOCK),
+						LZ4_compressBound((int)BLOCK));
+
+		if (size <= 0) {
 			return mobi_err(MOB_E_IO, "LZ4 failed");
 		}
-		b.stored = (uint32_t)size;
-		b.crc = mobi_crc32c(0, at, size);
-		rc = mobi_file_write(fd, &b, sizeof(b));
-		rc = rc < 0 ? rc : mobi_file_write(fd, at, size);
-		if (rc < 0) {
-			return rc;
-		}
-		p += part;
-		n -= part;
+		w->table[i].stored = (uint32_t)size;
+		w->table[i].crc = mobi_crc32c_parts(w->room, (size_t)size);
+		*out_stored += (uint64_t)size;
+		rc = mobi_file_write(fd, w->room, (size_t)size);
 	}
-	return 0;
+	return rc;
 }
 
 int mobi_spill_write(int dirfd, const char *name, const void *at, uint64_t n)
 {
-	struct file_header h = { MAGIC, n, RAW, 0 };
-	char *room = malloc((size_t)LZ4_compressBound((int)BLOCK));
-	int fd;
-	int rc;
+	struct record r = { .magic = MAGIC, .bytes = n, .stored = n };
+	struct work w;
+	int fd = -1;
+	int rc = work_begin(&w, n);
 
-	if (!room) {
-		return mobi_err(MOB_E_NOMEM, "no memory to spill an object");
-	}
-	if (n && shrinks(block_of(n),
-			 LZ4_compress_default(at, room, (int)block_of(n),
-					      LZ4_compressBound((int)BLOCK)))) {
-		h.method = LZ4;
-	}
-	h.crc = mobi_crc32c(0, &h, offsetof(struct file_header, crc));
-	fd = mobi_file_create_at(dirfd, name);
-	rc = fd < 0 ? fd : mobi_file_write(fd, &h, sizeof(h));
 	if (rc >= 0) {
-		rc = write_blocks(fd, h.method, at, n, room);
+		fd = mobi_file_create_at(dirfd, name);
+		rc = fd;
 	}
-	free(room);
+	if (rc >= 0) {
+		r.method = method_for(&w, at, n);
+		rc = r.method == RAW ? write_raw(fd, &w, at, n) :
+				       write_lz4(fd, &w, at, n, &r.stored);
+	}
+	if (rc >= 0) {
+		r.table_crc = mobi_crc32c(0, w.table, table_bytes(&w));
+		r.crc = record_crc(&r);
+		rc = mobi_file_write_two(fd, w.table, table_bytes(&w), &r,
+					 sizeof(r));
+	}
+	work_end(&w);
 	mobi_fd_close(fd);
 	if (rc < 0 && fd >= 0) {
 		(void)mobi_file_remove_at(dirfd, name);
 	}
-	return rc;
+	return rc < 0 ? rc : 0;
 }
+
+/* ---- back ---- */
 
 static int damaged(const char *name)
 {
@@ -131,62 +174,99 @@ static int damaged(const char *name)
 			name);
 }
 
-static int read_block(int fd, const char *name, uint32_t method, uint64_t *off,
-		      char *to, size_t part, char *room)
+/* The record and the table; all lengths add up. */
+static int read_table(int fd, const char *name, uint64_t n, struct work *w,
+		      struct record *out)
 {
-	struct block_header b;
-	char *into = method == RAW ? to : room;
-	size_t max = method == RAW ? part :
-				     (size_t)LZ4_compressBound((int)BLOCK);
-	int rc = mobi_fd_read_at(fd, &b, sizeof(b), *off);
+	uint64_t size = mobi_fd_size(fd);
+	uint64_t ends = table_bytes(w) + sizeof(*out);
+	uint64_t sum = 0;
+	int rc;
 
+	if (size < ends) {
+		return damaged(name);
+	}
+	rc = mobi_fd_read_at(fd, out, sizeof(*out), size - sizeof(*out));
+	if (rc >= 0) {
+		rc = mobi_fd_read_at(fd, w->table, table_bytes(w), size - ends);
+	}
 	if (rc < 0) {
 		return rc;
 	}
-	if (b.stored > max || (method == RAW && b.stored != part)) {
+	if (out->magic != MAGIC || out->crc != record_crc(out) ||
+	    out->bytes != n || out->stored != size - ends ||
+	    out->table_crc != mobi_crc32c(0, w->table, table_bytes(w))) {
 		return damaged(name);
 	}
-	rc = mobi_fd_read_at(fd, into, b.stored, *off + sizeof(b));
-	if (rc < 0) {
-		return rc;
+	for (uint32_t i = 0; i < w->blocks; i++) {
+		if (w->table[i].stored >
+		    (uint32_t)LZ4_compressBound((int)BLOCK)) {
+			return damaged(name);
+		}
+		sum += w->table[i].stored;
 	}
-	if (mobi_crc32c(0, into, b.stored) != b.crc ||
-	    (method == LZ4 && LZ4_decompress_safe(room, to, (int)b.stored,
-						  (int)part) != (int)part)) {
-		return damaged(name);
+	return sum == out->stored && (out->method == LZ4 || sum == n) ?
+		       0 :
+		       damaged(name);
+}
+
+static int read_raw(int fd, const char *name, const struct work *w, char *to,
+		    uint64_t n)
+{
+	int rc = mobi_fd_read_at(fd, to, n, 0);
+
+	for (uint32_t i = 0; i < w->blocks && rc >= 0; i++) {
+		size_t part = block_of(n - i * BLOCK);
+
+		if (mobi_crc32c_parts(to + i * BLOCK, part) !=
+		    w->table[i].crc) {
+			rc = damaged(name);
+		}
 	}
-	*off += sizeof(b) + b.stored;
-	return 0;
+	return rc;
+}
+
+static int read_lz4(int fd, const char *name, const struct work *w, char *to,
+		    uint64_t n)
+{
+	uint64_t off = 0;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < w->blocks && rc >= 0; i++) {
+		const struct block *b = &w->table[i];
+		int part = (int)block_of(n - i * BLOCK);
+
+		rc = mobi_fd_read_at(fd, w->room, b->stored, off);
+		if (rc >= 0 &&
+		    (mobi_crc32c_parts(w->room, b->stored) != b->crc ||
+		     LZ4_decompress_safe(w->room, to + i * BLOCK,
+					 (int)b->stored, part) != part)) {
+			rc = damaged(name);
+		}
+		off += b->stored;
+	}
+	return rc;
 }
 
 int mobi_spill_read(int dirfd, const char *name, void *at, uint64_t n)
 {
-	char *room = malloc((size_t)LZ4_compressBound((int)BLOCK));
-	uint64_t off = sizeof(struct file_header);
-	struct file_header h;
-	char *to = at;
-	int fd;
-	int rc;
+	struct record r = { 0 };
+	struct work w;
+	int fd = -1;
+	int rc = work_begin(&w, n);
 
-	if (!room) {
-		return mobi_err(MOB_E_NOMEM, "no memory to bring an object "
-					     "back");
+	if (rc >= 0) {
+		fd = mobi_file_open_at(dirfd, name);
+		rc = fd;
 	}
-	fd = mobi_file_open_at(dirfd, name);
-	rc = fd < 0 ? fd : mobi_fd_read_at(fd, &h, sizeof(h), 0);
-	if (rc >= 0 &&
-	    (h.magic != MAGIC || h.bytes != n || h.method > LZ4 ||
-	     h.crc != mobi_crc32c(0, &h, offsetof(struct file_header, crc)))) {
-		rc = damaged(name);
+	if (rc >= 0) {
+		rc = read_table(fd, name, n, &w, &r);
 	}
-	while (rc >= 0 && n) {
-		size_t part = block_of(n);
-
-		rc = read_block(fd, name, h.method, &off, to, part, room);
-		to += part;
-		n -= part;
+	if (rc >= 0) {
+		rc = r.method == RAW ? read_raw(fd, name, &w, at, n) :
+				       read_lz4(fd, name, &w, at, n);
 	}
+	work_end(&w);
 	mobi_fd_close(fd);
-	free(room);
 	return rc < 0 ? rc : 0;
 }

@@ -243,7 +243,12 @@ static void run_child(const struct bench_case *c, const struct bench_plan *plan,
 
 static const char *unit_name(enum bench_unit u)
 {
-	return u == BENCH_NS ? "ns" : u == BENCH_RATE ? "1/s" : "MiB";
+	static const char *const name[] = {
+		[BENCH_NS] = "ns",   [BENCH_RATE] = "1/s", [BENCH_MIB] = "MiB",
+		[BENCH_BYTES] = "B", [BENCH_TIMES] = "x",
+	};
+
+	return name[u];
 }
 
 /* How many times worse than the raw primitive. */
@@ -270,7 +275,7 @@ static char *format_value(char buf[OUT_FORMAT_MAX], enum bench_unit unit,
 		(void)snprintf(buf + n, OUT_FORMAT_MAX - n, "/s");
 		return buf;
 	}
-	(void)snprintf(buf, OUT_FORMAT_MAX, "%.2f MiB", v);
+	(void)snprintf(buf, OUT_FORMAT_MAX, "%.2f %s", v, unit_name(unit));
 	return buf;
 }
 

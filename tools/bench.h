@@ -20,9 +20,11 @@ struct bench;
 
 /* How values of a case are printed; JSON has them in this very unit. */
 enum bench_unit {
-	BENCH_NS,   /* "ns", lower is better */
-	BENCH_RATE, /* "1/s", higher is better */
-	BENCH_MIB   /* "MiB", lower is better */
+	BENCH_NS,    /* "ns", lower is better */
+	BENCH_RATE,  /* "1/s", higher is better */
+	BENCH_MIB,   /* "MiB", lower is better */
+	BENCH_BYTES, /* "B", lower is better */
+	BENCH_TIMES  /* "x", lower is better */
 };
 
 /* What must be reached: the limit is of the ratio, or of the median in the

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "bench.h"
 #include "bench_raw.h"
+#include "bench_scale.h"
 
 #include <mobula/store.h>
 
@@ -534,20 +535,76 @@ static int wake_raw(struct bench *b, double *out_value)
 	return raw_wake(b, &s->peer, (uint32_t)bench_n(b, WAKES));
 }
 
+/* ---- making of large objects, without filling them ---- */
+
+static int setup_create(struct bench *b)
+{
+	return state_new(b) ? open_store(b, GIB + GIB / 2) : -1;
+}
+
+static int create_large(struct bench *b, double *out_value)
+{
+	struct state *s = b->state;
+
+	(void)out_value;
+	for (uint32_t i = 0; i < 20; i++) {
+		struct mob_ref ref;
+		uint64_t t = bench_now();
+		void *at;
+		int rc = mob_object_create(s->store, b->quick ? MIB : GIB,
+					   MOB_TYPE_BYTES, &ref, &at);
+
+		if (rc >= 0) {
+			rc = mob_object_seal(s->store, ref);
+		}
+		bench_sample(b, bench_now() - t);
+		if (rc < 0) {
+			return bench_fail_rc(b, rc, "mob_object_create");
+		}
+		(void)mob_object_release(s->store, ref);
+	}
+	return 0;
+}
+
 const struct bench_case bench_store_cases[] = {
-	{ "store.put_100b", NULL, BENCH_RATE, BENCH_ON_VALUE, 2e6, setup_plain,
+	{ "store.put_100b", NULL, BENCH_RATE, BENCH_ON_VALUE, 4e6, setup_plain,
 	  put_100b, NULL, teardown, 0 },
-	{ "store.put_100b_kept", NULL, BENCH_RATE, BENCH_ON_VALUE, 3e5,
+	{ "store.put_100b_kept", NULL, BENCH_RATE, BENCH_ON_VALUE, 6e5,
 	  setup_kept, put_100b_kept, NULL, teardown, 0 },
 	{ "store.put_100b_2proc", "one process", BENCH_RATE, BENCH_ON_RATIO,
 	  1 / 1.6, setup_peer, put_2proc, put_100b, teardown, 0 },
-	{ "store.get", NULL, BENCH_RATE, BENCH_ON_VALUE, 5e6, setup_get, get,
+	{ "store.get", NULL, BENCH_RATE, BENCH_ON_VALUE, 1e7, setup_get, get,
 	  NULL, teardown, 0 },
 	{ "store.put_1mib", "memcpy to warm tmpfs", BENCH_NS, BENCH_ON_RATIO,
 	  1.25, setup_1mib, put_large, copy_large, teardown, 0 },
 	{ "store.put_1gib", "memcpy to warm tmpfs", BENCH_NS, BENCH_ON_RATIO,
-	  1.25, setup_1gib, put_large, copy_large, teardown, 0 },
-	{ "store.wake", "futex wake", BENCH_NS, BENCH_ON_RATIO, 1.5, setup_wake,
+	  1.15, setup_1gib, put_large, copy_large, teardown, 0 },
+	{ "store.create_1gib", NULL, BENCH_NS, BENCH_ON_VALUE, 1e5,
+	  setup_create, create_large, NULL, teardown, 0 },
+	{ "store.wake", "futex wake", BENCH_NS, BENCH_ON_RATIO, 1.3, setup_wake,
 	  wake, wake_raw, teardown, 0 },
+	{ "store.wait_any_10k", "futex wake", BENCH_NS, BENCH_ON_RATIO, 2,
+	  bench_setup_any, bench_wait_any, bench_wait_any_raw,
+	  bench_scale_teardown, 0 },
+	{ "store.list", NULL, BENCH_RATE, BENCH_ON_VALUE, 1e6,
+	  bench_setup_names, bench_list, NULL, bench_scale_teardown, 0 },
+	{ "store.attach", NULL, BENCH_NS, BENCH_ON_VALUE, 5e6,
+	  bench_setup_million, bench_attach, NULL, bench_scale_teardown, 0 },
+	{ "store.attach_check", NULL, BENCH_NS, BENCH_ON_VALUE, 1e9,
+	  bench_setup_million, bench_attach_check, NULL, bench_scale_teardown,
+	  0 },
+	{ "store.recover", NULL, BENCH_NS, BENCH_ON_VALUE, 2e7,
+	  bench_setup_million, bench_recover, NULL, bench_scale_teardown, 0 },
+	{ "store.curve", NULL, BENCH_TIMES, BENCH_ON_VALUE, 2,
+	  bench_setup_empty, bench_curve, NULL, bench_scale_teardown, 3 },
+	{ "store.bytes_per_object", NULL, BENCH_BYTES, BENCH_ON_VALUE, 400,
+	  bench_setup_empty, bench_bytes_per_object, NULL, bench_scale_teardown,
+	  1 },
+	{ "store.spill", "write of files", BENCH_NS, BENCH_ON_RATIO, 1.3,
+	  bench_setup_spill, bench_spill, bench_spill_raw, bench_spill_teardown,
+	  0 },
+	{ "store.restore", "read of files", BENCH_NS, BENCH_ON_RATIO, 1.3,
+	  bench_setup_spill, bench_restore, bench_restore_raw,
+	  bench_spill_teardown, 0 },
 	{ 0 },
 };

@@ -401,6 +401,38 @@ static void test_create_with_little_address_space_is_an_error(void **state)
 	}
 }
 
+/* ---- large tables ---- */
+
+#define LARGE 270000u /* more objects than one word of the upper levels has */
+
+/* After a death all is looked at again, and all of it is found again. */
+static void test_death_in_a_large_store_catalogue_complete(void **state)
+{
+	struct mob_store *s = store_new(NULL, 16 * MIB);
+	struct mob_ref *r = calloc(LARGE, sizeof(*r));
+	struct mob_store *other;
+	struct mob_store_stat st;
+
+	(void)state;
+	assert_non_null(r);
+	for (uint32_t i = 0; i < LARGE; i++) {
+		assert_ok(mob_object_put(s, "small", 5, 1, &r[i]));
+	}
+	assert_ok(mob_store_sync(s));
+	/* Who leaves is cleaned up after as a dead one is. */
+	assert_ok(mob_store_open(mob_store_name(s), &other));
+	mob_store_close(other);
+	assert_ok(mob_store_sync(s));
+	assert_int_equal(mob_store_check(s, print_finding, NULL), 0);
+	assert_ok(mob_store_stat(s, &st));
+	assert_int_equal(st.catalogue_rows, LARGE);
+	for (uint32_t i = 0; i < LARGE; i++) {
+		assert_ok(mob_object_release(s, r[i]));
+	}
+	free(r);
+	store_end(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -422,6 +454,8 @@ int main(void)
 		cmocka_unit_test(test_remove_that_cannot_look_removes_nothing),
 		cmocka_unit_test(
 			test_create_with_little_address_space_is_an_error),
+		cmocka_unit_test(
+			test_death_in_a_large_store_catalogue_complete),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cases of `mob bench store` with many objects, and with files. */
+#ifndef MOBI_BENCH_SCALE_H
+#define MOBI_BENCH_SCALE_H
+
+#include "bench.h"
+
+void bench_scale_teardown(struct bench *b);
+
+int bench_setup_names(struct bench *b);
+int bench_list(struct bench *b, double *out_value);
+
+int bench_setup_any(struct bench *b);
+int bench_wait_any(struct bench *b, double *out_value);
+int bench_wait_any_raw(struct bench *b, double *out_value);
+
+int bench_setup_million(struct bench *b);
+int bench_attach(struct bench *b, double *out_value);
+int bench_attach_check(struct bench *b, double *out_value);
+int bench_recover(struct bench *b, double *out_value);
+
+int bench_setup_empty(struct bench *b);
+int bench_curve(struct bench *b, double *out_value);
+int bench_bytes_per_object(struct bench *b, double *out_value);
+
+int bench_setup_spill(struct bench *b);
+void bench_spill_teardown(struct bench *b);
+int bench_spill(struct bench *b, double *out_value);
+int bench_spill_raw(struct bench *b, double *out_value);
+int bench_restore(struct bench *b, double *out_value);
+int bench_restore_raw(struct bench *b, double *out_value);
+
+#endif /* MOBI_BENCH_SCALE_H */
