@@ -10,6 +10,9 @@
 
 /* One table of commands a noun; in cmd_<noun>.c. */
 extern const struct cli_cmd cmd_session[];
+/* A verb of stores too. */
+int cmd_session_gc(struct cli *c);
+extern const struct cli_opt cmd_gc_opts[];
 extern const struct cli_cmd cmd_store[];
 extern const struct cli_cmd cmd_memory[];
 extern const struct cli_cmd cmd_object[];

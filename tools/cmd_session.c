@@ -181,7 +181,7 @@ static int print_stale(const struct mob_session_info *s, void *arg)
 	return s->state == MOB_SESSION_STALE ? print(s, arg) : 0;
 }
 
-static int run_gc(struct cli *c)
+int cmd_session_gc(struct cli *c)
 {
 	struct out o;
 	int rc;
@@ -207,7 +207,7 @@ static const struct cli_opt stop_opts[] = {
 	{ 0 },
 };
 
-static const struct cli_opt gc_opts[] = {
+const struct cli_opt cmd_gc_opts[] = {
 	{ "dry-run", 'n', CLI_FLAG, NULL, NULL, "show, remove nothing" },
 	{ 0 },
 };
@@ -241,7 +241,7 @@ const struct cli_cmd cmd_session[] = {
 	{ .name = "gc",
 	  .args = "",
 	  .help = "remove what sessions left whose processes are all dead",
-	  .opts = gc_opts,
-	  .run = run_gc },
+	  .opts = cmd_gc_opts,
+	  .run = cmd_session_gc },
 	{ 0 },
 };

@@ -159,6 +159,12 @@ const struct cli_cmd cmd_store[] = {
 	  .args_min = 1,
 	  .args_max = 1,
 	  .flags = CLI_F_PLAIN },
+	{ .name = "gc",
+	  .args = "",
+	  .help = "remove what sessions and stores left whose processes are "
+		  "all dead",
+	  .opts = cmd_gc_opts,
+	  .run = cmd_session_gc },
 	{ .name = "remove",
 	  .args = "NAME",
 	  .help = "remove a store that no process is attached to",

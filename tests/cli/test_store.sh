@@ -102,6 +102,28 @@ expect 0 store check spills
 expect 0 store remove spills
 [ -z "$(ls "$tmp/disk")" ] || fail "files of a store that is removed are left"
 
+# ---- what a killed program left ----
+writer=$(dirname "$mob")/example_put_get_writer
+mkfifo "$tmp/hold"
+"$writer" left-behind <"$tmp/hold" >"$tmp/left" &
+writer_pid=$!
+exec 9>"$tmp/hold"
+until_true test -s "$tmp/left"
+expect 0 store gc --dry-run --no-header
+no_data
+kill -9 "$writer_pid"
+wait "$writer_pid" 2>/dev/null
+exec 9>&-
+expect 0 store gc --dry-run --no-header
+prints left-behind
+expect 0 store gc --json
+json name state path
+prints '"name":"left-behind"'
+says "removed: 1"
+expect 0 store gc --no-header
+no_data
+expect 3 store stat left-behind
+
 # ---- headers ----
 head -c 96 /dev/zero >"$tmp/array"
 expect 0 object put "$tmp/array" --name an/array --dtype f64 --shape 3x4 \
