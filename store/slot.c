@@ -409,11 +409,11 @@ static bool make_room(struct mob_store *s, uint64_t size,
 {
 	int rc;
 
+	if (size > s->hdr->arena_bytes) {
+		return false; /* it never fits: nothing is moved for it */
+	}
 	if (mobi_spills(s) && mobi_spill_some(s, size) > 0) {
 		return true;
-	}
-	if (size > s->hdr->arena_bytes) {
-		return false; /* it never fits */
 	}
 	rc = mobi_room_next(s, room);
 	*inout_rc = rc == MOB_E_INTERRUPTED ? rc : *inout_rc;

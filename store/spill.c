@@ -6,6 +6,7 @@
 #include "edge.h"
 #include "err.h"
 #include "fault.h"
+#include "log.h"
 #include "object_header.h"
 #include "os_clock.h"
 #include "os_dir.h"
@@ -265,6 +266,17 @@ static int spill_one(struct mob_store *s, uint32_t slot)
 	return rc;
 }
 
+/* The store is full, and this is why it stays so. */
+static void tell_once(int rc)
+{
+	static mobi_a32 told;
+
+	if (!mobi_exchange(&told, 1u)) {
+		mobi_log(MOBI_LOG_WARN, "an object cannot be spilled: %s",
+			 mob_err_detail(rc));
+	}
+}
+
 /*
  * A hand goes round the table of objects, as in CLOCK (Corbato 1968): what was
  * viewed since it came by last is passed over once. New objects are not put
@@ -275,6 +287,7 @@ int mobi_spill_some(struct mob_store *s, uint64_t bytes)
 {
 	uint32_t end = mobi_pool_used(s, MOBI_POOL_SLOT);
 	uint64_t freed = 0;
+	bool any = false; /* may be spilled in the second round */
 	int n = 0;
 
 	for (uint64_t i = 0; i < 2 * (uint64_t)end && freed < bytes; i++) {
@@ -283,9 +296,13 @@ int mobi_spill_some(struct mob_store *s, uint64_t bytes)
 		uint64_t room;
 		int rc;
 
+		if (i == end && !any) {
+			break;
+		}
 		if (!is_candidate(o, mobi_load(&o->word))) {
 			continue;
 		}
+		any = true;
 		if (mobi_load(&o->creator) & MOBI_CREATOR_USED) {
 			(void)mobi_fetch_and(&o->creator, ~MOBI_CREATOR_USED);
 			continue;
@@ -293,6 +310,7 @@ int mobi_spill_some(struct mob_store *s, uint64_t bytes)
 		room = mobi_arena_block_bytes(s->arena, mobi_load(&o->loc));
 		rc = spill_one(s, slot);
 		if (rc < 0) {
+			tell_once(rc);
 			return n ? n : rc;
 		}
 		if (rc > 0) {

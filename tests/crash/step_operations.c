@@ -6,6 +6,7 @@
 #include "step_operations.h"
 
 #include <mobula/object.h>
+#include <mobula/stream.h>
 
 #include "spill.h"
 
@@ -371,6 +372,24 @@ static int resize(struct work *w)
 	return mob_object_append(w->s, w->ref[0], bytes, 500);
 }
 
+static struct mob_stream *stream;
+
+static int stream_begin(struct work *w)
+{
+	return put_inline(w) ||
+	       mob_stream_create(w->s, NULL, &stream, &w->ref[1]);
+}
+
+static int stream_use(struct work *w)
+{
+	struct mob_ref item;
+	int rc = mob_stream_put(stream, w->ref[0], 0);
+
+	rc = rc < 0 ? rc : mob_stream_next(w->s, &w->ref[1], 0, &item);
+	rc = rc == 1 ? mob_object_release(w->s, item) : 1;
+	return rc < 0 ? rc : mob_stream_end(stream);
+}
+
 static int spill(struct work *w)
 {
 	return mobi_spill_some(w->s, 1) == 1 ? 0 : 1;
@@ -414,6 +433,7 @@ const struct operation step_operations[] = {
 	{ "put parts", NULL, nothing, put_parts, NULL, NULL },
 	{ "range", parent_puts, nothing, range, NULL, parent_checks },
 	{ "resize", NULL, create_one, resize, NULL, NULL },
+	{ "stream", NULL, stream_begin, stream_use, NULL, NULL },
 	{ "spill", parent_puts, nothing, spill, NULL, parent_checks },
 	{ "restore", parent_spills, nothing, get_view, NULL, parent_checks },
 	{ "release spilled", parent_spills, take_hold, release, parent_lets_go,

@@ -7,6 +7,7 @@
 #include <mobula/err.h>
 #include <mobula/object.h>
 #include <mobula/store.h>
+#include <mobula/stream.h>
 #include <mobula/task.h>
 #include <mobula/types.h>
 

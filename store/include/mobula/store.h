@@ -160,8 +160,10 @@ struct mob_view {
  * Waits until the object is resolved and gives a view of its bytes; the view
  * pins them until mob_view_release, and keeps the object alive. The caller
  * must hold the ref, or somebody else keep it alive during the call.
- * timeout_ns: 0 polls, MOB_FOREVER waits for ever.
- * Errors: TIMEOUT; BAD_REF; TASK (it failed: the view is given, and holds the
+ * timeout_ns: 0 polls, MOB_FOREVER waits for ever. One that was spilled is read
+ * back, whatever the time-out; then STORE_FULL (no room for it), CORRUPT or
+ * NOT_FOUND (of its file) are possible too.
+ * Errors: TIMEOUT; INTERRUPTED (mob_cancel); BAD_REF; TASK (it failed: the view is given, and holds the
  * error), CANCELLED, LOST (no view). Blocks: up to the time-out. Since 0.1.
  */
 MOB_API MOB_NODISCARD int mob_object_get(struct mob_store *store,

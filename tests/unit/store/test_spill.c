@@ -193,6 +193,20 @@ static void test_spill_all_viewed_store_full_names_who(void **state)
 	release_many(MANY);
 }
 
+/* Nothing is moved for what fits nowhere. */
+static void test_spill_not_for_what_never_fits(void **state)
+{
+	struct mob_ref ref;
+	void *at;
+
+	(void)state;
+	put_many(10);
+	assert_int_equal(mob_object_create(s, GIB, 1, &ref, &at),
+			 MOB_E_STORE_FULL);
+	assert_int_equal(spilled(10), 0);
+	release_many(10);
+}
+
 static void test_spill_headers_ranges_names_and_sizes(void **state)
 {
 	struct mob_object_header h = MOB_OBJECT_HEADER_INIT;
@@ -417,6 +431,7 @@ int main(void)
 		TEST(test_spill_more_than_fits_is_all_there),
 		TEST(test_spill_batches_of_views_run_in_a_small_store),
 		TEST(test_spill_all_viewed_store_full_names_who),
+		TEST(test_spill_not_for_what_never_fits),
 		TEST(test_spill_headers_ranges_names_and_sizes),
 		TEST(test_spill_damaged_file_is_that_objects_error),
 		TEST(test_spill_directory_that_takes_nothing),
