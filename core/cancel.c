@@ -75,7 +75,7 @@ bool mobi_cancel_enter(struct mobi_cancel_sleeper *me, mobi_a32 *bell)
 	struct mob_cancel *c = mine;
 
 	me->bell = bell;
-	me->prev = NULL;
+	me->listed = false;
 	if (!c) {
 		return true;
 	}
@@ -86,6 +86,7 @@ bool mobi_cancel_enter(struct mobi_cancel_sleeper *me, mobi_a32 *bell)
 		me->next->prev = &me->next;
 	}
 	c->first = me;
+	me->listed = true;
 	(void)pthread_mutex_unlock(&c->lock);
 	if (mobi_load(&c->set)) {
 		mobi_cancel_leave(me);
@@ -98,7 +99,7 @@ void mobi_cancel_leave(struct mobi_cancel_sleeper *me)
 {
 	struct mob_cancel *c = mine;
 
-	if (!me->prev) {
+	if (!me->listed) {
 		return;
 	}
 	(void)pthread_mutex_lock(&c->lock);

@@ -12,7 +12,8 @@
 struct mobi_cancel_sleeper {
 	mobi_a32 *bell;
 	struct mobi_cancel_sleeper *next;
-	struct mobi_cancel_sleeper **prev; /* NULL: on no list */
+	struct mobi_cancel_sleeper **prev; /* as next: under the token's lock */
+	bool listed;                       /* the sleeper's own */
 };
 
 /* Is the token of this thread set? */

@@ -35,8 +35,8 @@ bool mobi_domain_claim(struct mob_store *s, uint32_t rec, uint32_t gen,
 		       uint64_t *out_w);
 
 /*
- * A new generation with this policy, if `cur` is still the current one. reason
- * NULL: nobody is to blame. MOB_E_AGAIN: another was quicker.
+ * A new generation with this policy, if `cur` is still the current one.
+ * MOB_E_AGAIN: another was quicker.
  */
 int mobi_domain_next(struct mob_store *s, uint64_t cur, uint32_t policy);
 /* Throws the policy of generation cur out: a strike, the fallback, a note. Errors

@@ -5,6 +5,7 @@
 #include "err.h"
 #include "frame.h"
 #include "os_proc.h"
+#include "room.h"
 #include "slot.h"
 
 #include <stdarg.h>
@@ -87,13 +88,16 @@ bool mobi_error_resolve(struct mob_store *s, uint64_t id,
 	if (mobi_resolved(mobi_load(&s->slots[(uint32_t)id].word))) {
 		return false;
 	}
-	/* A store that is full still has room inside the slot. */
+	/* Nobody waits for an error to be made. A store that is full still has
+	 * room inside the slot. */
+	mobi_room_forbid();
 	if (mobi_slot_value(s, id, n, MOB_TYPE_ERROR, &at) < 0) {
 		struct mobi_error small = *e;
 
 		small.text_len = 0;
 		n = sizeof(small) + 1;
 		if (mobi_slot_value(s, id, n, MOB_TYPE_ERROR, &at) < 0) {
+			mobi_room_allow();
 			return mobi_slot_resolve(s, id, MOBI_S_LOST);
 		}
 		memcpy(at, &small, sizeof(small));
@@ -101,6 +105,7 @@ bool mobi_error_resolve(struct mob_store *s, uint64_t id,
 	} else {
 		memcpy(at, e, n);
 	}
+	mobi_room_allow();
 	return mobi_slot_resolve(s, id, MOBI_S_FAILED);
 }
 

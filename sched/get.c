@@ -197,6 +197,9 @@ static int join_all(const struct mob_ref *refs, size_t n)
 		uint64_t w;
 
 		rc = mob_cq_pop(q, MOB_FOREVER, &e);
+		if (rc < 0 && !of_the_wait(rc)) {
+			(void)mobi_error_pend_rc(rc);
+		}
 		if (rc <= 0) {
 			break;
 		}

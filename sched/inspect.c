@@ -277,7 +277,10 @@ static int remove_stale(const struct mob_session_info *info, void *arg)
 	    (r->fn && r->fn(info, r->arg))) {
 		return 0;
 	}
-	rc = mobi_session_remove(info->path);
+	rc = mob_store_remove(info->path);
+	if (rc == MOB_E_BUSY || rc == MOB_E_NOT_FOUND) {
+		return 0; /* somebody came, or removed it */
+	}
 	if (rc < 0) {
 		r->rc = rc;
 	} else {
@@ -405,7 +408,9 @@ int mob_session_stop(const char *name, int64_t timeout_ns)
 	}
 	rc = end_crew(s, &c, timeout_ns);
 	if (rc >= 0) {
-		rc = mobi_session_remove(s->path);
+		/* By descriptor: another may have removed it, and a new one
+		 * have its name. */
+		rc = mobi_session_remove_open(s->dir_fd, s->path);
 	}
 	mobi_store_unlook(s);
 	return rc;

@@ -45,6 +45,7 @@ static void top_viewer(struct mob_store *s, char *out, size_t size)
 
 static int no_room(struct mob_store *s, uint64_t size)
 {
+	int why = -(int)mobi_load(&s->spill_rc);
 	struct mobi_arena_stat st;
 	char viewer[80];
 
@@ -53,12 +54,14 @@ static int no_room(struct mob_store *s, uint64_t size)
 	return mobi_err(MOB_E_STORE_FULL,
 			"no room for an object of %llu bytes: %llu of %llu "
 			"bytes of the store are in use in %llu blocks%s; "
-			"release objects%s or make the store larger",
+			"release objects%s or make the store larger%s%s",
 			(unsigned long long)size,
 			(unsigned long long)st.used_bytes,
 			(unsigned long long)st.bytes,
 			(unsigned long long)st.blocks, viewer,
-			mobi_spills(s) ? " and views" : "");
+			mobi_spills(s) ? " and views" : "",
+			why ? "; spilling failed last: " : "",
+			why ? mob_err_message(why) : "");
 }
 
 int mobi_object_new(struct mob_store *s, uint64_t size, mob_type_id type,
@@ -302,8 +305,8 @@ static void fill_view(const struct mob_store *s, uint64_t id,
 	out_view->header_size = mobi_load_relaxed(&o->header);
 }
 
-int mobi_object_view(struct mob_store *s, uint64_t id,
-		     struct mob_view *out_view)
+int mobi_object_view_in(struct mob_store *s, uint64_t id, int64_t timeout_ns,
+			struct mob_view *out_view)
 {
 	struct mobi_slot *o = &s->slots[(uint32_t)id];
 	uint64_t w;
@@ -314,7 +317,7 @@ int mobi_object_view(struct mob_store *s, uint64_t id,
 	}
 	w = mobi_load(&o->word);
 	if (w & MOBI_F_SPILL) {
-		rc = mobi_spill_restore(s, id);
+		rc = mobi_spill_restore(s, id, timeout_ns);
 		if (rc < 0) {
 			rc = rc == MOB_E_STORE_FULL ?
 				     no_room(s, mobi_load(&o->size)) :
@@ -337,6 +340,12 @@ int mobi_object_view(struct mob_store *s, uint64_t id,
 	return rc == MOB_E_TASK ?
 		       mobi_err(rc, "object %u holds an error", (uint32_t)id) :
 		       0;
+}
+
+int mobi_object_view(struct mob_store *s, uint64_t id,
+		     struct mob_view *out_view)
+{
+	return mobi_object_view_in(s, id, MOB_FOREVER, out_view);
 }
 
 bool mobi_object_peek(struct mob_store *s, uint64_t id,
@@ -377,12 +386,13 @@ int mob_object_get(struct mob_store *store, struct mob_ref ref,
 		}
 		rc = mobi_wait_one(store, id, timeout_ns);
 		if (rc >= 0) {
-			rc = mobi_object_view(store, id, out_view);
+			rc = mobi_object_view_in(store, id, timeout_ns,
+						 out_view);
 		}
 		(void)mobi_slot_release(store, id);
 		return rc;
 	}
-	return mobi_object_view(store, id, out_view);
+	return mobi_object_view_in(store, id, timeout_ns, out_view);
 }
 
 void mob_view_release(struct mob_store *store, struct mob_view *view)

@@ -12,6 +12,9 @@ int mobi_object_new(struct mob_store *s, uint64_t size, mob_type_id type,
 /* Views a resolved object: as mob_object_get without waiting. */
 int mobi_object_view(struct mob_store *s, uint64_t id,
 		     struct mob_view *out_view);
+/* The same; the time-out is for one that is being spilled or brought back. */
+int mobi_object_view_in(struct mob_store *s, uint64_t id, int64_t timeout_ns,
+			struct mob_view *out_view);
 /* The same without a VIEW, for a sealed value inside the slot: the caller holds
  * the object, and releases no view. False: it is none of these. */
 bool mobi_object_peek(struct mob_store *s, uint64_t id,

@@ -274,14 +274,21 @@ static int move(struct mob_store *s, uint64_t id, uint64_t size,
 	}
 	memcpy(to, from, old < size ? old : size);
 	place_header(to, size, from, old, header);
-	if (!mobi_slot_move_block(s, aux, id)) {
+	if (mobi_load(&s->slots[(uint32_t)aux].loc) != MOBI_LOC_INLINE) {
+		if (!mobi_slot_move_block(s, aux, id)) {
+			rc = mobi_err(MOB_E_CORRUPT,
+				      "the block of object %u is tagged as "
+				      "another's",
+				      (uint32_t)aux);
+		}
+	} else {
 		/* It fits into the slot. */
 		memcpy(o->value, to, with_header(size, header));
 		mobi_slot_value_inside(s, id);
 	}
 	(void)mobi_slot_resolve_owned(s, aux, MOBI_S_CANCELLED);
 	(void)mobi_slot_release(s, aux);
-	return 0;
+	return rc < 0 ? rc : 0;
 }
 
 /* capacity: room to take if it has to move. */

@@ -19,6 +19,7 @@
 #include "os_clock.h"
 #include "os_futex.h"
 #include "pool.h"
+#include "room.h"
 #include "segment_impl.h"
 #include "slot.h"
 #include "spill.h"
@@ -497,7 +498,9 @@ static int reap_locked(struct mob_store *s)
 		}
 		return 0;
 	}
+	mobi_room_forbid();
 	reap_set(s, dead);
+	mobi_room_allow();
 	if (is_dead(dead, s->me)) {
 		/* This process leaves. What it freed just now is at its own
 		 * hands again, and the number is another's in a moment. */

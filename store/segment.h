@@ -102,6 +102,7 @@ struct mob_store {
 	/* Wakes a worker if it helps; NULL: any idle one. */
 	void (*wake)(struct mob_store *s);
 	int spill_fd;       /* spill.h; -1: this store does not spill */
+	mobi_a32 spill_rc;  /* why that failed last, as a positive number */
 	bool check_writes;  /* guard.h */
 	bool is_worker;     /* looks at the board itself after it sealed */
 	mobi_a32 notify_fd; /* + 1: sends datagrams to queues; 0 until needed */

@@ -409,10 +409,12 @@ static bool make_room(struct mob_store *s, uint64_t size,
 {
 	int rc;
 
-	if (size > s->hdr->arena_bytes) {
+	if (size > s->hdr->arena_bytes || mobi_room_forbidden()) {
 		return false; /* it never fits: nothing is moved for it */
 	}
-	if (mobi_spills(s) && mobi_spill_some(s, size) > 0) {
+	/* A scan that finds nothing is long: not at every turn. */
+	if (mobi_spills(s) && room->turns % 16 == 0 &&
+	    mobi_spill_some(s, size) > 0) {
 		return true;
 	}
 	rc = mobi_room_next(s, room);

@@ -6,6 +6,7 @@
 #include "edge.h"
 #include "err.h"
 #include "fault.h"
+#include "guard.h"
 #include "log.h"
 #include "object_header.h"
 #include "os_clock.h"
@@ -25,6 +26,8 @@
 /* Below this a file costs more than it frees. */
 #define SPILL_MIN 4096u
 #define RETRY_MIN_NS 20000
+/* Who moves an object is given this time, at the least. */
+#define MOVE_NS MOB_SEC
 #define RETRY_MAX_NS 1000000
 
 /* ---- the directory ---- */
@@ -39,6 +42,7 @@ int mobi_spill_make(struct mob_store *s, const char *dir, bool forced)
 	char head[40];
 	char path[4096];
 	int n;
+	int rc;
 	int fd;
 
 	if (mobi_dir_in_memory(dir) && !forced) {
@@ -58,16 +62,14 @@ int mobi_spill_make(struct mob_store *s, const char *dir, bool forced)
 				"of at most 4000 bytes",
 				dir);
 	}
+	/* The link first: killed in between, one that leads nowhere is left. */
+	rc = mobi_link_make_at(path, s->dir_fd, LINK);
+	if (rc < 0) {
+		return rc;
+	}
 	fd = mobi_dir_make(path);
-	if (fd < 0) {
-		return fd;
-	}
 	mobi_fd_close(fd);
-	fd = mobi_link_make_at(path, s->dir_fd, LINK);
-	if (fd < 0) {
-		(void)mobi_dir_remove(path);
-	}
-	return fd;
+	return fd < 0 ? fd : 0;
 }
 
 void mobi_spill_open(struct mob_store *s)
@@ -267,10 +269,11 @@ static int spill_one(struct mob_store *s, uint32_t slot)
 }
 
 /* The store is full, and this is why it stays so. */
-static void tell_once(int rc)
+static void tell_once(struct mob_store *s, int rc)
 {
 	static mobi_a32 told;
 
+	mobi_store(&s->spill_rc, (uint32_t)-rc);
 	if (!mobi_exchange(&told, 1u)) {
 		mobi_log(MOBI_LOG_WARN, "an object cannot be spilled: %s",
 			 mob_err_detail(rc));
@@ -310,10 +313,11 @@ int mobi_spill_some(struct mob_store *s, uint64_t bytes)
 		room = mobi_arena_block_bytes(s->arena, mobi_load(&o->loc));
 		rc = spill_one(s, slot);
 		if (rc < 0) {
-			tell_once(rc);
+			tell_once(s, rc);
 			return n ? n : rc;
 		}
 		if (rc > 0) {
+			mobi_store(&s->spill_rc, 0u);
 			freed += room;
 			n++;
 		}
@@ -329,11 +333,17 @@ static int read_back(struct mob_store *s, uint64_t id)
 	struct mobi_slot *o = &s->slots[(uint32_t)id];
 	uint64_t tag = mobi_slot_tag(id);
 	char name[MOBI_SPILL_NAME];
-	int rc = mobi_arena_alloc(s->arena, total_of(o), tag, &o->loc);
+	int rc = s->check_writes ?
+			 mobi_arena_alloc_apart(s->arena, total_of(o), tag,
+						&o->loc) :
+			 mobi_arena_alloc(s->arena, total_of(o), tag, &o->loc);
 
 	if (rc < 0) {
 		mobi_store(&o->loc, MOBI_LOC_SPILLED);
 		return rc;
+	}
+	if (s->check_writes) {
+		mobi_guard_open(s, mobi_load(&o->loc));
 	}
 	mobi_spill_name(name, (uint32_t)id, MOBI_GEN(id));
 	rc = mobi_spill_read(s->spill_fd, name,
@@ -345,6 +355,9 @@ static int read_back(struct mob_store *s, uint64_t id)
 		return rc;
 	}
 	MOBI_FAULT("spill.read");
+	if (s->check_writes) {
+		mobi_guard_close(s, mobi_load(&o->loc));
+	}
 	mobi_store(&spilled_of(o)->valid, UINT64_C(0));
 	/* While the janitor would do it: afterwards nobody would. */
 	remove_file(s, (uint32_t)id, MOBI_GEN(id));
@@ -383,10 +396,11 @@ static int try_restore(struct mob_store *s, uint64_t id, struct mobi_room *room)
 	return rc < 0 ? rc : 0;
 }
 
-int mobi_spill_restore(struct mob_store *s, uint64_t id)
+int mobi_spill_restore(struct mob_store *s, uint64_t id, int64_t timeout_ns)
 {
 	struct mobi_room room = mobi_room_begin();
 	int64_t pause = RETRY_MIN_NS;
+	int64_t end;
 	int rc;
 
 	if (!mobi_spills(s)) {
@@ -395,11 +409,19 @@ int mobi_spill_restore(struct mob_store *s, uint64_t id)
 				"of the session cannot be opened",
 				(uint32_t)id);
 	}
+	if (timeout_ns >= 0 && timeout_ns < MOVE_NS) {
+		timeout_ns = MOVE_NS; /* as long as reading it may take */
+	}
+	end = mobi_deadline(timeout_ns);
 	while ((rc = try_restore(s, id, &room)) == 0) {
 		uint64_t w = mobi_load(&s->slots[(uint32_t)id].word);
 
-		/* Whoever moves it may be long, or dead. */
+		/* Whoever moves it may be long, stopped or dead. */
 		if (w & MOBI_F_LOCK) {
+			rc = mobi_wait_over(s, timeout_ns, end);
+			if (rc < 0) {
+				break;
+			}
 			mobi_pause_ns(pause);
 			pause = pause < RETRY_MAX_NS ? 2 * pause : RETRY_MAX_NS;
 			mobi_look_around(s);

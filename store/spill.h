@@ -42,10 +42,10 @@ static inline bool mobi_spills(const struct mob_store *s)
 /* Spills objects of bytes bytes together, or as many as there are. Returns how
  * many objects, or why the first could not be written. */
 int mobi_spill_some(struct mob_store *s, uint64_t bytes);
-/* Brings the object back, which this process has a view bit on. Errors:
- * STORE_FULL, CORRUPT (the file is not what was written), IO, NOT_FOUND,
+/* Brings the object back, which this process has a view bit on. The time-out is
+ * for another who moves it. Errors: TIMEOUT, INTERRUPTED, CLOSED, STORE_FULL, CORRUPT (the file is not what was written), IO, NOT_FOUND,
  * NOMEM. */
-int mobi_spill_restore(struct mob_store *s, uint64_t id);
+int mobi_spill_restore(struct mob_store *s, uint64_t id, int64_t timeout_ns);
 /* Under LOCK(me), taken over from a dead one, with SPILL. */
 void mobi_spill_repair(struct mob_store *s, uint32_t slot);
 /* The object is freed: its file goes. */

@@ -279,7 +279,8 @@ struct mobi_client {
 	mobi_a32 asleep; /* it sleeps on the bell or is about to */
 	mobi_a32 seat;   /* chunk + 1 on whose bell a blocked worker sleeps */
 	mobi_a32 room;   /* ticket with which it waits for room, or 0 */
-	uint64_t reserved[2];
+	mobi_a64 room_end_ns; /* and until when */
+	uint64_t reserved;
 };
 MOBI_SIZE(struct mobi_client, 64);
 #define MOBI_CLIENT_WORD(gen, role, state)                                     \

@@ -183,6 +183,13 @@ static int time_left(struct mob_store *s, int64_t timeout_ns, int64_t end,
 	return 0;
 }
 
+int mobi_wait_over(struct mob_store *s, int64_t timeout_ns, int64_t end)
+{
+	int64_t slice;
+
+	return time_left(s, timeout_ns, end, &slice);
+}
+
 int mobi_sleep_on(struct mob_store *s, mobi_a32 *bell, mobi_a32 *asleep,
 		  uint32_t value, int64_t timeout_ns, int64_t end)
 {

@@ -18,6 +18,9 @@ int mobi_sleep_on(struct mob_store *s, mobi_a32 *bell, mobi_a32 *asleep,
  * dead, as nobody else may be about. */
 void mobi_look_around(struct mob_store *s);
 
+/* May a wait go on? Errors: TIMEOUT, INTERRUPTED, CLOSED. */
+int mobi_wait_over(struct mob_store *s, int64_t timeout_ns, int64_t end);
+
 /* When timeout_ns from now is, for mobi_sleep_on; 0 if it is not positive. */
 int64_t mobi_deadline(int64_t timeout_ns);
 

@@ -29,9 +29,14 @@ struct memory {
 
 static void add_to(struct sum *s, const struct mob_memory_info *i)
 {
+	/* One that is being written has a block, and no size yet. */
+	uint64_t size = i->size || i->state != MOB_OBJECT_PENDING ?
+				i->size :
+				i->block_bytes;
+
 	s->objects++;
-	s->size += i->size;
-	s->in_blocks += i->block_bytes ? i->size : 0;
+	s->size += size;
+	s->in_blocks += i->block_bytes ? size : 0;
 	s->blocks += i->block_bytes;
 }
 

@@ -3,6 +3,10 @@
  * pends or does not. */
 #include "live.h"
 
+#include "os_run.h"
+
+#include <signal.h>
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -618,6 +622,86 @@ static int start(void **state)
 
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)
 
+/* ---- a full store ---- */
+
+#define HALF ((uint64_t)40 << 20) /* more than half of it */
+
+MOB_TASK(int64_t, e_forever, void)
+{
+	for (;;) {
+		(void)pause();
+	}
+}
+
+static bool anybody_runs(void *arg)
+{
+	(void)arg;
+	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
+		if (mobi_load(&mobi_rt.sched->place[i].ann)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool waits_in_line(void *arg)
+{
+	struct mob_store *s = arg;
+
+	return mobi_load(&s->clients[s->me].room) != 0;
+}
+
+static void *waits_for_room(void *arg)
+{
+	struct mob_ref r;
+	void *at;
+	int *rc = arg;
+
+	*rc = mob_object_create(mobi_rt.store, HALF, 1, &r, &at);
+	return NULL;
+}
+
+/* The driver waits for room, and is the only one to notice that the daemon and the
+ * worker are dead: it makes the error of the task, which waits for nothing. */
+static void
+test_errors_janitor_that_waits_for_room_makes_the_error(void **state)
+{
+	struct mob_store *s;
+	pthread_t thread;
+	struct mob_ref half;
+	mob_ref r;
+	int64_t x;
+	void *at;
+	int rc = 0;
+	int daemon;
+	int worker;
+
+	(void)state;
+	mob_shutdown();
+	assert_int_equal(setenv("MOBULA_ROOM_WAIT_MS", "3000", 1), 0);
+	live_start(1);
+	s = mobi_rt.store;
+	r = mob_submit_with(MOB_OPTS(.retries = 0), e_forever);
+	assert_true(live_await(anybody_runs, NULL));
+	assert_int_equal(mob_object_create(s, HALF, 1, &half, &at), 0);
+	assert_int_equal(pthread_create(&thread, NULL, waits_for_room, &rc), 0);
+	assert_true(live_await(waits_in_line, s));
+	daemon = live_daemon();
+	worker = live_worker(0);
+	assert_true(daemon > 0 && worker > 0);
+	assert_int_equal(kill(daemon, SIGKILL), 0);
+	assert_int_equal(kill(worker, SIGKILL), 0);
+	/* Nobody else looks meanwhile. */
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(rc, MOB_E_STORE_FULL);
+	assert_int_equal(mob_get(r, &x), MOB_E_CRASHED);
+	mob_error_clear();
+	(void)mob_object_abort(s, half);
+	assert_int_equal(mob_object_release(s, half), 0);
+	assert_int_equal(mob_release(r), 0);
+	assert_int_equal(unsetenv("MOBULA_ROOM_WAIT_MS"), 0);
+}
+
 MOB_MAIN(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -637,6 +721,7 @@ MOB_MAIN(void)
 		T(test_errors_results_that_cannot_be_stored),
 		T(test_errors_forked_child_is_told_and_harms_nobody),
 		T(test_errors_fork_in_a_task),
+		T(test_errors_janitor_that_waits_for_room_makes_the_error),
 	};
 
 	return cmocka_run_group_tests(tests, start, NULL);

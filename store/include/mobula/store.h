@@ -106,7 +106,9 @@ typedef uint32_t mob_type_id;
 /*
  * Makes a pending object of size bytes and gives its writable bytes, aligned
  * to 64 (to 16 up to MOB_INLINE_MAX). The caller holds it (one hold).
- * Errors: STORE_FULL (names what is in use), INVAL. Blocks: no. Since 0.1.
+ * Errors: STORE_FULL (names what is in use), INVAL, INTERRUPTED (mob_cancel).
+ * Blocks: in a full store, while objects are spilled, and up to the configured
+ * room_wait_ms; the same for all that makes objects. Since 0.1.
  */
 MOB_API MOB_NODISCARD int mob_object_create(struct mob_store *store,
 					    uint64_t size, mob_type_id type,
@@ -161,10 +163,11 @@ struct mob_view {
  * pins them until mob_view_release, and keeps the object alive. The caller
  * must hold the ref, or somebody else keep it alive during the call.
  * timeout_ns: 0 polls, MOB_FOREVER waits for ever. One that was spilled is read
- * back, whatever the time-out; then STORE_FULL (no room for it), CORRUPT or
- * NOT_FOUND (of its file) are possible too.
- * Errors: TIMEOUT; INTERRUPTED (mob_cancel); BAD_REF; TASK (it failed: the view is given, and holds the
- * error), CANCELLED, LOST (no view). Blocks: up to the time-out. Since 0.1.
+ * back whatever the time-out, and while another process moves it this waits for a
+ * second at least; then STORE_FULL (no room for it), CORRUPT or NOT_FOUND (of its
+ * file), NOMEM and SYS are possible too.
+ * Errors: TIMEOUT; INTERRUPTED (mob_cancel); BAD_REF; TASK (it failed: the view
+ * is given, and holds the error), CANCELLED, LOST (no view). Since 0.1.
  */
 MOB_API MOB_NODISCARD int mob_object_get(struct mob_store *store,
 					 struct mob_ref ref, int64_t timeout_ns,
@@ -406,7 +409,7 @@ struct mob_memory_info {
  * nonzero; returns that. Straight from the tables, not the catalogue: also what is
  * too young for that, or pending. Each row is right in itself; a list is no
  * snapshot. fn may call any function. Errors: FORKED, those of the catalogue (for
- * names and pins). Thread: any. Blocks: no. Since 0.1.
+ * names and pins). Thread: any. Blocks: while the catalogue is opened. Since 0.1.
  */
 MOB_API int mob_store_memory(struct mob_store *store,
 			     int (*fn)(const struct mob_memory_info *, void *),

@@ -122,6 +122,34 @@ static void test_room_waiters_get_it_in_order_of_arrival(void **state)
 	assert_int_equal(munmap(line, sizeof(*line)), 0);
 }
 
+/* One that is stopped keeps its place, but not those behind it for ever. */
+static void test_room_behind_a_stopped_one_is_tried_at_the_end(void **state)
+{
+	struct line *line = shared_memory(sizeof(*line));
+	struct mob_ref a = put_filled(s, HALF, 1);
+	struct mob_ref b = put_filled(s, HALF, 2);
+	struct creator c[2] = { { line, 0 }, { line, 1 } };
+	pid_t stopped = child_start(creates, &c[0]);
+	pid_t behind;
+
+	(void)state;
+	await_waiting(1);
+	assert_int_equal(kill(stopped, SIGSTOP), 0);
+	assert_int_equal(setenv("MOBULA_ROOM_WAIT_MS", "300", 1), 0);
+	behind = child_start(creates, &c[1]);
+	await_waiting(2);
+	assert_ok(mob_object_release(s, a));
+	mobi_store(&line->go[1], 1u);
+	assert_int_equal(child_result(behind), 0);
+	assert_int_equal(mobi_load(&line->place[1]), 1);
+	assert_ok(mob_object_release(s, b));
+	assert_int_equal(kill(stopped, SIGCONT), 0);
+	mobi_store(&line->go[0], 1u);
+	assert_int_equal(child_result(stopped), 0);
+	reap_until(s, MOBI_BIT(s->me));
+	assert_int_equal(munmap(line, sizeof(*line)), 0);
+}
+
 static struct mob_cancel *token;
 
 static void *creates_in_vain(void *arg)
@@ -139,17 +167,23 @@ static void test_room_wait_cancelled_interrupted(void **state)
 {
 	struct mob_ref a = put_filled(s, HALF, 1);
 	struct mob_ref b = put_filled(s, HALF, 2);
-	pthread_t thread;
-	int rc = 0;
+	pthread_t thread[3];
+	int rc[3] = { 0, 0, 0 };
 
 	(void)state;
 	assert_ok(mob_cancel_new(&token));
-	assert_int_equal(pthread_create(&thread, NULL, creates_in_vain, &rc),
-			 0);
+	/* One has the ticket of the process, the others wait for it. */
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(pthread_create(&thread[i], NULL,
+						creates_in_vain, &rc[i]),
+				 0);
+	}
 	await_waiting(1);
 	mob_cancel(token);
-	assert_int_equal(pthread_join(thread, NULL), 0);
-	assert_int_equal(rc, MOB_E_INTERRUPTED);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(pthread_join(thread[i], NULL), 0);
+		assert_int_equal(rc[i], MOB_E_INTERRUPTED);
+	}
 	assert_int_equal(waiting(), 0);
 	mob_cancel_free(token);
 	assert_ok(mob_object_release(s, a));
@@ -182,6 +216,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_room_waiters_get_it_in_order_of_arrival),
+		TEST(test_room_behind_a_stopped_one_is_tried_at_the_end),
 		TEST(test_room_wait_cancelled_interrupted),
 		TEST(test_room_wait_is_bounded),
 	};

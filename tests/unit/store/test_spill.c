@@ -423,6 +423,57 @@ static void test_spill_compresses_what_shrinks(void **state)
 	release_many(MANY);
 }
 
+/* Somebody moves the object, and is stopped meanwhile. */
+static void test_spill_get_of_a_moving_object_keeps_its_time(void **state)
+{
+	struct mob_ref ref = put_filled(s, ONE, 1);
+	struct mobi_slot *o = slot_at(s, ref);
+	struct mob_cancel *token;
+	uint64_t w = mobi_load(&o->word);
+	struct mob_view v;
+
+	(void)state;
+	mobi_store(&o->word,
+		   MOBI_WORD(MOBI_GEN(w), s->me, MOBI_F_LOCK | MOBI_F_SPILL,
+			     MOBI_S_SEALED));
+	assert_int_equal(mob_object_get(s, ref, 0, &v), MOB_E_TIMEOUT);
+	assert_int_equal(mob_object_get(s, ref, 2 * MOB_MS, &v), MOB_E_TIMEOUT);
+	assert_ok(mob_cancel_new(&token));
+	(void)mob_cancel_use(token);
+	mob_cancel(token);
+	assert_int_equal(mob_object_get(s, ref, MOB_FOREVER, &v),
+			 MOB_E_INTERRUPTED);
+	(void)mob_cancel_use(NULL);
+	mob_cancel_free(token);
+	mobi_store(&o->word, w);
+	check_one(ref, ONE, 1);
+	assert_ok(mob_object_release(s, ref));
+}
+
+static int begin_checked(void **state)
+{
+	assert_int_equal(setenv("MOBULA_CHECK_WRITES", "1", 1), 0);
+	return begin(state);
+}
+
+static int finish_checked(void **state)
+{
+	assert_int_equal(unsetenv("MOBULA_CHECK_WRITES"), 0);
+	return finish(state);
+}
+
+/* In the mode in which pages are closed at the seal. */
+static void test_spill_with_the_check_of_writes(void **state)
+{
+	(void)state;
+	put_many(MANY);
+	assert_true(spilled(MANY) > 0);
+	for (uint32_t i = 0; i < MANY; i++) {
+		check_one(r[i], ONE, i);
+	}
+	release_many(MANY);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, finish)
 
 int main(void)
@@ -438,6 +489,10 @@ int main(void)
 		TEST(test_spill_to_memory_refused_unless_forced),
 		TEST(test_spill_by_several_processes_at_once),
 		TEST(test_spill_compresses_what_shrinks),
+		TEST(test_spill_get_of_a_moving_object_keeps_its_time),
+		cmocka_unit_test_setup_teardown(
+			test_spill_with_the_check_of_writes, begin_checked,
+			finish_checked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
