@@ -624,7 +624,7 @@ static int start(void **state)
 
 /* ---- a full store ---- */
 
-#define HALF ((uint64_t)40 << 20) /* more than half of it */
+#define FILLERS 20000u
 
 MOB_TASK(int64_t, e_forever, void)
 {
@@ -657,8 +657,23 @@ static void *waits_for_room(void *arg)
 	void *at;
 	int *rc = arg;
 
-	*rc = mob_object_create(mobi_rt.store, HALF, 1, &r, &at);
+	*rc = mob_object_create(mobi_rt.store, 1 << 20, 1, &r, &at);
 	return NULL;
+}
+
+/* Not even an error of a hundred bytes has room after it. */
+static uint32_t fill_store(struct mob_store *s, struct mob_ref *refs)
+{
+	uint32_t n = 0;
+	void *at;
+
+	for (uint64_t size = 32 << 20; size > 48; size /= 2) {
+		while (n < FILLERS &&
+		       mob_object_create(s, size, 1, &refs[n], &at) >= 0) {
+			n++;
+		}
+	}
+	return n;
 }
 
 /* The driver waits for room, and is the only one to notice that the daemon and the
@@ -668,22 +683,23 @@ test_errors_janitor_that_waits_for_room_makes_the_error(void **state)
 {
 	struct mob_store *s;
 	pthread_t thread;
-	struct mob_ref half;
+	static struct mob_ref filler[FILLERS];
+	uint32_t n;
 	mob_ref r;
 	int64_t x;
-	void *at;
 	int rc = 0;
 	int daemon;
 	int worker;
 
 	(void)state;
 	mob_shutdown();
-	assert_int_equal(setenv("MOBULA_ROOM_WAIT_MS", "3000", 1), 0);
 	live_start(1);
 	s = mobi_rt.store;
 	r = mob_submit_with(MOB_OPTS(.retries = 0), e_forever);
 	assert_true(live_await(anybody_runs, NULL));
-	assert_int_equal(mob_object_create(s, HALF, 1, &half, &at), 0);
+	n = fill_store(s, filler);
+	assert_in_range(n, 1, FILLERS - 1);
+	assert_int_equal(setenv("MOBULA_ROOM_WAIT_MS", "3000", 1), 0);
 	assert_int_equal(pthread_create(&thread, NULL, waits_for_room, &rc), 0);
 	assert_true(live_await(waits_in_line, s));
 	daemon = live_daemon();
@@ -696,8 +712,10 @@ test_errors_janitor_that_waits_for_room_makes_the_error(void **state)
 	assert_int_equal(rc, MOB_E_STORE_FULL);
 	assert_int_equal(mob_get(r, &x), MOB_E_CRASHED);
 	mob_error_clear();
-	(void)mob_object_abort(s, half);
-	assert_int_equal(mob_object_release(s, half), 0);
+	for (uint32_t i = 0; i < n; i++) {
+		(void)mob_object_abort(s, filler[i]);
+		assert_int_equal(mob_object_release(s, filler[i]), 0);
+	}
 	assert_int_equal(mob_release(r), 0);
 	assert_int_equal(unsetenv("MOBULA_ROOM_WAIT_MS"), 0);
 }
