@@ -3,11 +3,14 @@
 #include "os_file.h"
 
 #include "err.h"
+#include "os_clock.h"
+#include "os_run.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
@@ -28,10 +31,12 @@ static int told(const char *what, const char *name)
 
 int mobi_file_create_at(int dirfd, const char *name)
 {
-	int fd = openat(dirfd, name,
-			O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
-			0600);
+	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+	int fd = openat(dirfd, name, flags, 0600);
 
+	if (fd < 0 && errno == EEXIST && unlinkat(dirfd, name, 0) == 0) {
+		fd = openat(dirfd, name, flags, 0600);
+	}
 	return fd >= 0 ? fd : told("create", name);
 }
 
@@ -90,6 +95,50 @@ int mobi_file_write_two(int fd, const void *a, size_t n_a, const void *b,
 bool mobi_file_remove_at(int dirfd, const char *name)
 {
 	return unlinkat(dirfd, name, 0) == 0 || errno == ENOENT;
+}
+
+bool mobi_file_link_at(int from_fd, int to_fd, const char *name)
+{
+	if (linkat(from_fd, name, to_fd, name, 0) == 0) {
+		return true;
+	}
+	return errno == EEXIST && unlinkat(to_fd, name, 0) == 0 &&
+	       linkat(from_fd, name, to_fd, name, 0) == 0;
+}
+
+int mobi_fd_sync(int fd)
+{
+	return fsync(fd) == 0 ? 0 : told("sync", "a file");
+}
+
+int mobi_fs_sync(int fd)
+{
+	return syncfs(fd) == 0 ? 0 : told("sync", "a file system");
+}
+
+#define LOCK_PAUSE_NS 1000000
+
+int mobi_dir_lock(int dirfd, int64_t timeout_ns)
+{
+	uint64_t end = mobi_now_ns() + (uint64_t)timeout_ns;
+
+	while (flock(dirfd, LOCK_EX | LOCK_NB) != 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR) {
+			return told("lock", "a directory");
+		}
+		if (mobi_now_ns() >= end) {
+			return mobi_err(MOB_E_TIMEOUT, "another process has a "
+						       "lock on the "
+						       "directory");
+		}
+		mobi_pause_ns(LOCK_PAUSE_NS);
+	}
+	return 0;
+}
+
+void mobi_dir_unlock(int dirfd)
+{
+	(void)flock(dirfd, LOCK_UN);
 }
 
 int mobi_link_make_at(const char *target, int dirfd, const char *name)

@@ -7,8 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Descriptors, CLOEXEC: a new or emptied file to write, 0600; one to read.
- * Errors: DISK_FULL, PERM, NOT_FOUND, SYS. */
+/* Descriptors, CLOEXEC: a new file to write, 0600, in place of one of that name,
+ * whose other links keep their bytes; one to read. Errors: DISK_FULL, PERM,
+ * NOT_FOUND, SYS. */
 int mobi_file_create_at(int dirfd, const char *name);
 int mobi_file_open_at(int dirfd, const char *name);
 /* Writes all of it, or of both, one after the other. Errors: DISK_FULL, SYS. */
@@ -17,6 +18,14 @@ int mobi_file_write_two(int fd, const void *a, size_t n_a, const void *b,
 			size_t n_b);
 /* True also if there was none. */
 bool mobi_file_remove_at(int dirfd, const char *name);
+/* Another name of a file, in place of what had it. False: it is not there, or
+ * on another file system. No error is recorded. */
+bool mobi_file_link_at(int from_fd, int to_fd, const char *name);
+
+/* Waits until the bytes of a file, or the entries of a directory, are on their
+ * disk; or all of the file system. Errors: IO, DISK_FULL, SYS. */
+int mobi_fd_sync(int fd);
+int mobi_fs_sync(int fd);
 
 int mobi_link_make_at(const char *target, int dirfd, const char *name);
 /* Where a link leads. False if there is none, or it is too long. No error is
@@ -25,6 +34,11 @@ bool mobi_link_read_at(int dirfd, const char *name, char *out, size_t size);
 /* Descriptor of a directory, through a link; -1 if there is none. No error is
  * recorded. */
 int mobi_dir_open_at(int dirfd, const char *name);
+/* Locks the directory of a descriptor against all other descriptors, of any
+ * process; undone by unlock, by closing, and by death. Waits timeout_ns.
+ * Errors: TIMEOUT, SYS. */
+int mobi_dir_lock(int dirfd, int64_t timeout_ns);
+void mobi_dir_unlock(int dirfd);
 /* Is what is written there kept in memory: tmpfs or ramfs? */
 bool mobi_dir_in_memory(const char *path);
 

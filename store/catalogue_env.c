@@ -46,6 +46,7 @@ static const struct table tables[] = {
 	{ "named", 0, offsetof(struct mobi_cat_env, named) },
 	{ "keep", MDB_INTEGERKEY, offsetof(struct mobi_cat_env, keep) },
 	{ "index", 0, offsetof(struct mobi_cat_env, index) },
+	{ "changed", 0, offsetof(struct mobi_cat_env, changed) },
 };
 #define PATH_SIZE (sizeof(((struct mobi_cat_env *)0)->path) + 64)
 #define TABLES (sizeof(tables) / sizeof(tables[0]))

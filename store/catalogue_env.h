@@ -29,9 +29,10 @@ struct mobi_cat_env {
 	MDB_dbi dbi;    /* of rows */
 	MDB_dbi name;
 	MDB_dbi named;
-	MDB_dbi keep;  /* of names and pins: name.h */
-	MDB_dbi index; /* catalogue_index.h */
-	int fd;        /* of the directory: path goes through it */
+	MDB_dbi keep;    /* of names and pins: name.h */
+	MDB_dbi index;   /* catalogue_index.h */
+	MDB_dbi changed; /* durable.h */
+	int fd;          /* of the directory: path goes through it */
 	char path[40];
 };
 

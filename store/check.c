@@ -6,6 +6,7 @@
 #include "board.h"
 #include "catalogue_env.h"
 #include "cq.h"
+#include "durable.h"
 #include "edge.h"
 #include "err.h"
 #include "name.h"
@@ -325,6 +326,13 @@ int mob_store_stat(struct mob_store *store, struct mob_store_stat *out)
 	if (rc < 0) {
 		return rc;
 	}
+	st.durable = mobi_is_durable(store);
+	st.durable_objects = mobi_load(&store->hdr->durable_objects);
+	st.durable_synced_ms = mobi_load(&store->hdr->durable_synced_ms);
+	rc = mobi_durable_unsynced(store, &st.durable_unsynced);
+	if (rc < 0) {
+		return rc;
+	}
 	st.catalogue_lag_ms = mobi_cat_lag_ms(store->cat);
 	st.age_ms = mobi_cat_now_ms(store->cat);
 	st.file_bytes = mobi_dir_bytes(store->dir_fd);
@@ -338,7 +346,9 @@ int mob_store_sync(struct mob_store *store)
 
 	MOBI_ENTER(store);
 	rc = mobi_name_recount(store);
-	return rc < 0 ? rc : mobi_catalogue_drain(store->cat, 0, NULL);
+	rc = rc < 0 ? rc : mobi_catalogue_drain(store->cat, 0, NULL);
+	return rc < 0 || !mobi_is_durable(store) ? rc :
+						   mobi_durable_sync(store);
 }
 
 int mob_store_list(struct mob_store *store,

@@ -88,10 +88,11 @@ uint64_t mobi_clients_live(const struct mob_store *s)
 	return live;
 }
 
-static bool anybody(struct mob_store *s)
+static bool anybody_but(struct mob_store *s, uint32_t me)
 {
 	for (uint32_t i = 1; i < MOBI_CLIENTS; i++) {
-		if (MOBI_STATE(mobi_load(&s->clients[i].word)) ==
+		if (i != me &&
+		    MOBI_STATE(mobi_load(&s->clients[i].word)) ==
 			    MOBI_CLIENT_LIVE &&
 		    mobi_proc_alive(&s->clients[i].proc)) {
 			return true;
@@ -102,10 +103,10 @@ static bool anybody(struct mob_store *s)
 
 bool mobi_store_in_use(struct mob_store *s)
 {
-	return mobi_lock_held(&s->hdr->attach) || anybody(s);
+	return mobi_lock_held(&s->hdr->attach) || anybody_but(s, 0);
 }
 
-bool mobi_store_end_unused(struct mob_store *s)
+static bool end_but(struct mob_store *s, uint32_t me)
 {
 	int rc = mobi_lock_acquire(&s->hdr->attach, MOB_SEC);
 	bool unused;
@@ -116,10 +117,20 @@ bool mobi_store_end_unused(struct mob_store *s)
 	if (rc == MOBI_LOCK_OWNER_DIED) {
 		clear_joining(s);
 	}
-	unused = !anybody(s);
+	unused = !anybody_but(s, me);
 	if (unused) {
 		mobi_store(&s->hdr->ending, 1u);
 	}
 	mobi_lock_release(&s->hdr->attach);
 	return unused;
+}
+
+bool mobi_store_end_unused(struct mob_store *s)
+{
+	return end_but(s, 0);
+}
+
+bool mobi_store_end_alone(struct mob_store *s)
+{
+	return end_but(s, s->me);
 }

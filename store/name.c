@@ -2,6 +2,7 @@
 /* Names and pins. name.h says how they are kept. */
 #include "name_rows.h"
 
+#include "durable.h"
 #include "err.h"
 #include "fault.h"
 
@@ -69,6 +70,14 @@ static int keep_add(struct change *g, uint64_t id, int names, int pins)
 	}
 	k->id = id;
 	k->was = !rc && row.gen == MOBI_GEN(id);
+	if (!rc && !k->was) {
+		/* Left by a kill; nothing else will say that it went. */
+		rc = mobi_durable_note_keep(g->s, g->txn,
+					    (uint64_t)row.gen << 32 | slot);
+		if (rc) {
+			return rc;
+		}
+	}
 	if (!k->was) {
 		row = (struct mobi_keep_row){ MOBI_GEN(id), 0, 0, 0 };
 	}
@@ -79,13 +88,13 @@ static int keep_add(struct change *g, uint64_t id, int names, int pins)
 	/* One that is gone needs no bit, only its rows go. */
 	k->held = mobi_slot_hold(g->s, id) >= 0;
 	g->n++;
-	val = mobi_val(&row, sizeof(row));
 	if (k->is) {
-		rc = mdb_put(g->txn, dbi, &key, &val, 0);
+		rc = mobi_keep_row_put(g->s->cat->env, g->txn, id, row.names,
+				       row.pins);
 	} else {
 		rc = k->was ? mdb_del(g->txn, dbi, &key, NULL) : 0;
 	}
-	return rc;
+	return rc ? rc : mobi_durable_note_keep(g->s, g->txn, id);
 }
 
 static void end_holds(struct change *g)
@@ -177,22 +186,46 @@ static int name_del(struct change *g, const char *name, size_t n, uint64_t id)
 	if (!rc) {
 		rc = mdb_del(g->txn, e->named, &named, NULL);
 	}
-	return rc == MDB_NOTFOUND ? 0 : rc;
+	rc = rc == MDB_NOTFOUND ? 0 : rc;
+	return rc ? rc : mobi_durable_note_name(g->s, g->txn, name, n);
 }
 
-static int name_add(struct change *g, const char *name, size_t n, uint64_t id)
+int mobi_keep_row_put(const struct mobi_cat_env *e, MDB_txn *txn, uint64_t id,
+		      uint32_t names, uint32_t pins)
 {
-	const struct mobi_cat_env *e = g->s->cat->env;
-	struct mobi_name_row row = { MOBI_GEN(id), (uint32_t)id,
-				     mdb_txn_id(g->txn) };
+	uint32_t slot = (uint32_t)id;
+	struct mobi_keep_row row = { MOBI_GEN(id), names, pins, 0 };
+	MDB_val key = mobi_val(&slot, sizeof(slot));
+	MDB_val val = mobi_val(&row, sizeof(row));
+
+	return mdb_put(txn, e->keep, &key, &val, 0);
+}
+
+int mobi_name_row_put(const struct mobi_cat_env *e, MDB_txn *txn,
+		      const char *name, size_t n, uint64_t id, uint64_t version)
+{
+	struct mobi_name_row row = { MOBI_GEN(id), (uint32_t)id, version };
 	struct mobi_named_key k = mobi_named_key(id, name, n);
 	MDB_val key = mobi_val(name, n);
 	MDB_val val = mobi_val(&row, sizeof(row));
 	MDB_val named = mobi_val(k.at, k.n);
 	MDB_val none = mobi_val("", 0);
-	int rc = mdb_put(g->txn, e->name, &key, &val, 0);
+	int rc = mdb_put(txn, e->name, &key, &val, 0);
 
-	return rc ? rc : mdb_put(g->txn, e->named, &named, &none, 0);
+	return rc ? rc : mdb_put(txn, e->named, &named, &none, 0);
+}
+
+static uint64_t version_of(const struct change *g)
+{
+	return g->s->hdr->version_base + mdb_txn_id(g->txn);
+}
+
+static int name_add(struct change *g, const char *name, size_t n, uint64_t id)
+{
+	int rc = mobi_name_row_put(g->s->cat->env, g->txn, name, n, id,
+				   version_of(g));
+
+	return rc ? rc : mobi_durable_note_name(g->s, g->txn, name, n);
 }
 
 int mob_name_put(struct mob_store *store, const char *name, struct mob_ref ref,
@@ -231,7 +264,7 @@ int mob_name_put(struct mob_store *store, const char *name, struct mob_ref ref,
 		(void)mobi_slot_release(store, id);
 		return rc;
 	}
-	version = mdb_txn_id(g.txn);
+	version = version_of(&g);
 	found = name_find(g.txn, store->cat->env->name, name, n, &old);
 	if (!found && mobi_name_id(&old) == id) {
 		version = old.version;

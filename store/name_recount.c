@@ -2,6 +2,7 @@
 /* Names and pins after a death, and their audit. */
 #include "name_rows.h"
 
+#include "durable.h"
 #include "err.h"
 #include "fault.h"
 
@@ -32,7 +33,11 @@ static int recount_rows(struct mob_store *s, MDB_txn *txn)
 							     MOB_NAME_MAX);
 			MDB_val named = mobi_val(k.at, k.n);
 
-			rc = mdb_del(txn, e->named, &named, NULL);
+			rc = mobi_durable_note_name(s, txn, key.mv_data,
+						    key.mv_size);
+			if (!rc) {
+				rc = mdb_del(txn, e->named, &named, NULL);
+			}
 			if (!rc || rc == MDB_NOTFOUND) {
 				rc = mdb_cursor_del(cur, 0);
 			}
@@ -65,7 +70,8 @@ static int recount_rows(struct mob_store *s, MDB_txn *txn)
 			(void)mobi_slot_release(s, id);
 			continue;
 		}
-		rc = mdb_cursor_del(cur, 0);
+		rc = mobi_durable_note_keep(s, txn, id);
+		rc = rc ? rc : mdb_cursor_del(cur, 0);
 		if (rc) {
 			break;
 		}

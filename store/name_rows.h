@@ -60,6 +60,14 @@ static inline uint64_t mobi_name_id(const struct mobi_name_row *row)
 	return (uint64_t)row->gen << 32 | row->slot;
 }
 
+/* Both directions of a name, but for the counts; codes of LMDB. */
+int mobi_name_row_put(const struct mobi_cat_env *e, MDB_txn *txn,
+		      const char *name, size_t n, uint64_t id,
+		      uint64_t version);
+/* The counts of an object. */
+int mobi_keep_row_put(const struct mobi_cat_env *e, MDB_txn *txn, uint64_t id,
+		      uint32_t names, uint32_t pins);
+
 static inline bool mobi_is_alive(const struct mob_store *s, uint64_t id)
 {
 	uint64_t w;

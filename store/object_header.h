@@ -8,6 +8,12 @@
 
 #define MOBI_HEADER_AT(size) (((size) + 7) & ~UINT64_C(7))
 
+/* Of a value and its header. */
+static inline uint64_t mobi_object_bytes(uint64_t size, uint32_t header)
+{
+	return header ? MOBI_HEADER_AT(size) + header : size;
+}
+
 /* Bytes that it takes, 0 for NULL, or an error: of an object of size bytes. */
 int mobi_header_check(const struct mob_object_header *h, uint64_t size,
 		      const char *call, uint32_t *out_bytes);

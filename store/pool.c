@@ -245,6 +245,21 @@ void mobi_pool_hint(struct mob_store *s, uint32_t which, uint32_t entry)
 	}
 }
 
+int mobi_pool_reserve(struct mob_store *s, uint32_t which, uint32_t n)
+{
+	struct mobi_pool *p = &s->pool[which];
+	uint32_t groups = (n + MOBI_GROUP - 1) / MOBI_GROUP;
+	int rc = 0;
+
+	for (uint32_t g = 0; g < groups && rc >= 0; g++) {
+		rc = p->back(s, g);
+	}
+	if (rc >= 0 && mobi_load(&p->shared->used) < groups) {
+		mobi_store(&p->shared->used, groups);
+	}
+	return rc;
+}
+
 uint32_t mobi_pool_used(const struct mob_store *s, uint32_t which)
 {
 	return mobi_load(&s->pool[which].shared->used) * MOBI_GROUP;

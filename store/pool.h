@@ -23,6 +23,9 @@ void mobi_pool_fini(struct mobi_pool *p);
 int mobi_pool_take(struct mob_store *s, uint32_t which, uint32_t *out_entry);
 /* Says that an entry has become free. */
 void mobi_pool_hint(struct mob_store *s, uint32_t which, uint32_t entry);
+/* Makes the first n entries claimable by number. Only in a session that nobody
+ * else sees yet; mobi_pool_reap says afterwards which are free. */
+int mobi_pool_reserve(struct mob_store *s, uint32_t which, uint32_t n);
 /* Entries below this index may have been claimed. */
 uint32_t mobi_pool_used(const struct mob_store *s, uint32_t which);
 

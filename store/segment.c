@@ -8,6 +8,7 @@
 #include "segment_impl.h"
 
 #include "conf.h"
+#include "durable.h"
 #include "edge.h"
 #include "err.h"
 #include "os_clock.h"
@@ -225,6 +226,7 @@ void mobi_segment_point(struct mob_store *s)
 	s->edges = (void *)(at + sec[MOBI_SEC_EDGES].off);
 	s->sched = at + sec[MOBI_SEC_SCHED].off;
 	s->epoch = s->hdr->epoch;
+	s->gen_base = s->hdr->gen_base;
 	s->began_ns = s->hdr->began_ns;
 }
 
@@ -275,6 +277,7 @@ void mobi_segment_unmap(struct mob_store *s)
 	mobi_sock_close((int)mobi_load(&s->notify_fd) - 1);
 	(void)pthread_mutex_destroy(&s->room_lock);
 	mobi_fd_close(s->spill_fd);
+	mobi_fd_close(s->durable_fd);
 	mobi_fd_close(s->arena_fd);
 	mobi_fd_close(s->ctl_fd);
 	mobi_fd_close(s->dir_fd);
@@ -332,6 +335,7 @@ struct mob_store *mobi_segment_alloc(const char *name, const char *path)
 	}
 	(void)snprintf(s->name, sizeof(s->name), "%s", name);
 	s->dir_fd = s->ctl_fd = s->arena_fd = s->spill_fd = -1;
+	s->durable_fd = -1;
 	(void)pthread_mutex_init(&s->room_lock, NULL);
 	return s;
 }
@@ -352,6 +356,7 @@ int mobi_segment_attach(struct mob_store *s, uint32_t role)
 
 	mobi_segment_point(s);
 	mobi_spill_open(s);
+	mobi_durable_open(s);
 	rc = local_init(s);
 	if (rc >= 0) {
 		rc = mobi_segment_pools(s);

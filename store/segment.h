@@ -66,6 +66,7 @@ struct mob_store {
 	int arena_fd;
 	uint32_t me; /* client */
 	uint32_t epoch;
+	uint32_t gen_base; /* as in the header */
 	uint64_t began_ns;
 	struct mobi_header *hdr;
 	uint64_t mapped_bytes;   /* of the control segment, at hdr and at ro */
@@ -102,6 +103,7 @@ struct mob_store {
 	/* Wakes a worker if it helps; NULL: any idle one. */
 	void (*wake)(struct mob_store *s);
 	int spill_fd;       /* spill.h; -1: this store does not spill */
+	int durable_fd;     /* durable.h; -1: it is not durable */
 	mobi_a32 spill_rc;  /* why that failed last, as a positive number */
 	bool check_writes;  /* guard.h */
 	bool is_worker;     /* looks at the board itself after it sealed */
@@ -147,6 +149,8 @@ bool mobi_store_in_use(struct mob_store *s);
 /* Ends a session that no living process is attached to: nobody can join it any
  * more. False: somebody is, or is about to be. */
 bool mobi_store_end_unused(struct mob_store *s);
+/* The same where this process is attached, and nobody else. */
+bool mobi_store_end_alone(struct mob_store *s);
 /*
  * Maps the tables of a session without joining it: no seat is taken, nothing is
  * locked, a private session may end meanwhile. Read only unless `writable`. Of

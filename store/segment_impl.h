@@ -6,6 +6,26 @@
 
 #include "segment.h"
 
+struct mobi_restore;
+
+/* How a session is made. */
+struct mobi_creation {
+	uint32_t role;
+	/* Called before anybody else can see it; NULL: not. */
+	int (*set_up)(struct mob_store *s, const void *arg);
+	const void *arg;
+	/* The copy that it is made of, filled by set_up, and its path; or NULL. */
+	const struct mobi_restore *from;
+	const char *from_path;
+};
+/* Both arguments were checked. */
+int mobi_session_create(const char *name, const struct mob_store_opts *opts,
+			const struct mobi_creation *c,
+			struct mob_store **out_store);
+int mobi_session_check_name(const char *call, const char *name);
+int mobi_session_check_opts(const char *call,
+			    const struct mob_store_opts *opts);
+
 /* Nothing is open yet. NULL: no memory. */
 struct mob_store *mobi_segment_alloc(const char *name, const char *path);
 /* Makes ctl and arena in dir_fd, and maps ctl. */

@@ -14,6 +14,7 @@
 #include "segment_impl.h"
 
 #include "conf.h"
+#include "durable.h"
 #include "err.h"
 #include "fault.h"
 #include "os_clock.h"
@@ -31,7 +32,7 @@
 
 /* ---- names and directories ---- */
 
-static int check_name(const char *call, const char *name)
+int mobi_session_check_name(const char *call, const char *name)
 {
 	size_t n = strlen(name);
 	bool ok = n >= 1 && n <= MOB_STORE_NAME_MAX && name[0] != '.';
@@ -86,8 +87,8 @@ int mobi_user_path(char *out_path, size_t out_size)
 #define MIB (UINT64_C(1) << 20)
 
 /* And sockets. */
-static const char *const session_files[] = { "ctl", "arena", "idx", "spill",
-					     NULL };
+static const char *const session_files[] = { "ctl",   "arena",           "idx",
+					     "spill", MOBI_DURABLE_LINK, NULL };
 
 int mobi_session_remove_open(int dir_fd, const char *path)
 {
@@ -226,8 +227,34 @@ static int arena_size(const char *dir, const struct mob_store_opts *opts,
 	return 0;
 }
 
+/* Its copy, and where it spills to, which is in it. */
+static int build_durable(struct mob_store *s, const struct mob_store_opts *opts,
+			 const struct mobi_creation *c)
+{
+	bool forced = opts->flags & MOB_STORE_SPILL_ANYWHERE;
+	char path[4096];
+	int rc;
+
+	do {
+		s->hdr->life = mobi_random();
+	} while (!s->hdr->life);
+	if (c->from) {
+		s->hdr->epoch = c->from->meta.epoch;
+		s->hdr->gen_base = mobi_restore_gen(c->from);
+		s->hdr->version_base = c->from->version;
+		rc = mobi_durable_link(s, c->from_path);
+		return rc < 0 ? rc : mobi_spill_make(s, c->from_path, forced);
+	}
+	rc = mobi_durable_make(s, opts->dir, forced);
+	if (rc >= 0) {
+		rc = mobi_durable_path(opts->dir, s->name, path, sizeof(path));
+	}
+	return rc < 0 ? rc : mobi_spill_make(s, path, forced);
+}
+
 static int build(struct mob_store *s, uint64_t arena_bytes,
-		 const struct mob_store_opts *opts)
+		 const struct mob_store_opts *opts,
+		 const struct mobi_creation *c)
 {
 	const char *spill = opts->spill_dir;
 	int rc;
@@ -239,7 +266,11 @@ static int build(struct mob_store *s, uint64_t arena_bytes,
 	rc = mobi_dir_make_at(s->dir_fd, "idx");
 	if (rc >= 0) {
 		rc = mobi_segment_make(s, arena_bytes,
-				       opts->flags & MOB_STORE_PRIVATE);
+				       opts->flags & (MOB_STORE_PRIVATE |
+						      MOB_STORE_DURABLE));
+	}
+	if (rc >= 0 && (opts->flags & MOB_STORE_DURABLE)) {
+		return build_durable(s, opts, c);
 	}
 	if (rc >= 0 && !spill) {
 		rc = mobi_conf_str(MOBI_CONF_ID_spill_dir, &spill);
@@ -294,16 +325,11 @@ static int publish(struct mob_store *s, const char *user)
 	return 0;
 }
 
-struct creation {
-	uint32_t role;
-	int (*set_up)(struct mob_store *s, const void *arg);
-	const void *arg;
-};
-
-static int create(const char *name, const struct mob_store_opts *opts,
-		  const struct creation *c, struct mob_store **out_store)
+int mobi_session_create(const char *name, const struct mob_store_opts *opts,
+			const struct mobi_creation *c,
+			struct mob_store **out_store)
 {
-	const char *dir = opts->dir;
+	const char *dir = opts->flags & MOB_STORE_DURABLE ? NULL : opts->dir;
 	char user[4096];
 	char fresh[64];
 	char temp[64];
@@ -335,7 +361,7 @@ static int create(const char *name, const struct mob_store_opts *opts,
 	}
 	rc = set_path(s, user, temp);
 	if (rc >= 0) {
-		rc = build(s, bytes, opts);
+		rc = build(s, bytes, opts, c);
 	}
 	if (rc >= 0) {
 		rc = mobi_segment_attach(s, c->role);
@@ -347,6 +373,9 @@ static int create(const char *name, const struct mob_store_opts *opts,
 		rc = publish(s, user);
 	}
 	if (rc < 0) {
+		if (s->dir_fd >= 0 && !c->from) {
+			(void)mobi_durable_remove(s->dir_fd);
+		}
 		if (s->path && s->path[0]) {
 			(void)mobi_session_remove(s->path);
 		}
@@ -357,28 +386,61 @@ static int create(const char *name, const struct mob_store_opts *opts,
 	return 0;
 }
 
+#define FLAGS                                                                  \
+	(MOB_STORE_PRIVATE | MOB_STORE_SPILL_ANYWHERE | MOB_STORE_DURABLE |    \
+	 MOB_STORE_READ_ALL)
+
+int mobi_session_check_opts(const char *call, const struct mob_store_opts *opts)
+{
+	if (opts->struct_size != sizeof(*opts) || (opts->flags & ~FLAGS)) {
+		return mobi_err(MOB_E_VERSION,
+				"%s: struct_size is %u and flags are %#x; this "
+				"library knows %zu and %#x",
+				call, opts->struct_size, opts->flags,
+				sizeof(*opts), FLAGS);
+	}
+	if (!(opts->flags & MOB_STORE_DURABLE)) {
+		return 0;
+	}
+	if (!opts->dir) {
+		return mobi_err(MOB_E_INVAL,
+				"%s: a durable store needs dir, a directory on "
+				"a disk",
+				call);
+	}
+	if ((opts->flags & MOB_STORE_PRIVATE) || opts->spill_dir) {
+		return mobi_err(MOB_E_INVAL,
+				"%s: a durable store is not private, and "
+				"spills to its own directory: leave out %s",
+				call,
+				opts->spill_dir ? "spill_dir" :
+						  "MOB_STORE_PRIVATE");
+	}
+	return 0;
+}
+
 int mobi_store_create(const char *name, const struct mob_store_opts *opts,
 		      uint32_t role,
 		      int (*set_up)(struct mob_store *s, const void *arg),
 		      const void *arg, struct mob_store **out_store)
 {
-	const struct creation c = { role, set_up, arg };
+	const struct mobi_creation c = { role, set_up, arg, NULL, NULL };
 	const struct mob_store_opts def = MOB_STORE_OPTS_INIT;
 	int rc;
 
 	if (!opts) {
 		opts = &def;
 	}
-	if (opts->struct_size != sizeof(def) ||
-	    (opts->flags & ~(MOB_STORE_PRIVATE | MOB_STORE_SPILL_ANYWHERE))) {
-		return mobi_err(MOB_E_VERSION,
-				"mob_store_create: struct_size is %u and flags "
-				"are %#x; this library knows %zu and %#x",
-				opts->struct_size, opts->flags, sizeof(def),
-				MOB_STORE_PRIVATE | MOB_STORE_SPILL_ANYWHERE);
+	rc = mobi_session_check_opts("mob_store_create", opts);
+	if (rc >= 0 && name) {
+		rc = mobi_session_check_name("mob_store_create", name);
 	}
-	rc = name ? check_name("mob_store_create", name) : 0;
-	return rc < 0 ? rc : create(name, opts, &c, out_store);
+	if (rc >= 0 && !name && (opts->flags & MOB_STORE_DURABLE)) {
+		rc = mobi_err(MOB_E_INVAL, "mob_store_create: a durable store "
+					   "needs a name, "
+					   "by which it is restored");
+	}
+	return rc < 0 ? rc : mobi_session_create(name, opts, &c, out_store);
 }
 
 int mob_store_create(const char *name, const struct mob_store_opts *opts,
@@ -399,7 +461,7 @@ static int path_of(const char *call, const char *name, char *out, size_t size)
 	if (strchr(name, '/')) {
 		n = snprintf(out, size, "%s", name);
 	} else {
-		rc = check_name(call, name);
+		rc = mobi_session_check_name(call, name);
 		if (rc >= 0) {
 			rc = session_dir(&dir);
 		}
@@ -551,6 +613,8 @@ int mob_store_remove(const char *name)
 								 "stop it "
 								 "first",
 								 name);
+			/* First: what is left of it is no store any more. */
+			rc = rc < 0 ? rc : mobi_durable_remove(s->dir_fd);
 		} else if (is_wreck(s, rc)) {
 			rc = 0;
 		} else if (rc == MOB_E_CORRUPT || rc == MOB_E_NOT_FOUND) {

@@ -74,11 +74,25 @@ static uint64_t born_word(const struct mob_store *s, uint32_t gen,
 			 MOBI_S_PENDING);
 }
 
+/* The word is born; the rest follows. */
+static void born(struct mob_store *s, uint32_t n)
+{
+	struct mobi_slot *o = &s->slots[n];
+
+	(void)local_lock(&s->local[n]);
+	(void)mobi_fetch_or(&o->hold, MOBI_BIT(s->me));
+	mobi_store_release(&s->local[n], L_HOLD);
+	mobi_store_relaxed(&o->creator, s->me);
+	mobi_store_relaxed(&o->born_ms, 0u); /* with its value */
+	mobi_store_relaxed(&o->header, 0u);
+}
+
 int mobi_slot_new(struct mob_store *s, uint64_t flags, uint64_t *out_id)
 {
 	for (;;) {
 		struct mobi_slot *o;
 		uint64_t w;
+		uint32_t gen;
 		uint32_t n;
 		int rc = mobi_pool_take(s, MOBI_POOL_SLOT, &n);
 
@@ -87,20 +101,22 @@ int mobi_slot_new(struct mob_store *s, uint64_t flags, uint64_t *out_id)
 		}
 		o = &s->slots[n];
 		w = mobi_load(&o->word);
+		gen = w ? MOBI_GEN(w) : s->gen_base;
 		if (MOBI_STATE(w) != MOBI_S_FREE ||
-		    !mobi_cas64(&o->word, &w,
-				born_word(s, MOBI_GEN(w), flags))) {
+		    !mobi_cas64(&o->word, &w, born_word(s, gen, flags))) {
 			continue; /* the hint was wrong */
 		}
-		(void)local_lock(&s->local[n]);
-		(void)mobi_fetch_or(&o->hold, MOBI_BIT(s->me));
-		mobi_store_release(&s->local[n], L_HOLD);
-		mobi_store_relaxed(&o->creator, s->me);
-		mobi_store_relaxed(&o->born_ms, 0u); /* with its value */
-		mobi_store_relaxed(&o->header, 0u);
-		*out_id = (uint64_t)MOBI_GEN(w) << 32 | n;
+		born(s, n);
+		*out_id = (uint64_t)gen << 32 | n;
 		return 0;
 	}
+}
+
+void mobi_slot_revive(struct mob_store *s, uint64_t id)
+{
+	mobi_store(&s->slots[(uint32_t)id].word,
+		   born_word(s, MOBI_GEN(id), MOBI_F_OWNED));
+	born(s, (uint32_t)id);
 }
 
 void mobi_slot_unlock(struct mob_store *s, uint64_t id)
@@ -561,6 +577,8 @@ void mobi_slot_finish_free(struct mob_store *s, uint32_t slot, uint32_t gen)
 	struct mobi_slot *o = &s->slots[slot];
 	uint64_t w = MOBI_WORD(gen, s->me, 0, MOBI_S_FREEING);
 	uint32_t nested = mobi_load(&o->nested);
+	/* Of a session before this one: past what that may have given out. */
+	uint32_t next = gen < s->gen_base ? s->gen_base : gen + 1;
 
 	MOB_ASSERT(!mobi_load(&o->head));
 	drop_block(s, slot, gen);
@@ -575,7 +593,7 @@ void mobi_slot_finish_free(struct mob_store *s, uint32_t slot, uint32_t gen)
 	MOB_ASSERT(mobi_cas64(&o->word, &w,
 			      gen == UINT32_MAX ?
 				      MOBI_WORD(gen, 0, 0, MOBI_S_WORN) :
-				      MOBI_WORD(gen + 1, 0, 0, MOBI_S_FREE)));
+				      MOBI_WORD(next, 0, 0, MOBI_S_FREE)));
 	if (mobi_load(&s->cat_shared->indexed[slot])) {
 		mobi_catalogue_touch(s->cat_shared, slot);
 	}

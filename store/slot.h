@@ -29,6 +29,9 @@ static inline uint64_t mobi_slot_tag(uint64_t id)
  * MOBI_F_OWNED: only this process resolves it. Ends with mobi_slot_unlock,
  * resolve_owned or seal_unseen. */
 int mobi_slot_new(struct mob_store *s, uint64_t flags, uint64_t *out_id);
+/* The same for a slot of that number and generation, in a session that nobody else
+ * sees yet. */
+void mobi_slot_revive(struct mob_store *s, uint64_t id);
 /* Gives the LOCK of a new slot back: a task's return, or an object whose maker
  * goes on writing, which it ends with resolve_made. */
 void mobi_slot_unlock(struct mob_store *s, uint64_t id);

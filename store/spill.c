@@ -117,10 +117,7 @@ static bool is_block(uint64_t loc)
 
 static uint64_t total_of(const struct mobi_slot *o)
 {
-	uint64_t size = mobi_load(&o->size);
-	uint32_t header = mobi_load(&o->header);
-
-	return header ? MOBI_HEADER_AT(size) + header : size;
+	return mobi_object_bytes(mobi_load(&o->size), mobi_load(&o->header));
 }
 
 /* Under LOCK(me): others set DIRTY, or take it away with it. */
@@ -180,6 +177,17 @@ bool mobi_spill_is_whole(struct mob_store *s, uint32_t slot)
 	fd = mobi_file_open_at(s->spill_fd, name);
 	mobi_fd_close(fd);
 	return fd >= 0;
+}
+
+void mobi_spill_adopt(struct mob_store *s, uint32_t slot, mob_type_id type)
+{
+	struct mobi_slot *o = &s->slots[slot];
+
+	mobi_store(&spilled_of(o)->old, UINT64_C(0));
+	mobi_store(&spilled_of(o)->valid, UINT64_C(1));
+	mobi_store(&o->loc, MOBI_LOC_SPILLED);
+	mobi_store(&o->type, type);
+	mobi_store(&o->born_ms, mobi_session_ms(s));
 }
 
 /* ---- out ---- */

@@ -50,6 +50,9 @@ int mobi_spill_restore(struct mob_store *s, uint64_t id, int64_t timeout_ns);
 void mobi_spill_repair(struct mob_store *s, uint32_t slot);
 /* The object is freed: its file goes. */
 void mobi_spill_forget(struct mob_store *s, uint32_t slot, uint32_t gen);
+/* An object of a session that nobody sees yet has its file: all but the flag of
+ * the word. */
+void mobi_spill_adopt(struct mob_store *s, uint32_t slot, mob_type_id type);
 /* Is a spilled object where it should be? For audits. */
 bool mobi_spill_is_whole(struct mob_store *s, uint32_t slot);
 /* It was viewed: later than others it is spilled. */
@@ -68,5 +71,9 @@ void mobi_spill_name(char out[MOBI_SPILL_NAME], uint32_t slot, uint32_t gen);
 int mobi_spill_write(int dirfd, const char *name, const void *at, uint64_t n);
 /* Reads them back. Errors: CORRUPT, NOT_FOUND, NOMEM, SYS. */
 int mobi_spill_read(int dirfd, const char *name, void *at, uint64_t n);
+
+/* Is the file one of an object of n bytes: its end, or all of it? Errors: those of
+ * reading. */
+int mobi_spill_verify(int dirfd, const char *name, uint64_t n, bool all);
 
 #endif /* MOBI_SPILL_H */

@@ -270,3 +270,32 @@ int mobi_spill_read(int dirfd, const char *name, void *at, uint64_t n)
 	mobi_fd_close(fd);
 	return rc < 0 ? rc : 0;
 }
+
+int mobi_spill_verify(int dirfd, const char *name, uint64_t n, bool all)
+{
+	struct record r = { 0 };
+	struct work w;
+	void *to;
+	int fd = -1;
+	int rc;
+
+	if (all) {
+		to = malloc(n ? n : 1);
+		rc = to ? mobi_spill_read(dirfd, name, to, n) :
+			  mobi_err(MOB_E_NOMEM, "no memory to read file %s",
+				   name);
+		free(to);
+		return rc;
+	}
+	rc = work_begin(&w, n);
+	if (rc >= 0) {
+		fd = mobi_file_open_at(dirfd, name);
+		rc = fd;
+	}
+	if (rc >= 0) {
+		rc = read_table(fd, name, n, &w, &r);
+	}
+	work_end(&w);
+	mobi_fd_close(fd);
+	return rc < 0 ? rc : 0;
+}

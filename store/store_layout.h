@@ -355,6 +355,13 @@ struct mobi_header {
 	mobi_a32 has_sched;    /* only a process with sched may reap */
 	mobi_a32 spill_hand;   /* slot that is spilled next */
 	mobi_a32 room_tickets; /* drawn by who waits for room */
+	uint32_t gen_base;     /* first generation of slots never used yet */
+	uint64_t version_base; /* of names: what restored ones have reached */
+	uint64_t life;         /* of a durable store: durable.h */
+	mobi_a64
+		durable_synced_ms; /* end of the last sync, session time; 0: none */
+	mobi_a64 durable_objects; /* hint: in the copy */
+	mobi_a32 durable_steps;   /* who syncs gets on */
 	uint32_t reserved;
 	struct mobi_section section[MOBI_SECTIONS];
 	mobi_a64 backed[MOBI_EXTENTS / 64]; /* a bit an extent */

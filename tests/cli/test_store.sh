@@ -102,6 +102,45 @@ expect 0 store check spills
 expect 0 store remove spills
 [ -z "$(ls "$tmp/disk")" ] || fail "files of a store that is removed are left"
 
+# ---- durable ----
+expect 2 store create kept --durable
+says "a durable store needs dir"
+expect 0 store create kept --bytes 16M --dir "$tmp/disk" --durable --spill-anywhere
+expect 0 object put "$tmp/three" --name three --session kept
+expect 0 object put "$tmp/file" --name file --session kept
+expect 0 store stat kept --json
+json durable_objects durable_unsynced
+grep -q '"durable_unsynced":[1-9]' "$tmp/out" || fail "nothing has changed"
+expect 0 store sync kept
+says "2 objects are on disk"
+expect 0 object put "$tmp/file" --name late --session kept
+expect 4 store create kept --dir "$tmp/disk" --durable --spill-anywhere
+says "store restore"
+expect 0 store restore kept --dir "$tmp/disk" --spill-anywhere
+says "3 objects"
+# A reboot: the session is gone, the copy is there.
+rm -r "$tmp/mobula-$(id -u)/kept"
+expect 3 store stat kept
+expect 0 store restore kept --dir "$tmp/disk" --spill-anywhere
+says "2 objects"
+expect 0 object get three --session kept
+cmp -s "$tmp/three" "$tmp/out" || fail "a restored object has changed"
+expect 3 object get late --session kept
+expect 0 store check kept
+expect 0 store unload kept
+expect 3 store unload kept
+truncate -s 1000 "$tmp/disk/mobula-durable-$(id -u)/kept/data/"*
+expect 1 store restore kept --dir "$tmp/disk" --spill-anywhere
+says "name 'three' is dropped"
+expect 0 object get file --session kept
+expect 4 store remove kept --dir "$tmp/disk"
+expect 0 store unload kept
+expect 0 store remove kept --dir "$tmp/disk"
+expect 3 store restore kept --dir "$tmp/disk" --spill-anywhere
+expect 0 store create kept --bytes 16M --dir "$tmp/disk" --durable --spill-anywhere
+expect 0 store remove kept
+[ -z "$(ls "$tmp/disk/mobula-durable-$(id -u)")" ] || fail "a copy is left"
+
 # ---- what a killed program left ----
 writer=$(dirname "$mob")/example_put_get_writer
 mkfifo "$tmp/hold"

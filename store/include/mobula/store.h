@@ -41,7 +41,9 @@ struct mob_store_opts {
 	uint32_t struct_size;
 	uint32_t flags;       /* MOB_STORE_* */
 	uint64_t arena_bytes; /* 0: configuration store_bytes */
-	const char *dir;      /* file system of the session; NULL: /dev/shm */
+	/* File system of the session; NULL: /dev/shm. With MOB_STORE_DURABLE that
+	 * of its copy: a directory on a disk. */
+	const char *dir;
 	/* Where sealed objects go that nobody views when the arena is full; an
 	 * absolute path on a disk. NULL: configuration spill_dir, which is
 	 * none: a full store is an error then. */
@@ -54,8 +56,16 @@ struct mob_store_opts {
 
 /* The directory is removed when the last process detaches or dies. */
 #define MOB_STORE_PRIVATE 1u
-/* spill_dir may be in memory. */
+/* spill_dir, or dir of a durable store, may be in memory. */
 #define MOB_STORE_SPILL_ANYWHERE 2u
+/*
+ * What has a name or a pin is copied to dir by mob_store_sync, with all that it
+ * refers to, and survives the machine; mob_store_restore brings it back. An object
+ * is copied when all that it refers to is resolved. The store spills to dir, too.
+ */
+#define MOB_STORE_DURABLE 4u
+/* Of mob_store_restore: reads every file, not only its end. */
+#define MOB_STORE_READ_ALL 8u
 
 #define MOB_STORE_MIN_BYTES (UINT64_C(4) << 20)
 #define MOB_STORE_NAME_MAX 63
@@ -77,13 +87,38 @@ MOB_API MOB_NODISCARD int mob_store_create(const char *name,
 MOB_API MOB_NODISCARD int mob_store_open(const char *name,
 					 struct mob_store **out_store);
 
+/*
+ * Attaches to a durable store by its name and opts->dir; if it has no session, as
+ * after a reboot, makes one of the copy: names, pins and refs are what they were at
+ * the last sync, objects of more than 2 KiB are read when they are viewed first.
+ * What is damaged is left out, and told: fn (may be NULL) is called with a line for
+ * each. opts->arena_bytes 0: as it was. A session that is still there elsewhere, in
+ * another container, say, can no longer sync. Blocks: while another process syncs.
+ * Errors: NOT_FOUND (no copy), EXISTS (a session of that name is of another one),
+ * CORRUPT, VERSION, TIMEOUT, INVAL, DISK_FULL, NOMEM. Since 0.1.
+ */
+MOB_API MOB_NODISCARD int
+mob_store_restore(const char *name, const struct mob_store_opts *opts,
+		  void (*fn)(const char *line, void *arg), void *arg,
+		  struct mob_store **out_store);
+
+/* Syncs a durable store that nobody else is attached to, and gives its memory
+ * back; the copy stays. Errors: BUSY, INVAL (it is not durable), those of opening
+ * and of mob_store_sync; then it is as it was. Since 0.1. */
+MOB_API MOB_NODISCARD int mob_store_unload(const char *name);
+
+/* Removes the copy of a durable store that has no session. Errors: NOT_FOUND, BUSY
+ * (it has one), TIMEOUT, PERM, INVAL, SYS. Since 0.1. */
+MOB_API MOB_NODISCARD int mob_store_remove_copy(const char *name,
+						const char *dir);
+
 /* Releases every hold and view of this process. NULL is allowed. Not while
  * another thread uses the store, or ends after it did; queues of it are closed
  * before. A forked child may close what it inherited: nothing but its own memory
  * is touched. Since 0.1. */
 MOB_API void mob_store_close(struct mob_store *store);
 
-/* Removes a store that nobody is attached to. What is no store, or cannot be
+/* Removes a store that nobody is attached to, and its copy if it is durable. What is no store, or cannot be
  * looked at, is left alone. Errors: NOT_FOUND, BUSY, PERM, VERSION (of another
  * build, which alone can tell), INVAL (no store), NOMEM, SYS. */
 MOB_API MOB_NODISCARD int mob_store_remove(const char *name);
@@ -312,9 +347,14 @@ MOB_API MOB_NODISCARD int mob_object_wait(struct mob_store *store,
 
 /* ---- looking at it ---- */
 
-/* Makes the catalogue up to date: all that was sealed before the call is in
- * it afterwards. Errors: those of the catalogue (DISK_FULL, LIMIT, IO,
- * TIMEOUT), FORKED. Since 0.1. */
+/*
+ * Makes the catalogue up to date: all that was sealed before the call is in it
+ * afterwards. Of a durable store the copy too: names and pins that were given or
+ * taken away before the call, with their objects, are on disk afterwards. Errors:
+ * those of the catalogue (DISK_FULL, LIMIT, IO, TIMEOUT), FORKED; of the copy also
+ * STATE (restored elsewhere), NOT_FOUND (it is gone), CORRUPT and STORE_FULL (a
+ * spilled object cannot be read; the others are synced). Since 0.1.
+ */
 MOB_API MOB_NODISCARD int mob_store_sync(struct mob_store *store);
 
 struct mob_object_info {
@@ -429,6 +469,10 @@ struct mob_store_stat {
 	uint64_t file_bytes;       /* memory of all files of the session */
 	uint64_t spilled_objects;  /* whose bytes are in the spill directory */
 	uint64_t spilled_bytes;
+	uint64_t durable; /* 1: it has a copy on disk, of: */
+	uint64_t durable_objects;
+	uint64_t durable_unsynced;  /* names, pins and objects changed since */
+	uint64_t durable_synced_ms; /* when: as born_ms; 0: not since */
 };
 /* Counts of the store. Errors: FORKED. Thread: any. Since 0.1. */
 MOB_API MOB_NODISCARD int mob_store_stat(struct mob_store *store,
