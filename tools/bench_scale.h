@@ -30,4 +30,10 @@ int bench_spill_raw(struct bench *b, double *out_value);
 int bench_restore(struct bench *b, double *out_value);
 int bench_restore_raw(struct bench *b, double *out_value);
 
+int bench_setup_durable(struct bench *b);
+void bench_durable_teardown(struct bench *b);
+int bench_sync(struct bench *b, double *out_value);
+int bench_sync_raw(struct bench *b, double *out_value);
+int bench_reopen(struct bench *b, double *out_value);
+
 #endif /* MOBI_BENCH_SCALE_H */

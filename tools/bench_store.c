@@ -606,5 +606,10 @@ const struct bench_case bench_store_cases[] = {
 	{ "store.restore", "read of files", BENCH_NS, BENCH_ON_RATIO, 1.3,
 	  bench_setup_spill, bench_restore, bench_restore_raw,
 	  bench_spill_teardown, 0 },
+	{ "store.sync", "synced commit of LMDB", BENCH_NS, BENCH_ON_RATIO, 5,
+	  bench_setup_durable, bench_sync, bench_sync_raw,
+	  bench_durable_teardown, 0 },
+	{ "store.reopen", NULL, BENCH_NS, BENCH_ON_VALUE, 1e9,
+	  bench_setup_durable, bench_reopen, NULL, bench_durable_teardown, 0 },
 	{ 0 },
 };

@@ -571,6 +571,16 @@ test_durable_object_that_cannot_be_read_does_not_stop_the_sync(void **state)
 
 /* ---- power cuts ---- */
 
+static void write_file(const char *path, const unsigned char *at, size_t n)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, at, n), (ssize_t)n);
+	(void)close(fd);
+}
+
+#ifdef MOB_FAILPOINTS
 struct bytes {
 	unsigned char *at;
 	size_t n;
@@ -592,15 +602,6 @@ static struct bytes read_file(const char *path)
 	assert_int_equal(pread(fd, b.at, b.n, 0), (ssize_t)b.n);
 	(void)close(fd);
 	return b;
-}
-
-static void write_file(const char *path, const unsigned char *at, size_t n)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, at, n), (ssize_t)n);
-	(void)close(fd);
 }
 
 #define PAGE 4096u
@@ -646,7 +647,6 @@ static void change_much(struct mob_store *s, uint64_t *seed)
 	}
 }
 
-#ifdef MOB_FAILPOINTS
 /* In a child: the state of the store is synced, and this dies at `fault`. */
 static int sync_and_die(void *arg)
 {

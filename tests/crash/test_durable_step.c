@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kill -9 after every step of a sync of a durable store, and of a restore
+ * (support/traced.h says what a step is). After a reboot the store is as it was at
+ * one sync or the other, whole, and the next sync is as any.
+ */
+#define _GNU_SOURCE
+
+#include "durable.h"
+#include "os_dir.h"
+#include "store_fixture.h"
+#include "traced.h"
+
+#include <limits.h>
+
+#include <sys/ptrace.h>
+
+enum { SET = 4 };
+static const uint64_t sizes[SET] = { 30, 1000, 5000, 20000 };
+
+static char base[64]; /* the disk */
+static char memory[64];
+static char name[64];
+
+static struct mob_store_opts durable_opts(void)
+{
+	struct mob_store_opts o = MOB_STORE_OPTS_INIT;
+
+	o.arena_bytes = 16 * MIB;
+	o.flags = MOB_STORE_DURABLE | MOB_STORE_SPILL_ANYWHERE;
+	o.dir = base;
+	return o;
+}
+
+static void note_line(const char *line, void *arg)
+{
+	(void)arg;
+	fail_msg("a restore left something out: %s", line);
+}
+
+static struct mob_store *restore(void)
+{
+	struct mob_store_opts o = durable_opts();
+	struct mob_store *s = NULL;
+
+	assert_ok(mob_store_restore(name, &o, note_line, NULL, &s));
+	assert_int_equal(mob_store_check(s, print_finding, NULL), 0);
+	return s;
+}
+
+/* Everything but the copy goes. */
+static void reboot(struct mob_store *s)
+{
+	char path[4096];
+
+	(void)snprintf(path, sizeof(path), "%s", s->path);
+	mob_store_close(s);
+	assert_ok(mobi_session_remove(path));
+}
+
+/* All names get objects of one number; the last has a ref of the one before it
+ * inside. */
+static int set_all(struct mob_store *s, uint64_t n)
+{
+	struct mob_ref outer;
+	struct mob_ref r = MOB_REF_NONE;
+	int rc = 0;
+
+	for (int i = 0; i < SET && rc >= 0; i++) {
+		char as[16];
+		char at[20000];
+
+		if (r.hi) {
+			(void)mob_object_release(s, r);
+		}
+		(void)snprintf(as, sizeof(as), "set%d", i);
+		fill(at, sizes[i], n + (uint64_t)i);
+		rc = mob_object_put(s, at, sizes[i], MOB_TYPE_BYTES, &r);
+		rc = rc < 0 ? rc :
+			      mob_name_put(s, as, r, MOB_NAME_REPLACE, NULL);
+	}
+	rc = rc < 0 ? rc : mob_object_put_refs(s, &r, 1, &outer);
+	rc = rc < 0 ? rc :
+		      mob_name_put(s, "outer", outer, MOB_NAME_REPLACE, NULL);
+	rc = rc < 0 ? rc : mob_object_release(s, outer);
+	return rc < 0 ? rc : mob_object_release(s, r);
+}
+
+static bool is_number(struct mob_store *s, struct mob_ref r, int i, uint64_t n)
+{
+	struct mob_view v;
+	bool is;
+
+	assert_ok(mob_object_get(s, r, 0, &v));
+	assert_int_equal(v.size, sizes[i]);
+	is = filled(v.at, v.size, n + (uint64_t)i);
+	mob_view_release(s, &v);
+	return is;
+}
+
+/* Which of the two the set has; never a mixture. */
+static uint64_t number_of_set(struct mob_store *s, uint64_t a, uint64_t b)
+{
+	struct mob_view v;
+	struct mob_ref r;
+	uint64_t n = 0;
+
+	for (int i = 0; i < SET; i++) {
+		char as[16];
+
+		(void)snprintf(as, sizeof(as), "set%d", i);
+		assert_ok(mob_name_get(s, as, &r, NULL));
+		n = n ? n : is_number(s, r, i, a) ? a : b;
+		assert_true(is_number(s, r, i, n));
+		assert_ok(mob_object_release(s, r));
+	}
+	assert_ok(mob_name_get(s, "outer", &r, NULL));
+	assert_ok(mob_object_get(s, r, 0, &v));
+	assert_ok(mob_object_release(s, r));
+	memcpy(&r, v.at, sizeof(r));
+	assert_true(is_number(s, r, SET - 1, n));
+	mob_view_release(s, &v);
+	return n;
+}
+
+/* A traced child that does step after prepare; killed after n steps. How many it
+ * did. */
+static long kill_after(struct mob_store *(*prepare)(uint64_t),
+		       int (*step)(struct mob_store *), uint64_t arg, long n)
+{
+	struct traced t;
+	int status = 0;
+	pid_t pid;
+	long took;
+
+	(void)fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct mob_store *s;
+
+		child_begin();
+		s = prepare(arg);
+		(void)ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		(void)raise(SIGSTOP);
+		if (step(s) < 0) {
+			_exit(3);
+		}
+		(void)raise(SIGSTOP);
+		_exit(4);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSTOPPED(status));
+	t = traced_from_here(pid);
+	took = traced_follow(&t, n, NULL, NULL);
+	assert_true(took >= 0);
+	traced_kill(&t);
+	return took;
+}
+
+static struct mob_store *open_and_set(uint64_t n)
+{
+	struct mob_store *s = child_open(name);
+
+	/* Once before: what only the first has to do is no part of it. */
+	if (mob_store_sync(s) < 0 || set_all(s, n) < 0) {
+		_exit(2);
+	}
+	return s;
+}
+
+static void
+test_durable_sync_killed_anywhere_one_state_or_the_other(void **state)
+{
+	struct mob_store_opts o = durable_opts();
+	struct mob_store *s = NULL;
+	uint64_t now = 100;
+	uint64_t old = 0;
+	uint64_t new = 0;
+	long n = 0;
+	long took;
+
+	(void)state;
+	assert_ok(mob_store_create(name, &o, &s));
+	assert_int_equal(set_all(s, now), 0);
+	assert_ok(mob_store_sync(s));
+	do {
+		uint64_t is;
+
+		took = kill_after(open_and_set, mob_store_sync, now + 10, n);
+		reap_until(s, MOBI_BIT(s->me));
+		assert_int_equal(mob_store_check(s, print_finding, NULL), 0);
+		if (n % 2) {
+			/* All is there still: the next sync ends it. */
+			assert_ok(mob_store_sync(s));
+			reboot(s);
+			s = restore();
+			assert_int_equal(number_of_set(s, now + 10, now + 10),
+					 now + 10);
+			now += 10;
+		} else {
+			reboot(s);
+			s = restore();
+			is = number_of_set(s, now, now + 10);
+			old += is == now;
+			new += is != now;
+			now = is;
+		}
+		n++;
+	} while (took == n - 1);
+	print_message("sync: killed after each of %ld steps; %" PRIu64
+		      " times the old state, %" PRIu64 " the new\n",
+		      n, old, new);
+	assert_true(old > 0 && new > 0);
+	mob_store_close(s);
+	assert_ok(mob_store_remove(name));
+}
+
+/* What is traced has a store; the next create sweeps it. */
+static struct mob_store *another(uint64_t n)
+{
+	char as[64];
+
+	(void)n;
+	return store_new(name_new(as, sizeof(as), "other"), 4 * MIB);
+}
+
+static int restore_it(struct mob_store *other)
+{
+	struct mob_store_opts o = durable_opts();
+	struct mob_store *s = NULL;
+
+	(void)other;
+	return mob_store_restore(name, &o, NULL, NULL, &s);
+}
+
+/* Directories of sessions that are being built. */
+static uint32_t half_built(const char *path)
+{
+	char user[4096];
+	struct dirent *e;
+	uint32_t n = 0;
+	DIR *d;
+
+	(void)snprintf(user, sizeof(user), "%.*s",
+		       (int)(strrchr(path, '/') - path), path);
+	d = opendir(user);
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		n += strncmp(e->d_name, ".new-", 5) == 0;
+	}
+	(void)closedir(d);
+	return n;
+}
+
+static void
+test_durable_restore_killed_anywhere_the_next_one_works(void **state)
+{
+	struct mob_store_opts o = durable_opts();
+	struct mob_store *s = NULL;
+	long n = 0;
+	long took;
+
+	(void)state;
+	assert_ok(mob_store_create(name, &o, &s));
+	assert_int_equal(set_all(s, 1), 0);
+	assert_ok(mob_store_sync(s));
+	do {
+		reboot(s);
+		took = kill_after(another, restore_it, 0, n);
+		s = restore();
+		assert_int_equal(number_of_set(s, 1, 1), 1);
+		/* It is the one that may sync. */
+		assert_ok(mob_store_sync(s));
+		assert_int_equal(half_built(s->path), 0);
+		n++;
+	} while (took == n - 1);
+	print_message("restore: killed after each of %ld steps\n", n);
+	mob_store_close(s);
+	assert_ok(mob_store_remove(name));
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	(void)snprintf(base, sizeof(base), "/tmp/mob-durable-XXXXXX");
+	assert_non_null(mkdtemp(base));
+	/* Sessions of its own: others of this user may be built meanwhile. */
+	(void)snprintf(memory, sizeof(memory), "/dev/shm/mob-durable-XXXXXX");
+	assert_non_null(mkdtemp(memory));
+	assert_int_equal(setenv("MOBULA_SESSION_DIR", memory, 1), 0);
+	(void)name_new(name, sizeof(name), "durable");
+	return 0;
+}
+
+static int finish(void **state)
+{
+	(void)state;
+	assert_ok(mobi_dir_remove(base));
+	assert_ok(mobi_dir_remove(memory));
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			test_durable_sync_killed_anywhere_one_state_or_the_other,
+			begin, finish),
+		cmocka_unit_test_setup_teardown(
+			test_durable_restore_killed_anywhere_the_next_one_works,
+			begin, finish),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
