@@ -233,6 +233,18 @@ ok lock "-DKILLS=1 -DROUNDS=1"
 heavy_ok lock "-DKILLS=1"
 heavy_ok lock "-DKILLS=1 -DROUNDS=1 -DGIVEUP=1"
 
+# ---- weak ----
+for shape in SB SBST MP MPS ISA; do
+	ok weak "-DSHAPE=$shape"
+	ok weak "-DSHAPE=$shape -DTSO"
+done
+mutants weak "-DSHAPE=SB" LOADRELAXED RMWRELAXED
+mutants weak "-DSHAPE=SBST" LOADRELAXED STRELEASE
+mutants weak "-DSHAPE=SBST -DTSO" STRELEASE
+mutants weak "-DSHAPE=MP" SEALRELAXED READRELAXED
+mutants weak "-DSHAPE=MPS" SEALRELAXED READRELAXED
+mutants weak "-DSHAPE=ISA" READRELAXED
+
 echo
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
