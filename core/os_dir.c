@@ -315,9 +315,13 @@ int mobi_fd_read_at(int fd, void *out, size_t n, uint64_t off)
 	return 0;
 }
 
-uint64_t mobi_fd_size(int fd)
+int mobi_fd_size(int fd, uint64_t *out_bytes)
 {
 	struct stat st;
 
-	return fstat(fd, &st) ? 0 : (uint64_t)st.st_size;
+	if (fstat(fd, &st)) {
+		return mobi_err_errno("cannot find the size of a file");
+	}
+	*out_bytes = (uint64_t)st.st_size;
+	return 0;
 }

@@ -44,6 +44,7 @@ int mobi_fd_path(int fd, char *out_path, size_t out_size);
 void mobi_fd_close(int fd);
 /* Reads exactly n bytes at off. MOB_E_CORRUPT if the file is shorter. */
 int mobi_fd_read_at(int fd, void *out, size_t n, uint64_t off);
-uint64_t mobi_fd_size(int fd);
+/* Size of a file. Errors: NOMEM, SYS; they say nothing about the file. */
+int mobi_fd_size(int fd, uint64_t *out_bytes);
 
 #endif /* MOBI_OS_DIR_H */

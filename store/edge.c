@@ -248,34 +248,40 @@ void mobi_chunk_release(struct mob_store *s, uint32_t chunk, uint32_t gen)
 
 /*
  * Releasing the edges of a chunk may free objects whose own chunks come here
- * again. The outermost call works them off from a list of the thread, so that
- * nesting of any depth needs no stack. Without memory for the list the chunk
- * stays RETIRED(me) with LIVE edges; `leftover` calls the janitor for it.
+ * again. The outermost call releases its own, and then works those off from a
+ * list of the thread, so that nesting of any depth needs no stack. Without memory
+ * for the list the chunk stays RETIRED(me) with LIVE edges; `leftover` calls the
+ * janitor for it.
  */
-static void release_later(struct mob_store *s, uint32_t chunk, uint32_t gen)
+static int later_push(struct mobi_seat *seat, uint32_t chunk, uint32_t gen)
 {
-	struct mobi_seat *seat = mobi_seat(s);
-
-	if (!seat) {
-		mobi_store(&s->hdr->leftover, 1u);
-		return;
-	}
 	if (seat->n_later == seat->max_later) {
 		uint32_t max = seat->max_later ? 2 * seat->max_later : 64;
 		uint64_t *list = realloc(seat->later, max * sizeof(*list));
 
 		if (!list) {
-			mobi_store(&s->hdr->leftover, 1u);
-			return;
+			return MOB_E_NOMEM;
 		}
 		seat->later = list;
 		seat->max_later = max;
 	}
 	seat->later[seat->n_later++] = (uint64_t)gen << 32 | chunk;
+	return 0;
+}
+
+static void release_later(struct mob_store *s, uint32_t chunk, uint32_t gen)
+{
+	struct mobi_seat *seat = mobi_seat(s);
+
+	if (!seat || (seat->draining && later_push(seat, chunk, gen) < 0)) {
+		mobi_store(&s->hdr->leftover, 1u);
+		return;
+	}
 	if (seat->draining) {
 		return;
 	}
 	seat->draining = true;
+	mobi_chunk_release(s, chunk, gen);
 	while (seat->n_later) {
 		uint64_t next = seat->later[--seat->n_later];
 

@@ -287,6 +287,8 @@ void mobi_segment_unmap(struct mob_store *s)
 
 static int local_init(struct mob_store *s)
 {
+	int rc;
+
 	s->local = mobi_mem_reserve((size_t)MOBI_SLOTS * sizeof(*s->local));
 	s->not_forked = mobi_mem_reserve(mobi_page_size());
 	s->touched_bytes = s->hdr->arena_bytes / (UINT64_C(65536) * 8) + 64;
@@ -294,11 +296,11 @@ static int local_init(struct mob_store *s)
 	if (!s->local || !s->not_forked || !s->touched) {
 		return mobi_err(MOB_E_NOMEM, "no address space for the store");
 	}
-	if (mobi_mem_wipe_on_fork(s->not_forked, mobi_page_size()) < 0) {
-		return MOB_E_SYS;
+	rc = mobi_mem_wipe_on_fork(s->not_forked, mobi_page_size());
+	if (rc >= 0) {
+		mobi_store_relaxed(s->not_forked, 1u);
 	}
-	mobi_store_relaxed(s->not_forked, 1u);
-	return 0;
+	return rc;
 }
 
 /* Maps what dir_fd holds, whose header is whole. */
@@ -462,6 +464,7 @@ static bool laid_out_here(const struct mobi_header *h)
 int mobi_segment_open_ctl(struct mob_store *s, struct mobi_header *out_h)
 {
 	uint64_t boot[2];
+	uint64_t bytes = 0;
 	int rc;
 
 	s->ctl_fd = mobi_shm_open(s->dir_fd, "ctl", false, 0);
@@ -494,8 +497,11 @@ int mobi_segment_open_ctl(struct mob_store *s, struct mobi_header *out_h)
 				"session %s is of an earlier boot; remove it",
 				s->name);
 	}
-	if (out_h->ctl_bytes > mobi_fd_size(s->ctl_fd) ||
-	    !laid_out_here(out_h)) {
+	rc = mobi_fd_size(s->ctl_fd, &bytes);
+	if (rc < 0) {
+		return rc;
+	}
+	if (out_h->ctl_bytes > bytes || !laid_out_here(out_h)) {
 		return mobi_err(MOB_E_CORRUPT, "%s/ctl is damaged", s->path);
 	}
 	return 0;
@@ -504,6 +510,7 @@ int mobi_segment_open_ctl(struct mob_store *s, struct mobi_header *out_h)
 int mobi_segment_open(struct mob_store *s)
 {
 	struct mobi_header h;
+	uint64_t bytes = 0;
 	int rc = mobi_segment_open_ctl(s, &h);
 
 	if (rc < 0) {
@@ -513,7 +520,11 @@ int mobi_segment_open(struct mob_store *s)
 	if (s->arena_fd < 0) {
 		return s->arena_fd;
 	}
-	if (mobi_fd_size(s->arena_fd) < h.arena_bytes) {
+	rc = mobi_fd_size(s->arena_fd, &bytes);
+	if (rc < 0) {
+		return rc;
+	}
+	if (bytes < h.arena_bytes) {
 		return mobi_err(MOB_E_CORRUPT, "%s/arena is cut short",
 				s->path);
 	}

@@ -178,11 +178,14 @@ static int damaged(const char *name)
 static int read_table(int fd, const char *name, uint64_t n, struct work *w,
 		      struct record *out)
 {
-	uint64_t size = mobi_fd_size(fd);
+	uint64_t size = 0;
 	uint64_t ends = table_bytes(w) + sizeof(*out);
 	uint64_t sum = 0;
-	int rc;
+	int rc = mobi_fd_size(fd, &size);
 
+	if (rc < 0) {
+		return rc;
+	}
 	if (size < ends) {
 		return damaged(name);
 	}
