@@ -15,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DETAIL_SIZE 512
-
 struct code {
 	int rc;
 	int errno_nearest;
@@ -30,10 +28,17 @@ static const struct code codes[] = { { MOB_OK, 0, "MOB_OK", "success" },
 				     MOB_ERR_MAP(CODE_) };
 #undef CODE_
 
-static _Thread_local struct {
-	int rc;
-	char text[DETAIL_SIZE];
-} last;
+static _Thread_local struct mobi_err_last last;
+
+void mobi_err_save(struct mobi_err_last *out)
+{
+	*out = last;
+}
+
+void mobi_err_restore(const struct mobi_err_last *e)
+{
+	last = *e;
+}
 
 static const struct code *code_find(int rc)
 {
@@ -78,7 +83,7 @@ int mobi_err(int rc, const char *fmt, ...)
 {
 	int saved = errno;
 	/* Not into last.text: the arguments may hold the detail so far. */
-	char text[DETAIL_SIZE];
+	char text[MOBI_ERR_DETAIL];
 	va_list args;
 
 	MOB_ASSERT(rc < 0);
@@ -111,7 +116,7 @@ static int code_of_errno(int e)
 int mobi_err_errno(const char *fmt, ...)
 {
 	int saved = errno;
-	char text[DETAIL_SIZE];
+	char text[MOBI_ERR_DETAIL];
 	char why[128];
 	va_list args;
 	int rc;
@@ -131,7 +136,7 @@ int mobi_err_errno(const char *fmt, ...)
 
 void mobi_panic(const char *file, int line, const char *fmt, ...)
 {
-	char text[DETAIL_SIZE];
+	char text[MOBI_ERR_DETAIL];
 	va_list args;
 
 	va_start(args, fmt);

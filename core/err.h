@@ -19,6 +19,15 @@ int mobi_err(int rc, const char *fmt, ...) MOB_PRINTF(2, 3);
  * EPERM choose MOB_E_DISK_FULL, NOMEM and PERM instead of rc = MOB_E_SYS. */
 int mobi_err_errno(const char *fmt, ...) MOB_PRINTF(1, 2);
 
+/* What this thread's last failure was, to be told after what clean-up does. */
+#define MOBI_ERR_DETAIL 512
+struct mobi_err_last {
+	int rc;
+	char text[MOBI_ERR_DETAIL];
+};
+void mobi_err_save(struct mobi_err_last *out);
+void mobi_err_restore(const struct mobi_err_last *e);
+
 /* Bugs only, never input: prints and aborts, in release builds too. */
 void mobi_panic(const char *file, int line, const char *fmt, ...)
 	MOB_PRINTF(3, 4) MOB_NORETURN;

@@ -453,15 +453,19 @@ int mobi_catalogue_open(int dir_fd, const char *idx,
 		return rc;
 	}
 	c = malloc(sizeof(*c));
+	if (!c) {
+		(void)close(fd);
+		return mobi_err(MOB_E_NOMEM, "catalogue: out of memory");
+	}
 	(void)pthread_once(&once, guard_fork);
 	lock_envs();
-	e = c ? find_env(&st) : NULL;
+	e = find_env(&st);
 	if (e) {
 		(void)close(fd);
 	} else {
 		e = new_env(&st, fd);
 	}
-	if (!c || !e) {
+	if (!e) {
 		unlock_envs();
 		free(c);
 		return mobi_err(MOB_E_NOMEM, "catalogue: out of memory");

@@ -373,6 +373,9 @@ int mobi_session_create(const char *name, const struct mob_store_opts *opts,
 		rc = publish(s, user);
 	}
 	if (rc < 0) {
+		struct mobi_err_last why;
+
+		mobi_err_save(&why);
 		if (s->dir_fd >= 0 && !c->from) {
 			(void)mobi_durable_remove(s->dir_fd);
 		}
@@ -380,6 +383,7 @@ int mobi_session_create(const char *name, const struct mob_store_opts *opts,
 			(void)mobi_session_remove(s->path);
 		}
 		mobi_segment_detach(s);
+		mobi_err_restore(&why);
 		return rc;
 	}
 	*out_store = s;
@@ -520,9 +524,13 @@ int mobi_store_open(const char *name, uint32_t role,
 		rc = mobi_segment_attach(s, role);
 	}
 	if (rc < 0) {
+		struct mobi_err_last why;
+
+		mobi_err_save(&why);
 		if (s) {
 			mobi_segment_detach(s);
 		}
+		mobi_err_restore(&why);
 		return rc;
 	}
 	*out_store = s;

@@ -13,6 +13,9 @@
 enum failing {
 	FAIL_FSTAT,
 	FAIL_MADVISE,
+	FAIL_SYSTEM, /* any of the calls on files and memory that the store makes:
+		      * open, mmap, fallocate, write and so on; with the error
+		      * that is likely there */
 	FAIL_ALLOC, /* malloc, calloc, realloc, posix_memalign; not where
 		     * FAILING_ALLOC is 0 */
 	FAIL_CALLS
