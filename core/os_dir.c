@@ -258,10 +258,19 @@ static uint64_t bytes_below(int fd, int depth)
 	return sum;
 }
 
-uint64_t mobi_dir_bytes(int dirfd)
+uint64_t mobi_dir_bytes(int dirfd, const char *name)
 {
-	return bytes_below(
-		openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), 0);
+	return bytes_below(openat(dirfd, name,
+				  O_RDONLY | O_DIRECTORY | O_CLOEXEC |
+					  O_NOFOLLOW),
+			   0);
+}
+
+uint64_t mobi_fd_bytes(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) ? 0 : (uint64_t)st.st_blocks * 512;
 }
 
 int mobi_fd_path(int fd, char *out_path, size_t out_size)

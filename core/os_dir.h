@@ -36,8 +36,11 @@ bool mobi_dir_holds_only(int dirfd, const char *const *names);
 /* Free and total bytes of the file system that holds path. */
 int mobi_dir_space(const char *path, uint64_t *out_free, uint64_t *out_total);
 
-/* Memory that what is below a directory takes in the file system. */
-uint64_t mobi_dir_bytes(int dirfd);
+/* Memory that what is below a directory takes in the file system: of name in
+ * dirfd ("." is itself). 0 if there is none. */
+uint64_t mobi_dir_bytes(int dirfd, const char *name);
+/* The same of an open file. */
+uint64_t mobi_fd_bytes(int fd);
 
 /* Path of what a descriptor is of, as the kernel tells it. */
 int mobi_fd_path(int fd, char *out_path, size_t out_size);

@@ -141,7 +141,7 @@ static void info_of(struct mob_store *s, char *program, size_t program_size,
 	out->workers = n.workers;
 	out->processes = n.processes;
 	out->age_ns = mobi_now_ns() - s->began_ns;
-	out->file_bytes = mobi_dir_bytes(s->dir_fd);
+	out->file_bytes = mobi_dir_bytes(s->dir_fd, ".");
 	if ((s->hdr->flags & MOB_STORE_PRIVATE) && !in_use) {
 		out->state = MOB_SESSION_STALE;
 	} else if (out->daemon_pid || out->workers) {

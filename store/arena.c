@@ -455,17 +455,28 @@ uint64_t mobi_arena_off(uint64_t loc)
 	return loc & ~MOBI_LOC_LOW;
 }
 
+static uint64_t block_bytes(const struct mobi_arena *a, uint64_t w)
+{
+	return MOBI_UCLASS(w) == MOBI_CLASS_LARGE ?
+		       MOBI_UARG(w) << MOBI_UNIT_SHIFT :
+		       a->class[MOBI_UCLASS(w)].size;
+}
+
 uint64_t mobi_arena_block_bytes(const struct mobi_arena *a, uint64_t loc)
 {
 	uint64_t w;
 	mobi_a64 *tag = loc_tag(a, loc, &w);
 
-	if (!tag || !MOBI_TAG_TAKEN(mobi_load(tag))) {
-		return 0;
-	}
-	return MOBI_UCLASS(w) == MOBI_CLASS_LARGE ?
-		       MOBI_UARG(w) << MOBI_UNIT_SHIFT :
-		       a->class[MOBI_UCLASS(w)].size;
+	return tag && MOBI_TAG_TAKEN(mobi_load(tag)) ? block_bytes(a, w) : 0;
+}
+
+uint64_t mobi_arena_tagged_bytes(const struct mobi_arena *a, uint64_t loc,
+				 uint64_t tag)
+{
+	uint64_t w;
+	mobi_a64 *at = loc_tag(a, loc, &w);
+
+	return at && mobi_load(at) == tag ? block_bytes(a, w) : 0;
 }
 
 bool mobi_arena_is_apart(const struct mobi_arena *a, uint64_t loc)

@@ -82,6 +82,9 @@ const void *mobi_arena_ro(const struct mobi_arena *a, uint64_t loc);
 uint64_t mobi_arena_off(uint64_t loc);
 /* Bytes of the block, 0 if loc names none. */
 uint64_t mobi_arena_block_bytes(const struct mobi_arena *a, uint64_t loc);
+/* The same, but 0 if the block does not carry the tag. */
+uint64_t mobi_arena_tagged_bytes(const struct mobi_arena *a, uint64_t loc,
+				 uint64_t tag);
 
 /* The clients in the mask are proved dead: what they had begun is undone or
  * finished, free memory at their hands is offered to others. May be cut short
@@ -100,6 +103,24 @@ struct mobi_arena_stat {
 	uint64_t bytes, used_bytes, backed_bytes, blocks;
 };
 void mobi_arena_stat(const struct mobi_arena *a, struct mobi_arena_stat *out);
+
+/*
+ * Where each byte of the arena is, by the words of units, the tags of blocks and
+ * the bits of backed units. All but `bare` have memory. While others are at work
+ * the parts are of different moments: `mark` is another then.
+ */
+struct mobi_arena_sums {
+	uint64_t blocks;
+	uint64_t block_bytes;        /* of blocks with a tag */
+	uint64_t reserved_bytes[64]; /* free blocks of slabs, by their owner */
+	uint64_t tail_bytes;         /* ends of slabs too short for a block */
+	uint64_t moving_bytes;       /* runs being taken or given back */
+	uint64_t free_bytes;         /* units of no run */
+	uint64_t bare_bytes;         /* without memory, of any of these */
+	uint64_t backed_bytes;       /* by the bits of backed units alone */
+	uint64_t mark; /* mixes the words and tags that were read */
+};
+void mobi_arena_sums(const struct mobi_arena *a, struct mobi_arena_sums *out);
 
 /* Calls fn(loc, tag, arg) for every tagged block. For audits. */
 void mobi_arena_walk(const struct mobi_arena *a,

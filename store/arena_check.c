@@ -127,16 +127,101 @@ void mobi_arena_stat(const struct mobi_arena *a, struct mobi_arena_stat *out)
 	*out = s;
 }
 
+static bool unit_is_backed(const struct mobi_arena *a, uint64_t u)
+{
+	uint64_t in = u % MOBI_GROUP_UNITS;
+
+	return mobi_load(&mobi_group(a, u)->backed[in / 64]) >> in % 64 & 1;
+}
+
+/* How many of these bytes have memory; the others are bare. */
+static uint64_t with_memory(const struct mobi_arena *a, uint64_t off,
+			    uint64_t bytes, struct mobi_arena_sums *s)
+{
+	uint64_t end = off + bytes;
+	uint64_t sum = 0;
+
+	while (off < end) {
+		uint64_t next = (off | (MOBI_UNIT_BYTES - 1)) + 1;
+		uint64_t n = (next < end ? next : end) - off;
+
+		if (unit_is_backed(a, off >> MOBI_UNIT_SHIFT)) {
+			sum += n;
+		} else {
+			s->bare_bytes += n;
+		}
+		off += n;
+	}
+	return sum;
+}
+
+static void mix(struct mobi_arena_sums *s, uint64_t v)
+{
+	s->mark = (s->mark ^ v) * UINT64_C(0x100000001b3);
+}
+
+/* A run, or what is left of one: from its first unit on. */
+static void sum_run(const struct mobi_arena *a, uint64_t u, uint64_t w,
+		    uint64_t units, struct mobi_arena_sums *s)
+{
+	uint64_t at = u << MOBI_UNIT_SHIFT;
+	uint64_t end = at + (units << MOBI_UNIT_SHIFT);
+	uint32_t n = run_blocks(a, u, w);
+	uint64_t bytes = n ? run_block_bytes(a, w) : 0;
+
+	for (uint32_t i = 0; i < n && at + bytes <= end; i++) {
+		uint64_t tag = mobi_load(&mobi_tags(a, u, MOBI_UCLASS(w))[i]);
+
+		mix(s, tag);
+		if (MOBI_TAG_TAKEN(tag)) {
+			s->blocks++;
+			s->block_bytes += bytes;
+		} else if (MOBI_UCLASS(w) == MOBI_CLASS_LARGE) {
+			s->moving_bytes += with_memory(a, at, bytes, s);
+		} else {
+			s->reserved_bytes[MOBI_UOWNER(w)] +=
+				with_memory(a, at, bytes, s);
+		}
+		at += bytes;
+	}
+	*(n ? &s->tail_bytes : &s->moving_bytes) += with_memory(a, at, end - at,
+								s);
+}
+
+void mobi_arena_sums(const struct mobi_arena *a, struct mobi_arena_sums *out)
+{
+	struct mobi_arena_sums s = { .mark = UINT64_C(0xcbf29ce484222325) };
+	uint64_t ready = mobi_units_ready(a);
+	struct mobi_arena_stat st;
+	uint64_t u = 0;
+
+	while (u < ready) {
+		uint64_t w = mobi_load(mobi_unit(a, u));
+		uint64_t next = next_unit(a, u, w);
+
+		next = next < ready ? next : ready;
+		mix(&s, w);
+		if (MOBI_UKIND(w) == MOBI_U_FREE && next == u + 1) {
+			s.free_bytes += with_memory(a, u << MOBI_UNIT_SHIFT,
+						    MOBI_UNIT_BYTES, &s);
+		} else {
+			sum_run(a, u, w, next - u, &s);
+		}
+		u = next;
+	}
+	s.bare_bytes += (a->units - ready) << MOBI_UNIT_SHIFT;
+	mobi_arena_stat(a, &st);
+	s.backed_bytes = st.backed_bytes;
+	mix(&s, st.backed_bytes);
+	*out = s;
+}
+
 static void check_backed(struct check *c, uint64_t off, uint64_t bytes)
 {
 	uint64_t end = (off + bytes + MOBI_UNIT_BYTES - 1) >> MOBI_UNIT_SHIFT;
 
 	for (uint64_t u = off >> MOBI_UNIT_SHIFT; u < end; u++) {
-		uint64_t in = u % MOBI_GROUP_UNITS;
-
-		if (!(mobi_load(&mobi_group(c->a, u)->backed[in / 64]) >>
-			      in % 64 &
-		      1)) {
+		if (!unit_is_backed(c->a, u)) {
 			found(c, "unit %" PRIu64 " is in use and not backed",
 			      u);
 			return;

@@ -335,7 +335,7 @@ int mob_store_stat(struct mob_store *store, struct mob_store_stat *out)
 	}
 	st.catalogue_lag_ms = mobi_cat_lag_ms(store->cat);
 	st.age_ms = mobi_cat_now_ms(store->cat);
-	st.file_bytes = mobi_dir_bytes(store->dir_fd);
+	st.file_bytes = mobi_dir_bytes(store->dir_fd, ".");
 	*out = st;
 	return 0;
 }

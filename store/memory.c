@@ -3,6 +3,8 @@
  * Who keeps which memory. Read from the tables while others go on: an object
  * that went meanwhile is left out, as the generation of its word tells.
  */
+#include "memory.h"
+
 #include "catalogue_env.h"
 #include "edge.h"
 #include "err.h"
@@ -77,12 +79,41 @@ static uint32_t kind_of(const struct mob_memory_info *i, uint32_t by)
 	return by & BY_QUEUE ? MOB_MEMORY_QUEUED : MOB_MEMORY_LEAVING;
 }
 
-/* 1: *out is the object of the slot; 0: there is none any more. */
-static int look(struct mob_store *s, uint32_t slot, struct mob_memory_info *out)
+static uint32_t where_is(const struct mob_memory_info *i, uint64_t loc)
+{
+	switch (loc) {
+	case 0:
+		return MOB_MEMORY_NOWHERE;
+	case MOBI_LOC_INLINE:
+		return MOB_MEMORY_INSIDE;
+	case MOBI_LOC_RANGE:
+		return MOB_MEMORY_PART;
+	case MOBI_LOC_SPILLED:
+		return MOB_MEMORY_FILE;
+	default:
+		return i->block_bytes ? MOB_MEMORY_BLOCK : MOB_MEMORY_NOWHERE;
+	}
+}
+
+/* The block of an object, and how much of it is in use. */
+static void look_block(struct mob_store *s, const struct mobi_slot *o,
+		       uint64_t id, struct mob_memory_info *out)
+{
+	uint64_t loc = mobi_load(&o->loc);
+	uint64_t used = mobi_slot_total(o);
+
+	out->block_bytes = mobi_arena_tagged_bytes(s->arena, loc,
+						   mobi_slot_tag(id));
+	out->used_bytes = used < out->block_bytes ? used : out->block_bytes;
+	out->where = where_is(out, loc);
+}
+
+int mobi_memory_look(struct mob_store *s, uint32_t slot,
+		     struct mob_memory_info *out)
 {
 	struct mobi_slot *o = &s->slots[slot];
 	uint64_t w = mobi_load(&o->word);
-	uint64_t bits = mobi_load(&o->hold) | mobi_load(&o->view);
+	uint64_t bits;
 	uint32_t by;
 	int rc = 0;
 
@@ -96,12 +127,16 @@ static int look(struct mob_store *s, uint32_t slot, struct mob_memory_info *out)
 		.type = mobi_load(&o->type),
 		.creator = MOBI_CREATOR(mobi_load(&o->creator)),
 		.born_ms = mobi_load(&o->born_ms),
-		.processes = (uint32_t)__builtin_popcountll(bits & ~MOBI_KEPT),
+		.holders = mobi_load(&o->hold),
+		.viewers = mobi_load(&o->view),
 	};
+	bits = out->holders | out->viewers;
+	out->holders &= ~MOBI_KEPT;
+	out->processes = (uint32_t)__builtin_popcountll(bits & ~MOBI_KEPT);
 	if (MOBI_STATE(w) == MOBI_S_SEALED || MOBI_STATE(w) == MOBI_S_FAILED) {
 		out->size = mobi_load(&o->size);
 	}
-	out->block_bytes = mobi_arena_block_bytes(s->arena, mobi_load(&o->loc));
+	look_block(s, o, out->ref.lo, out);
 	by = look_edges(s, o, &out->edges);
 	if (bits & MOBI_KEPT) {
 		rc = mob_object_kept(s, out->ref, &out->names, &out->pins);
@@ -158,7 +193,7 @@ int mob_store_memory(struct mob_store *store,
 	end = mobi_pool_used(store, MOBI_POOL_SLOT);
 	for (uint32_t i = 0; i < end; i++) {
 		struct mob_memory_info info;
-		int rc = look(store, i, &info);
+		int rc = mobi_memory_look(store, i, &info);
 
 		if (rc == 1) {
 			rc = fn(&info, arg);
@@ -183,4 +218,15 @@ const char *mob_memory_kind_name(uint32_t kind)
 	};
 
 	return kind < MOB_MEMORY_KINDS ? name[kind] : "?";
+}
+
+const char *mob_memory_where_name(uint32_t where)
+{
+	static const char *const name[] = {
+		[MOB_MEMORY_NOWHERE] = "nowhere", [MOB_MEMORY_INSIDE] = "table",
+		[MOB_MEMORY_BLOCK] = "block",     [MOB_MEMORY_PART] = "part",
+		[MOB_MEMORY_FILE] = "file",
+	};
+
+	return where <= MOB_MEMORY_FILE ? name[where] : "?";
 }

@@ -7,6 +7,7 @@
 #ifndef MOBI_SLOT_H
 #define MOBI_SLOT_H
 
+#include "object_header.h"
 #include "segment.h"
 
 /* {gen, slot} of a ref of this session, or MOB_E_BAD_REF. */
@@ -23,6 +24,12 @@ static inline struct mob_ref mobi_ref_of(const struct mob_store *s, uint64_t id)
 static inline uint64_t mobi_slot_tag(uint64_t id)
 {
 	return (id & ~UINT64_C(0xffffffff)) | ((uint32_t)id + 1);
+}
+
+/* Bytes of its value and header together. */
+static inline uint64_t mobi_slot_total(const struct mobi_slot *o)
+{
+	return mobi_object_bytes(mobi_load(&o->size), mobi_load(&o->header));
 }
 
 /* A slot PENDING with LOCK(me) and one hold of this process. flags: 0, or

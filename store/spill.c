@@ -115,11 +115,6 @@ static bool is_block(uint64_t loc)
 	       loc != MOBI_LOC_SPILLED;
 }
 
-static uint64_t total_of(const struct mobi_slot *o)
-{
-	return mobi_object_bytes(mobi_load(&o->size), mobi_load(&o->header));
-}
-
 /* Under LOCK(me): others set DIRTY, or take it away with it. */
 static void set_spill(struct mobi_slot *o, bool on)
 {
@@ -235,7 +230,7 @@ static int write_out(struct mob_store *s, uint32_t slot, uint32_t gen)
 
 	mobi_spill_name(name, slot, gen);
 	rc = mobi_spill_write(s->spill_fd, name, mobi_arena_ro(s->arena, loc),
-			      total_of(o));
+			      mobi_slot_total(o));
 	if (rc < 0) {
 		return rc;
 	}
@@ -342,9 +337,10 @@ static int read_back(struct mob_store *s, uint64_t id)
 	uint64_t tag = mobi_slot_tag(id);
 	char name[MOBI_SPILL_NAME];
 	int rc = s->check_writes ?
-			 mobi_arena_alloc_apart(s->arena, total_of(o), tag,
-						&o->loc) :
-			 mobi_arena_alloc(s->arena, total_of(o), tag, &o->loc);
+			 mobi_arena_alloc_apart(s->arena, mobi_slot_total(o),
+						tag, &o->loc) :
+			 mobi_arena_alloc(s->arena, mobi_slot_total(o), tag,
+					  &o->loc);
 
 	if (rc < 0) {
 		mobi_store(&o->loc, MOBI_LOC_SPILLED);
@@ -356,7 +352,7 @@ static int read_back(struct mob_store *s, uint64_t id)
 	mobi_spill_name(name, (uint32_t)id, MOBI_GEN(id));
 	rc = mobi_spill_read(s->spill_fd, name,
 			     mobi_arena_rw(s->arena, mobi_load(&o->loc)),
-			     total_of(o));
+			     mobi_slot_total(o));
 	if (rc < 0) {
 		(void)mobi_arena_free(s->arena, mobi_load(&o->loc), tag);
 		mobi_store(&o->loc, MOBI_LOC_SPILLED);
@@ -397,7 +393,7 @@ static int try_restore(struct mob_store *s, uint64_t id, struct mobi_room *room)
 	if (rc != MOB_E_STORE_FULL && rc != MOB_E_DISK_FULL) {
 		return rc;
 	}
-	if (mobi_spill_some(s, total_of(o)) > 0) {
+	if (mobi_spill_some(s, mobi_slot_total(o)) > 0) {
 		return 0;
 	}
 	rc = mobi_room_next(s, room);

@@ -5,6 +5,7 @@
 
 #include "cli.h"
 
+#include <mobula/memory.h>
 #include <mobula/session.h>
 #include <mobula/store.h>
 

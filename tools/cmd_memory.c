@@ -12,14 +12,11 @@
 struct sum {
 	uint64_t objects;
 	uint64_t size;
-	uint64_t in_blocks; /* of that size */
 	uint64_t blocks;
 };
 
 struct memory {
-	struct sum kind[MOB_MEMORY_KINDS];
 	struct sum creator[CREATORS];
-	struct sum all;
 	struct mob_memory_info *object; /* if they are wanted */
 	size_t n;
 	size_t max;
@@ -27,26 +24,14 @@ struct memory {
 	bool failed;
 };
 
-static void add_to(struct sum *s, const struct mob_memory_info *i)
-{
-	/* One that is being written has a block, and no size yet. */
-	uint64_t size = i->size || i->state != MOB_OBJECT_PENDING ?
-				i->size :
-				i->block_bytes;
-
-	s->objects++;
-	s->size += size;
-	s->in_blocks += i->block_bytes ? size : 0;
-	s->blocks += i->block_bytes;
-}
-
 static int add(const struct mob_memory_info *i, void *arg)
 {
 	struct memory *m = arg;
+	struct sum *s = &m->creator[i->creator % CREATORS];
 
-	add_to(&m->kind[i->kind % MOB_MEMORY_KINDS], i);
-	add_to(&m->creator[i->creator % CREATORS], i);
-	add_to(&m->all, i);
+	s->objects++;
+	s->size += i->size;
+	s->blocks += i->block_bytes;
 	if (!m->keep) {
 		return 0;
 	}
@@ -73,8 +58,26 @@ static const struct out_col kind_cols[] = {
 	{ "objects", "OBJECTS", OUT_COUNT },
 	{ "size_bytes", "VALUES", OUT_BYTES },
 	{ "memory_bytes", "MEMORY", OUT_BYTES },
+	{ "pending_bytes", "PENDING", OUT_BYTES },
+	{ "spilled_bytes", "SPILLED", OUT_BYTES },
+	{ "table_bytes", NULL, OUT_BYTES },
+	{ "part_bytes", NULL, OUT_BYTES },
 	{ 0 },
 };
+
+static void print_objects_of(struct out *o, const char *kind,
+			     const struct mob_memory_sum *s, uint64_t memory)
+{
+	out_text(o, kind);
+	out_u64(o, s->objects);
+	out_u64(o, s->size);
+	out_u64(o, memory);
+	out_u64(o, s->pending_bytes);
+	out_u64(o, s->file_bytes);
+	out_u64(o, s->inside_bytes);
+	out_u64(o, s->part_bytes);
+	out_end_row(o);
+}
 
 static void print_rest(struct out *o, const char *kind, uint64_t bytes)
 {
@@ -82,6 +85,9 @@ static void print_rest(struct out *o, const char *kind, uint64_t bytes)
 	out_none(o);
 	out_none(o);
 	out_u64(o, bytes);
+	for (int i = 0; i < 4; i++) {
+		out_none(o);
+	}
 	out_end_row(o);
 }
 
@@ -90,26 +96,75 @@ static uint64_t less(uint64_t a, uint64_t b)
 	return a > b ? a - b : 0; /* they were not read at the same moment */
 }
 
-static int print_kinds(const struct memory *m, const struct mob_store_stat *st)
+/* Memory of the arena, as all its kinds add up to it. */
+static uint64_t arena_memory(const struct mob_memory_sums *m)
+{
+	return m->all.used_bytes + m->all.padding_bytes + m->tail_bytes +
+	       m->reserved_bytes + m->moving_bytes + m->free_bytes;
+}
+
+/* One comparison; true if the numbers are equal. */
+static bool say_equal(const char *what, uint64_t sum, const char *found_by,
+		      uint64_t found)
+{
+	if (sum == found) {
+		cli_say("%s: %llu bytes, by %s too: ok", what,
+			(unsigned long long)sum, found_by);
+	} else {
+		cli_say("%s: %llu bytes, by %s %llu: %llu bytes %s", what,
+			(unsigned long long)sum, found_by,
+			(unsigned long long)found,
+			(unsigned long long)(sum > found ? sum - found :
+							   found - sum),
+			sum > found ? "too much" : "are missing");
+	}
+	return sum == found;
+}
+
+static int say_verdict(const struct mob_memory_sums *m)
+{
+	uint64_t sum = arena_memory(m);
+
+	(void)say_equal("blocks of objects", m->all.block_bytes,
+			"the tags of blocks", m->found_block_bytes);
+	(void)say_equal("memory of the arena", sum, "the bits of units",
+			m->found_backed_bytes);
+	(void)say_equal("the arena, with what has no memory yet",
+			sum + m->bare_bytes, "its size", m->found_arena_bytes);
+	if (m->verdict == MOB_MEMORY_CHANGING) {
+		cli_say("the store is in use: these were not read at one "
+			"moment");
+	}
+	return m->verdict != MOB_MEMORY_WRONG ?
+		       CLI_DONE :
+		       cli_fail(CLI_FAILED, "'mob store check' looks for what",
+				"the sums are not what is there");
+}
+
+static int print_kinds(const struct mob_memory_sums *m)
 {
 	struct out o;
 
 	out_begin(&o, kind_cols);
 	for (uint32_t k = 0; k < MOB_MEMORY_KINDS; k++) {
-		out_text(&o, mob_memory_kind_name(k));
-		out_u64(&o, m->kind[k].objects);
-		out_u64(&o, m->kind[k].size);
-		out_u64(&o, m->kind[k].in_blocks);
-		out_end_row(&o);
+		print_objects_of(&o, mob_memory_kind_name(k), &m->kind[k],
+				 m->kind[k].used_bytes);
 	}
-	print_rest(&o, "fragmentation", less(m->all.blocks, m->all.in_blocks));
-	print_rest(&o, "free", less(st->arena_backed_bytes, m->all.blocks));
-	print_rest(&o, "tables", less(st->file_bytes, st->arena_backed_bytes));
-	print_rest(&o, "total", st->file_bytes);
+	print_rest(&o, "fragmentation", m->all.padding_bytes + m->tail_bytes);
+	print_rest(&o, "reserved", m->reserved_bytes);
+	print_rest(&o, "moving", m->moving_bytes);
+	print_rest(&o, "free", m->free_bytes);
+	print_rest(&o, "tables", m->tables_bytes);
+	print_rest(&o, "catalogue", m->catalogue_bytes);
+	print_objects_of(&o, "total", &m->all,
+			 arena_memory(m) + m->tables_bytes +
+				 m->catalogue_bytes);
+	if (out_end(&o)) {
+		return CLI_FAILED;
+	}
 	cli_say("the arena may grow by %llu bytes more",
-		(unsigned long long)less(st->arena_bytes,
-					 st->arena_backed_bytes));
-	return out_end(&o);
+		(unsigned long long)m->bare_bytes);
+	return say_verdict(m);
 }
 
 /* ---- by creator ---- */
@@ -160,6 +215,7 @@ static int print_objects(struct memory *m, uint64_t limit, uint64_t age_ms)
 		{ "kind", "KIND", OUT_TEXT },
 		{ "size_bytes", "SIZE", OUT_BYTES },
 		{ "block_bytes", "BLOCK", OUT_BYTES },
+		{ "where", "WHERE", OUT_TEXT },
 		{ "state", "STATE", OUT_TEXT },
 		{ "creator", "CREATOR", OUT_COUNT },
 		{ "age_ns", "AGE", OUT_NS },
@@ -183,6 +239,7 @@ static int print_objects(struct memory *m, uint64_t limit, uint64_t age_ms)
 		out_text(&o, mob_memory_kind_name(x->kind));
 		out_u64(&o, x->size);
 		out_u64(&o, x->block_bytes);
+		out_text(&o, mob_memory_where_name(x->where));
 		out_text(&o, cmd_state_name(x->state));
 		out_u64(&o, x->creator);
 		out_u64_some(&o, x->born_ms ?
@@ -198,39 +255,54 @@ static int print_objects(struct memory *m, uint64_t limit, uint64_t age_ms)
 	return out_end(&o);
 }
 
-static int run(struct cli *c)
+static int run_kinds(struct mob_store *store)
 {
-	const char *by = cli_text(c, "by");
+	struct mob_memory_sums sums;
+	int rc = mob_store_memory_sums(store, &sums);
+
+	return rc < 0 ? cli_fail_rc(rc, mob_store_name(store)) :
+			print_kinds(&sums);
+}
+
+static int run_rows(struct cli *c, struct mob_store *store, bool objects)
+{
 	struct memory *m = calloc(1, sizeof(*m));
 	struct mob_store_stat st;
-	struct mob_store *store;
 	int rc;
 
 	if (!m) {
 		return cli_fail(CLI_FAILED, NULL, "out of memory");
 	}
-	rc = cmd_store_open(c, c->n_args ? c->args[0] : NULL, &store);
-	if (rc) {
-		free(m);
-		return rc;
-	}
-	m->keep = strcmp(by, "object") == 0;
+	m->keep = objects;
 	rc = mob_store_memory(store, add, m);
 	rc = rc < 0 ? rc : mob_store_stat(store, &st);
 	if (rc < 0) {
 		rc = cli_fail_rc(rc, mob_store_name(store));
 	} else if (m->failed) {
 		rc = cli_fail(CLI_FAILED, NULL, "out of memory");
-	} else if (m->keep) {
-		rc = print_objects(m, cli_number(c, "limit"), st.age_ms);
-	} else if (strcmp(by, "creator") == 0) {
-		rc = print_creators(m);
 	} else {
-		rc = print_kinds(m, &st);
+		rc = objects ? print_objects(m, cli_number(c, "limit"),
+					     st.age_ms) :
+			       print_creators(m);
 	}
-	mob_store_close(store);
 	free(m->object);
 	free(m);
+	return rc;
+}
+
+static int run(struct cli *c)
+{
+	const char *by = cli_text(c, "by");
+	struct mob_store *store;
+	int rc = cmd_store_open(c, c->n_args ? c->args[0] : NULL, &store);
+
+	if (rc) {
+		return rc;
+	}
+	rc = strcmp(by, "kind") == 0 ?
+		     run_kinds(store) :
+		     run_rows(c, store, strcmp(by, "object") == 0);
+	mob_store_close(store);
 	return rc;
 }
 

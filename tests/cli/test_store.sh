@@ -213,11 +213,16 @@ expect 0 object name cats/same cats/one
 expect 4 object name cats/two "$kept"
 expect 0 object name cats/two "$kept" --replace
 expect 0 memory --json
-json kind objects size_bytes memory_bytes
-[ "$(wc -l <"$tmp/out")" -eq 11 ] || fail "memory: not a line for each kind"
+json kind objects size_bytes memory_bytes pending_bytes spilled_bytes \
+	table_bytes part_bytes
+[ "$(wc -l <"$tmp/out")" -eq 14 ] || fail "memory: not a line for each kind"
+[ "$(grep -c ': ok$' "$tmp/err")" -eq 3 ] || fail "memory: not all sums are ok"
+awk -F'"memory_bytes":' '{ n = $2 + 0
+	if (/"kind":"total"/) total = n; else sum += n }
+	END { exit sum != total }' "$tmp/out" || fail "memory: total is no sum"
 grep -q '"kind":"named","objects":0,' "$tmp/out" && fail "nothing is named"
 expect 0 memory --by object --json --limit 1
-json ref kind size_bytes block_bytes state creator age_ns processes edges names pins
+json ref kind size_bytes block_bytes where state creator age_ns processes edges names pins
 [ "$(wc -l <"$tmp/out")" -eq 1 ] || fail "memory --limit 1: not one line"
 expect 0 memory --by creator --no-header
 expect 2 memory --by nothing

@@ -412,49 +412,6 @@ MOB_API int mob_store_find(struct mob_store *store,
 			   int (*fn)(const struct mob_object_info *, void *),
 			   void *arg, uint64_t *out_lag_ms);
 
-/* What keeps an object: the first of these that does. */
-enum mob_memory_kind {
-	MOB_MEMORY_NAMED,      /* it has a name */
-	MOB_MEMORY_PINNED,     /* or a pin */
-	MOB_MEMORY_REFERENCED, /* a process has a hold or a view of it */
-	MOB_MEMORY_ARGUMENT,   /* a task that is not over needs or makes it */
-	MOB_MEMORY_NESTED,     /* an object has its ref inside */
-	MOB_MEMORY_QUEUED,     /* a completion queue has it */
-	MOB_MEMORY_LEAVING,    /* nothing: it is about to be freed */
-	MOB_MEMORY_KINDS
-};
-/* "named"; "?" for no kind. Owner: static. Thread: any. */
-MOB_API const char *mob_memory_kind_name(uint32_t kind);
-
-/* Grows at the end only; struct_size is the library's. */
-struct mob_memory_info {
-	uint32_t struct_size;
-	uint32_t kind; /* enum mob_memory_kind */
-	struct mob_ref ref;
-	uint64_t size;        /* bytes of its value; 0: none yet */
-	uint64_t block_bytes; /* of the arena; 0: it is in the tables */
-	uint64_t born_ms;     /* since the session began; 0: it is pending */
-	mob_type_id type;
-	uint32_t state;     /* enum mob_object_state */
-	uint32_t creator;   /* number of the process that made it */
-	uint32_t processes; /* that have a hold or a view */
-	uint32_t
-		edges; /* of tasks, objects, queues and waiters; 4096: or more */
-	uint32_t names;
-	uint32_t pins;
-};
-
-/*
- * Calls fn for every living object, in the order of slots, until it returns
- * nonzero; returns that. Straight from the tables, not the catalogue: also what is
- * too young for that, or pending. Each row is right in itself; a list is no
- * snapshot. fn may call any function. Errors: FORKED, those of the catalogue (for
- * names and pins). Thread: any. Blocks: while the catalogue is opened. Since 0.1.
- */
-MOB_API int mob_store_memory(struct mob_store *store,
-			     int (*fn)(const struct mob_memory_info *, void *),
-			     void *arg);
-
 struct mob_store_stat {
 	uint64_t arena_bytes;      /* size of the arena */
 	uint64_t arena_used_bytes; /* in blocks of living objects */

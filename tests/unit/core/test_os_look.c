@@ -152,16 +152,16 @@ static void test_dir_bytes_counts_memory_below(void **state)
 	assert_non_null(mkdtemp(dir));
 	fd = mobi_dir_open(dir);
 	assert_true(fd >= 0);
-	assert_int_equal(mobi_dir_bytes(fd), 0);
+	assert_int_equal(mobi_dir_bytes(fd, "."), 0);
 	(void)snprintf(path, sizeof(path), "%s/below", dir);
 	assert_int_equal(mkdir(path, 0700), 0);
 	assert_int_equal(munmap(map_file(path, 2 * MIB), 2 * MIB), 0);
-	assert_true(mobi_dir_bytes(fd) >= 2 * MIB);
-	assert_true(mobi_dir_bytes(fd) < 3 * MIB);
+	assert_true(mobi_dir_bytes(fd, ".") >= 2 * MIB);
+	assert_true(mobi_dir_bytes(fd, ".") < 3 * MIB);
 	/* A hole takes none. */
 	(void)snprintf(path, sizeof(path), "%s/below/file", dir);
 	assert_int_equal(truncate(path, 64 * (off_t)MIB), 0);
-	assert_true(mobi_dir_bytes(fd) < 3 * MIB);
+	assert_true(mobi_dir_bytes(fd, ".") < 3 * MIB);
 	assert_int_equal(mobi_fd_path(fd, real, sizeof(real)), 0);
 	assert_string_equal(real, dir);
 	assert_int_equal(mobi_fd_path(fd, real, 8), MOB_E_LIMIT);
