@@ -126,6 +126,7 @@ int mobi_memory_look(struct mob_store *s, uint32_t slot,
 		.state = MOBI_STATE(w),
 		.type = mobi_load(&o->type),
 		.creator = MOBI_CREATOR(mobi_load(&o->creator)),
+		.site = MOBI_CREATOR_SITE(mobi_load(&o->creator)),
 		.born_ms = mobi_load(&o->born_ms),
 		.holders = mobi_load(&o->hold),
 		.viewers = mobi_load(&o->view),
@@ -168,6 +169,7 @@ int mob_object_stat(struct mob_store *store, struct mob_ref ref,
 		.born_ms = mobi_load(&o->born_ms),
 		.type = mobi_load(&o->type),
 		.creator = MOBI_CREATOR(mobi_load(&o->creator)),
+		.site = MOBI_CREATOR_SITE(mobi_load(&o->creator)),
 		.state = mob_object_state(store, ref), /* last */
 	};
 	if (out->state == MOB_OBJECT_GONE) {

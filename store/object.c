@@ -7,6 +7,7 @@
 #include "os_clock.h"
 #include "pool.h"
 #include "segment.h"
+#include "site.h"
 #include "slot.h"
 #include "spill.h"
 #include "wait.h"
@@ -85,21 +86,31 @@ int mobi_object_new(struct mob_store *s, uint64_t size, mob_type_id type,
 	return 0;
 }
 
-int mob_object_create(struct mob_store *store, uint64_t size, mob_type_id type,
-		      struct mob_ref *out_ref, void **out_at)
+int mob_object_create_from(struct mob_store *store, uint64_t size,
+			   mob_type_id type, struct mob_ref *out_ref,
+			   void **out_at, struct mob_site *site)
 {
+	uint32_t row;
 	uint64_t id;
 	int rc;
 
 	MOBI_ENTER(store);
+	row = mobi_site_row_of(store, site);
 	rc = mobi_object_new(store, size, type, &id, out_at);
 	if (rc < 0) {
 		return rc;
 	}
+	mobi_site_set(store, id, row);
 	/* Who waits for it, or lets it go, finds no LOCK until the seal. */
 	mobi_slot_unlock(store, id);
 	*out_ref = mobi_ref_of(store, id);
 	return 0;
+}
+
+int mob_object_create(struct mob_store *store, uint64_t size, mob_type_id type,
+		      struct mob_ref *out_ref, void **out_at)
+{
+	return mob_object_create_from(store, size, type, out_ref, out_at, NULL);
 }
 
 static int resolve_mine(struct mob_store *s, struct mob_ref ref, uint32_t state,
@@ -138,24 +149,34 @@ int mob_object_abort(struct mob_store *store, struct mob_ref ref)
 	return resolve_mine(store, ref, MOBI_S_CANCELLED, "mob_object_abort");
 }
 
-int mob_object_put(struct mob_store *store, const void *at, uint64_t size,
-		   mob_type_id type, struct mob_ref *out_ref)
+int mob_object_put_from(struct mob_store *store, const void *at, uint64_t size,
+			mob_type_id type, struct mob_ref *out_ref,
+			struct mob_site *site)
 {
+	uint32_t row;
 	uint64_t id;
 	void *to;
 	int rc;
 
 	MOBI_ENTER(store);
+	row = mobi_site_row_of(store, site);
 	rc = mobi_object_new(store, size, type, &id, &to);
 	if (rc < 0) {
 		return rc;
 	}
+	mobi_site_set(store, id, row);
 	if (size) {
 		memcpy(to, at, size);
 	}
 	mobi_slot_seal_unseen(store, id);
 	*out_ref = mobi_ref_of(store, id);
 	return 0;
+}
+
+int mob_object_put(struct mob_store *store, const void *at, uint64_t size,
+		   mob_type_id type, struct mob_ref *out_ref)
+{
+	return mob_object_put_from(store, at, size, type, out_ref, NULL);
 }
 
 /* ---- refs inside objects ---- */
@@ -197,14 +218,17 @@ int mobi_object_nest(struct mob_store *s, uint64_t id,
 	return 0;
 }
 
-int mob_object_put_refs(struct mob_store *store, const struct mob_ref *refs,
-			uint64_t n, struct mob_ref *out_ref)
+int mob_object_put_refs_from(struct mob_store *store,
+			     const struct mob_ref *refs, uint64_t n,
+			     struct mob_ref *out_ref, struct mob_site *site)
 {
+	uint32_t row;
 	uint64_t id;
 	void *to;
 	int rc;
 
 	MOBI_ENTER(store);
+	row = mobi_site_row_of(store, site);
 	if (n > UINT64_MAX / sizeof(*refs)) {
 		return mobi_err(MOB_E_INVAL, "mob_object_put_refs: n is %llu",
 				(unsigned long long)n);
@@ -216,6 +240,7 @@ int mob_object_put_refs(struct mob_store *store, const struct mob_ref *refs,
 	if (n) {
 		memcpy(to, refs, n * sizeof(*refs));
 	}
+	mobi_site_set(store, id, row);
 	rc = mobi_object_nest(store, id, refs, n);
 	if (rc < 0) {
 		(void)mobi_slot_resolve_owned(store, id, MOBI_S_CANCELLED);
@@ -225,6 +250,12 @@ int mob_object_put_refs(struct mob_store *store, const struct mob_ref *refs,
 	mobi_slot_seal_unseen(store, id);
 	*out_ref = mobi_ref_of(store, id);
 	return 0;
+}
+
+int mob_object_put_refs(struct mob_store *store, const struct mob_ref *refs,
+			uint64_t n, struct mob_ref *out_ref)
+{
+	return mob_object_put_refs_from(store, refs, n, out_ref, NULL);
 }
 
 /* ---- references ---- */

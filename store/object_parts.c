@@ -6,6 +6,7 @@
 #include "err.h"
 #include "object.h"
 #include "object_header.h"
+#include "site.h"
 #include "slot.h"
 
 #include <string.h>
@@ -47,30 +48,45 @@ static int new_with(struct mob_store *s, uint64_t size, mob_type_id type,
 	return 0;
 }
 
-int mob_object_create_with(struct mob_store *store, uint64_t size,
-			   mob_type_id type,
-			   const struct mob_object_header *header,
-			   struct mob_ref *out_ref, void **out_at)
+int mob_object_create_with_from(struct mob_store *store, uint64_t size,
+				mob_type_id type,
+				const struct mob_object_header *header,
+				struct mob_ref *out_ref, void **out_at,
+				struct mob_site *site)
 {
+	uint32_t row;
 	uint64_t id;
 	int rc;
 
 	MOBI_ENTER(store);
+	row = mobi_site_row_of(store, site);
 	rc = new_with(store, size, type, header, "mob_object_create_with", &id,
 		      out_at);
 	if (rc < 0) {
 		return rc;
 	}
+	mobi_site_set(store, id, row);
 	mobi_slot_unlock(store, id);
 	*out_ref = mobi_ref_of(store, id);
 	return 0;
 }
 
-int mob_object_put_parts(struct mob_store *store, const struct mob_part *parts,
-			 size_t n, mob_type_id type,
-			 const struct mob_object_header *header,
-			 struct mob_ref *out_ref)
+int mob_object_create_with(struct mob_store *store, uint64_t size,
+			   mob_type_id type,
+			   const struct mob_object_header *header,
+			   struct mob_ref *out_ref, void **out_at)
 {
+	return mob_object_create_with_from(store, size, type, header, out_ref,
+					   out_at, NULL);
+}
+
+int mob_object_put_parts_from(struct mob_store *store,
+			      const struct mob_part *parts, size_t n,
+			      mob_type_id type,
+			      const struct mob_object_header *header,
+			      struct mob_ref *out_ref, struct mob_site *site)
+{
+	uint32_t row;
 	unsigned char *to;
 	uint64_t size = 0;
 	void *at;
@@ -78,6 +94,7 @@ int mob_object_put_parts(struct mob_store *store, const struct mob_part *parts,
 	int rc;
 
 	MOBI_ENTER(store);
+	row = mobi_site_row_of(store, site);
 	for (size_t i = 0; i < n; i++) {
 		if (__builtin_add_overflow(size, parts[i].size, &size)) {
 			return mobi_err(MOB_E_INVAL,
@@ -91,6 +108,7 @@ int mob_object_put_parts(struct mob_store *store, const struct mob_part *parts,
 	if (rc < 0) {
 		return rc;
 	}
+	mobi_site_set(store, id, row);
 	to = at;
 	for (size_t i = 0; i < n; i++) {
 		if (parts[i].size) {
@@ -101,6 +119,15 @@ int mob_object_put_parts(struct mob_store *store, const struct mob_part *parts,
 	mobi_slot_seal_unseen(store, id);
 	*out_ref = mobi_ref_of(store, id);
 	return 0;
+}
+
+int mob_object_put_parts(struct mob_store *store, const struct mob_part *parts,
+			 size_t n, mob_type_id type,
+			 const struct mob_object_header *header,
+			 struct mob_ref *out_ref)
+{
+	return mob_object_put_parts_from(store, parts, n, type, header, out_ref,
+					 NULL);
 }
 
 /* ---- a part of another ---- */
@@ -120,7 +147,7 @@ static struct mobi_range range_of(const struct mob_store *s, uint64_t id)
 /* The caller views `of`, which is sealed. */
 static int new_range(struct mob_store *s, const struct mob_view *of,
 		     uint64_t off, uint64_t size, mob_type_id type,
-		     struct mob_ref *out_ref)
+		     struct mob_ref *out_ref, uint32_t row)
 {
 	struct mobi_range range = range_of(s, of->ref.lo);
 	struct mob_ref base = mobi_ref_of(s, range.base);
@@ -130,6 +157,7 @@ static int new_range(struct mob_store *s, const struct mob_view *of,
 	if (rc < 0) {
 		return rc;
 	}
+	mobi_site_set(s, id, row);
 	mobi_slot_value_range(s, id, range.base, range.off + off, size, type);
 	rc = mobi_object_nest(s, id, &base, 1);
 	if (rc < 0) {
@@ -142,14 +170,17 @@ static int new_range(struct mob_store *s, const struct mob_view *of,
 	return 0;
 }
 
-int mob_object_range(struct mob_store *store, struct mob_ref ref, uint64_t off,
-		     uint64_t size, mob_type_id type, struct mob_ref *out_ref)
+int mob_object_range_from(struct mob_store *store, struct mob_ref ref,
+			  uint64_t off, uint64_t size, mob_type_id type,
+			  struct mob_ref *out_ref, struct mob_site *site)
 {
+	uint32_t row;
 	struct mob_view of;
 	uint64_t id;
 	int rc;
 
 	MOBI_ENTER(store);
+	row = mobi_site_row_of(store, site);
 	rc = mobi_slot_of(store, ref, &id);
 	if (rc >= 0) {
 		rc = mobi_object_view(store, id, &of);
@@ -167,10 +198,17 @@ int mob_object_range(struct mob_store *store, struct mob_ref ref, uint64_t off,
 			      (unsigned long long)size, (unsigned long long)off,
 			      (uint32_t)id, (unsigned long long)of.size);
 	} else {
-		rc = new_range(store, &of, off, size, type, out_ref);
+		rc = new_range(store, &of, off, size, type, out_ref, row);
 	}
 	mob_view_release(store, &of);
 	return rc;
+}
+
+int mob_object_range(struct mob_store *store, struct mob_ref ref, uint64_t off,
+		     uint64_t size, mob_type_id type, struct mob_ref *out_ref)
+{
+	return mob_object_range_from(store, ref, off, size, type, out_ref,
+				     NULL);
 }
 
 /* ---- another size ---- */

@@ -47,6 +47,8 @@ static uint64_t fingerprint(void)
 					 sizeof(struct mobi_group),
 					 sizeof(struct mobi_pool_shared),
 					 sizeof(struct mobi_cat_shared),
+					 sizeof(struct mobi_site_row),
+					 MOBI_SITES,
 					 MOBI_SLOTS,
 					 MOBI_RECS,
 					 MOBI_EDGE_CHUNKS,
@@ -64,6 +66,7 @@ static void lay_out(struct mobi_header *h)
 	const uint64_t bytes[MOBI_SECTIONS] = {
 		[MOBI_SEC_CLIENTS] = MOBI_CLIENTS * sizeof(struct mobi_client),
 		[MOBI_SEC_POOLS] = 3 * sizeof(struct mobi_pool_shared),
+		[MOBI_SEC_SITES] = MOBI_SITES * sizeof(struct mobi_site_row),
 		[MOBI_SEC_GROUPS] = (GROUPS_SLOT + GROUPS_REC + GROUPS_CHUNK) *
 				    sizeof(struct mobi_group),
 		[MOBI_SEC_BOARD] = sizeof(struct mobi_board),
@@ -84,7 +87,9 @@ static void lay_out(struct mobi_header *h)
 	for (uint32_t i = 0; i < MOBI_SECTIONS; i++) {
 		h->section[i].off = at;
 		h->section[i].bytes = bytes[i];
-		at += up(bytes[i], 65536);
+		/* Small ones that are always backed lie close together. */
+		at = up(at + bytes[i],
+			i < MOBI_SEC_SITES ? MOBI_CACHELINE : 65536);
 	}
 	h->ctl_bytes = up(at, MOBI_EXTENT);
 }
@@ -191,7 +196,7 @@ static int back_fixed(struct mob_store *s)
 {
 	struct mobi_section *sec = s->hdr->section;
 	int rc = mobi_ctl_back(
-		s, 0, sec[MOBI_SEC_POOLS].off + sec[MOBI_SEC_POOLS].bytes);
+		s, 0, sec[MOBI_SEC_SITES].off + sec[MOBI_SEC_SITES].bytes);
 
 	if (rc >= 0) {
 		rc = mobi_ctl_back(s, sec[MOBI_SEC_BOARD].off,
@@ -217,6 +222,7 @@ void mobi_segment_point(struct mob_store *s)
 	const struct mobi_section *sec = s->hdr->section;
 
 	s->clients = (void *)(at + sec[MOBI_SEC_CLIENTS].off);
+	s->sites = (void *)(at + sec[MOBI_SEC_SITES].off);
 	s->board = (void *)(at + sec[MOBI_SEC_BOARD].off);
 	s->cat_shared = (void *)(at + sec[MOBI_SEC_CAT].off);
 	s->cqs = (void *)(at + sec[MOBI_SEC_CQS].off);

@@ -72,6 +72,7 @@ struct mob_store {
 	uint64_t mapped_bytes;   /* of the control segment, at hdr and at ro */
 	const unsigned char *ro; /* the control segment, read only */
 	struct mobi_client *clients;
+	struct mobi_site_row *sites;
 	struct mobi_board *board;
 	struct mobi_cat_shared *cat_shared;
 	struct mobi_cq_shared *cqs;
@@ -87,6 +88,8 @@ struct mob_store {
 	uint64_t touched_bytes;
 	mobi_a64 *local;      /* counts behind our bits, one word a slot */
 	mobi_a32 *not_forked; /* wiped in a forked child */
+	/* site.c: by the number of a place in this process its row + 1 here. */
+	mobi_a32 site_row[MOBI_SITES];
 	pthread_key_t seat_key;
 	pthread_mutex_t seats_lock;
 	struct mobi_seat *seats;

@@ -102,7 +102,7 @@ struct mobi_slot {
 		producer; /* {gen, record + 1} of the task that makes it, or 0 */
 	mobi_a32 nested;  /* first edge chunk + 1 of the refs inside, or 0 */
 	mobi_a32 born_ms; /* since the session began */
-	mobi_a32 creator; /* client, for accounting only; MOBI_CREATOR_USED */
+	mobi_a32 creator; /* {used 1, place 23, client 8}: for accounting */
 	mobi_a32 header;  /* bytes of the header behind the value, or 0 */
 	unsigned char value[MOBI_INLINE_MAX];
 };
@@ -115,6 +115,9 @@ MOBI_SIZE(struct mobi_slot, 128);
 /* In a store that spills: it was viewed. */
 #define MOBI_CREATOR_USED 0x80000000u
 #define MOBI_CREATOR(v) ((v)&255u)
+/* Row + 1 of the place in the source that made it; 0: unknown. */
+#define MOBI_CREATOR_SITE(v) ((v) >> 8 & 0x7fffffu)
+#define MOBI_CREATOR_AT(client, site) ((client) | (site) << 8)
 
 /* Values of loc that are no block. */
 #define MOBI_LOC_INLINE UINT64_C(1)
@@ -287,6 +290,19 @@ MOBI_SIZE(struct mobi_client, 64);
 	((uint64_t)(gen) << 32 | (uint64_t)(role) << 8 | (state))
 #define MOBI_ROLE(w) ((uint32_t)((w) >> 8) & 255u)
 
+/* ---- places in the source that make objects: site.c ----
+ * FREE -> WRITING -> READY, for ever: a row is found by its text, and its number
+ * stands in the slots. A row of a dead writer is passed over. */
+#define MOBI_SITES 1024u
+#define MOBI_SITE_FILE 56u
+enum { MOBI_SITE_FREE = 0, MOBI_SITE_WRITING = 1, MOBI_SITE_READY = 2 };
+struct mobi_site_row {
+	mobi_a32 state;
+	uint32_t line;
+	char file[MOBI_SITE_FILE]; /* the end of its path, with a NUL */
+};
+MOBI_SIZE(struct mobi_site_row, 64);
+
 /* ---- the board: records that a worker should look at ----
  * Three levels of bits; setting one twice is harmless. */
 #define MOBI_BOARD_LEAF (MOBI_RECS / 64)
@@ -321,6 +337,7 @@ struct mobi_section {
 enum {
 	MOBI_SEC_CLIENTS,
 	MOBI_SEC_POOLS,  /* struct mobi_pool_shared x 3: slots, recs, chunks */
+	MOBI_SEC_SITES,  /* the last that begins right after the one before */
 	MOBI_SEC_GROUPS, /* their groups, one after the other */
 	MOBI_SEC_BOARD,
 	MOBI_SEC_CAT,

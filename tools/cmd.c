@@ -169,6 +169,12 @@ int cmd_object_arg(const struct cli *c, uint32_t i, struct mob_store *store,
 	return rc < 0 ? cli_fail_rc(rc, c->args[i]) : 0;
 }
 
+const char *cmd_site_text(char buf[MOB_SITE_TEXT], struct mob_store *store,
+			  uint32_t site)
+{
+	return mob_site_text(store, site, buf, MOB_SITE_TEXT) > 0 ? buf : NULL;
+}
+
 const char *cmd_state_name(uint32_t state)
 {
 	static const char *const name[] = { "gone",   "pending",   "sealed",

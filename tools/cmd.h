@@ -51,6 +51,9 @@ bool cmd_ref_parse(const char *text, struct mob_ref *out_ref);
  */
 int cmd_object_arg(const struct cli *c, uint32_t i, struct mob_store *store,
 		   struct mob_ref *out_ref);
+/* A place in the source that makes objects; NULL: unknown. */
+const char *cmd_site_text(char buf[MOB_SITE_TEXT], struct mob_store *store,
+			  uint32_t site);
 /* Of enum mob_object_state. */
 const char *cmd_state_name(uint32_t state);
 

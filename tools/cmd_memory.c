@@ -15,8 +15,17 @@ struct sum {
 	uint64_t blocks;
 };
 
+/* Rows of places, and 0 for what is of none. */
+#define SITES 1025u
+
+struct site_sum {
+	struct sum sum;
+	uint32_t site;
+};
+
 struct memory {
 	struct sum creator[CREATORS];
+	struct site_sum site[SITES];
 	struct mob_memory_info *object; /* if they are wanted */
 	size_t n;
 	size_t max;
@@ -24,14 +33,21 @@ struct memory {
 	bool failed;
 };
 
-static int add(const struct mob_memory_info *i, void *arg)
+static void add_to(struct sum *s, const struct mob_memory_info *i)
 {
-	struct memory *m = arg;
-	struct sum *s = &m->creator[i->creator % CREATORS];
-
 	s->objects++;
 	s->size += i->size;
 	s->blocks += i->block_bytes;
+}
+
+static int add(const struct mob_memory_info *i, void *arg)
+{
+	struct memory *m = arg;
+	uint32_t site = i->site < SITES ? i->site : 0;
+
+	add_to(&m->creator[i->creator % CREATORS], i);
+	add_to(&m->site[site].sum, i);
+	m->site[site].site = site;
 	if (!m->keep) {
 		return 0;
 	}
@@ -193,6 +209,47 @@ static int print_creators(const struct memory *m)
 	return out_end(&o);
 }
 
+/* ---- by place ---- */
+
+static int by_blocks(const void *a, const void *b)
+{
+	const struct site_sum *x = a;
+	const struct site_sum *y = b;
+
+	if (x->sum.blocks != y->sum.blocks) {
+		return x->sum.blocks < y->sum.blocks ? 1 : -1;
+	}
+	return x->site < y->site ? -1 : x->site > y->site;
+}
+
+static int print_sites(struct memory *m, struct mob_store *store)
+{
+	static const struct out_col cols[] = {
+		{ "objects", "OBJECTS", OUT_COUNT },
+		{ "size_bytes", "VALUES", OUT_BYTES },
+		{ "block_bytes", "BLOCKS", OUT_BYTES },
+		{ "site", "SITE", OUT_TEXT },
+		{ 0 },
+	};
+	struct out o;
+
+	qsort(m->site, SITES, sizeof(*m->site), by_blocks);
+	out_begin(&o, cols);
+	for (uint32_t i = 0; i < SITES; i++) {
+		const struct site_sum *p = &m->site[i];
+		char text[MOB_SITE_TEXT];
+
+		if (p->sum.objects) {
+			out_u64(&o, p->sum.objects);
+			out_u64(&o, p->sum.size);
+			out_u64(&o, p->sum.blocks);
+			out_text(&o, cmd_site_text(text, store, p->site));
+			out_end_row(&o);
+		}
+	}
+	return out_end(&o);
+}
+
 /* ---- by object ---- */
 
 static int by_size(const void *a, const void *b)
@@ -208,7 +265,8 @@ static int by_size(const void *a, const void *b)
 	return x->ref.lo < y->ref.lo ? -1 : x->ref.lo > y->ref.lo;
 }
 
-static int print_objects(struct memory *m, uint64_t limit, uint64_t age_ms)
+static int print_objects(struct memory *m, struct mob_store *store,
+			 uint64_t limit, uint64_t age_ms)
 {
 	static const struct out_col cols[] = {
 		{ "ref", "REF", OUT_TEXT },
@@ -223,6 +281,7 @@ static int print_objects(struct memory *m, uint64_t limit, uint64_t age_ms)
 		{ "edges", "EDGES", OUT_COUNT },
 		{ "names", "NAMES", OUT_COUNT },
 		{ "pins", "PINS", OUT_COUNT },
+		{ "site", "SITE", OUT_TEXT },
 		{ 0 },
 	};
 	struct out o;
@@ -234,6 +293,7 @@ static int print_objects(struct memory *m, uint64_t limit, uint64_t age_ms)
 	for (size_t i = 0; i < m->n && (!limit || i < limit); i++) {
 		const struct mob_memory_info *x = &m->object[i];
 		char text[CMD_REF_MAX];
+		char site[MOB_SITE_TEXT];
 
 		out_text(&o, cmd_ref_text(text, x->ref));
 		out_text(&o, mob_memory_kind_name(x->kind));
@@ -249,6 +309,7 @@ static int print_objects(struct memory *m, uint64_t limit, uint64_t age_ms)
 		out_u64(&o, x->edges);
 		out_u64(&o, x->names);
 		out_u64(&o, x->pins);
+		out_text(&o, cmd_site_text(site, store, x->site));
 		out_end_row(&o);
 	}
 	cli_say("objects: %zu", m->n);
@@ -264,8 +325,9 @@ static int run_kinds(struct mob_store *store)
 			print_kinds(&sums);
 }
 
-static int run_rows(struct cli *c, struct mob_store *store, bool objects)
+static int run_rows(struct cli *c, struct mob_store *store, const char *by)
 {
+	bool objects = strcmp(by, "object") == 0;
 	struct memory *m = calloc(1, sizeof(*m));
 	struct mob_store_stat st;
 	int rc;
@@ -281,9 +343,10 @@ static int run_rows(struct cli *c, struct mob_store *store, bool objects)
 	} else if (m->failed) {
 		rc = cli_fail(CLI_FAILED, NULL, "out of memory");
 	} else {
-		rc = objects ? print_objects(m, cli_number(c, "limit"),
+		rc = objects ? print_objects(m, store, cli_number(c, "limit"),
 					     st.age_ms) :
-			       print_creators(m);
+		     strcmp(by, "site") == 0 ? print_sites(m, store) :
+					       print_creators(m);
 	}
 	free(m->object);
 	free(m);
@@ -299,15 +362,14 @@ static int run(struct cli *c)
 	if (rc) {
 		return rc;
 	}
-	rc = strcmp(by, "kind") == 0 ?
-		     run_kinds(store) :
-		     run_rows(c, store, strcmp(by, "object") == 0);
+	rc = strcmp(by, "kind") == 0 ? run_kinds(store) :
+				       run_rows(c, store, by);
 	mob_store_close(store);
 	return rc;
 }
 
 static const struct cli_opt opts[] = {
-	{ "by", 0, CLI_CHOICE, "kind|creator|object", "kind",
+	{ "by", 0, CLI_CHOICE, "kind|creator|site|object", "kind",
 	  "a line for each of these" },
 	{ "limit", 'n', CLI_NUMBER, "N", NULL,
 	  "by object: at most so many, the largest" },

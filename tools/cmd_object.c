@@ -176,6 +176,7 @@ static const struct out_col show_cols[] = {
 	{ "born_ms", "born ms", OUT_COUNT },
 	{ "names", "names", OUT_COUNT },
 	{ "pins", "pins", OUT_COUNT },
+	{ "site", "made at", OUT_TEXT },
 	{ "content_type", "content type", OUT_TEXT },
 	{ "dtype", "dtype", OUT_TEXT },
 	{ "shape", "shape", OUT_TEXT },
@@ -211,6 +212,7 @@ static int show(struct mob_store *store, struct mob_ref ref)
 {
 	struct mob_object_info info;
 	char text[CMD_REF_MAX];
+	char site[MOB_SITE_TEXT];
 	struct out o;
 	uint32_t names = 0;
 	uint32_t pins = 0;
@@ -229,6 +231,7 @@ static int show(struct mob_store *store, struct mob_ref ref)
 	print(&o, &info);
 	out_u64(&o, names);
 	out_u64(&o, pins);
+	out_text(&o, cmd_site_text(site, store, info.site));
 	print_header(&o, store, ref);
 	out_end_row(&o);
 	return out_end(&o);

@@ -222,7 +222,13 @@ awk -F'"memory_bytes":' '{ n = $2 + 0
 	END { exit sum != total }' "$tmp/out" || fail "memory: total is no sum"
 grep -q '"kind":"named","objects":0,' "$tmp/out" && fail "nothing is named"
 expect 0 memory --by object --json --limit 1
-json ref kind size_bytes block_bytes where state creator age_ns processes edges names pins
+json ref kind size_bytes block_bytes where state creator age_ns processes edges names pins \
+	site
+prints '"site":"'
+prints 'tools/cmd_put.c:'
+expect 0 memory --by site --json
+json objects size_bytes block_bytes site
+prints 'tools/cmd_put.c:'
 [ "$(wc -l <"$tmp/out")" -eq 1 ] || fail "memory --limit 1: not one line"
 expect 0 memory --by creator --no-header
 expect 2 memory --by nothing
@@ -233,7 +239,7 @@ json name ref state version
 expect 0 object names dogs/ --no-header
 no_data
 expect 0 object show cats/two --json
-json ref state size_bytes type creator born_ms names pins
+json ref state size_bytes type creator born_ms names pins site
 prints '"names":3,"pins":0'
 expect 0 object pin cats/two
 expect 0 object unname cats/two

@@ -126,6 +126,8 @@ endfunction()
 function(mob_layer_compile target name depends)
 	target_link_libraries(${target} PRIVATE
 		"$<BUILD_INTERFACE:mob_flags>" Threads::Threads)
+	# What the library makes is made by its callers.
+	target_compile_definitions(${target} PRIVATE MOB_NO_SITES)
 	target_include_directories(${target} PRIVATE
 		"${PROJECT_BINARY_DIR}/include")
 	foreach(layer ${name} ${depends})

@@ -57,6 +57,9 @@ struct mob_memory_info {
 				is pending; the rest is lost to its size */
 	uint64_t holders;    /* bit n: process n has a hold */
 	uint64_t viewers;    /* bit n: process n has a view */
+	uint32_t site; /* in the source that made it, for mob_site_text; 0:
+			   unknown */
+	uint32_t reserved;
 };
 
 /*
@@ -69,6 +72,19 @@ struct mob_memory_info {
 MOB_API int mob_store_memory(struct mob_store *store,
 			     int (*fn)(const struct mob_memory_info *, void *),
 			     void *arg);
+
+/* Room for any text of mob_site_text, with its NUL. */
+#define MOB_SITE_TEXT 72
+
+/*
+ * The text of a place, "src/reader.c:120": the file as its compiler was told it (of
+ * a long path the end) and the line of the call that made the object. Returns how
+ * long it is, 0 if it is unknown; as snprintf it writes what fits. Known are the
+ * first 1,023 places of a process and 1,024 of a store. Errors: FORKED. Thread:
+ * any. Since 0.1.
+ */
+MOB_API int mob_site_text(struct mob_store *store, uint32_t site, char *out,
+			  size_t size);
 
 /* The objects of one kind. Their values are in exactly one of used, inside, part
  * and file bytes each; used and file bytes have their headers too. */

@@ -152,6 +152,35 @@ MOB_API MOB_NODISCARD int mob_object_append(struct mob_store *store,
 					    struct mob_ref ref, const void *at,
 					    uint64_t size);
 
+/* ---- where objects are made ---- */
+
+/* The same functions with the place in the source that is shown for the object; it
+ * is static, or NULL. The plain names are macros that give their own. Errors: as
+ * mob_object_create_with. */
+MOB_API MOB_NODISCARD int mob_object_create_with_from(
+	struct mob_store *store, uint64_t size, mob_type_id type,
+	const struct mob_object_header *header, struct mob_ref *out_ref,
+	void **out_at, struct mob_site *site);
+/* Errors: as mob_object_put_parts. */
+MOB_API MOB_NODISCARD int
+mob_object_put_parts_from(struct mob_store *store, const struct mob_part *parts,
+			  size_t n, mob_type_id type,
+			  const struct mob_object_header *header,
+			  struct mob_ref *out_ref, struct mob_site *site);
+/* Errors: as mob_object_range. */
+MOB_API MOB_NODISCARD int
+mob_object_range_from(struct mob_store *store, struct mob_ref ref, uint64_t off,
+		      uint64_t size, mob_type_id type, struct mob_ref *out_ref,
+		      struct mob_site *site);
+
+#ifdef MOB_HERE
+#define mob_object_create_with(...)                                            \
+	mob_object_create_with_from(__VA_ARGS__, MOB_HERE)
+#define mob_object_put_parts(...)                                              \
+	mob_object_put_parts_from(__VA_ARGS__, MOB_HERE)
+#define mob_object_range(...) mob_object_range_from(__VA_ARGS__, MOB_HERE)
+#endif
+
 MOB_EXTERN_C_END
 
 #endif /* MOBULA_OBJECT_H */

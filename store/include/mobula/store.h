@@ -29,6 +29,7 @@
 
 #include <mobula/cancel.h>
 #include <mobula/err.h>
+#include <mobula/site.h>
 #include <mobula/types.h>
 
 MOB_EXTERN_C_BEGIN
@@ -364,7 +365,8 @@ struct mob_object_info {
 	mob_type_id type;
 	uint32_t state;   /* enum mob_object_state */
 	uint32_t creator; /* number of the process that made it */
-	uint32_t reserved;
+	uint32_t site;    /* in the source, for mob_site_text; 0: unknown, or
+			     not looked up (lists of the catalogue) */
 };
 
 /* What is known of one object now, from the tables: also of one that is not in
@@ -446,6 +448,34 @@ MOB_API MOB_NODISCARD int mob_store_stat(struct mob_store *store,
 MOB_API MOB_NODISCARD int mob_store_check(struct mob_store *store,
 					  void (*fn)(const char *line, void *),
 					  void *arg);
+
+/* ---- where objects are made ---- */
+
+/* The same functions with the place in the source that is shown for the object; it
+ * is static, or NULL. The plain names are macros that give their own. Errors: as
+ * mob_object_create. */
+MOB_API MOB_NODISCARD int
+mob_object_create_from(struct mob_store *store, uint64_t size, mob_type_id type,
+		       struct mob_ref *out_ref, void **out_at,
+		       struct mob_site *site);
+/* Errors: as mob_object_put. */
+MOB_API MOB_NODISCARD int mob_object_put_from(struct mob_store *store,
+					      const void *at, uint64_t size,
+					      mob_type_id type,
+					      struct mob_ref *out_ref,
+					      struct mob_site *site);
+/* Errors: as mob_object_put_refs. */
+MOB_API MOB_NODISCARD int mob_object_put_refs_from(struct mob_store *store,
+						   const struct mob_ref *refs,
+						   uint64_t n,
+						   struct mob_ref *out_ref,
+						   struct mob_site *site);
+
+#ifdef MOB_HERE
+#define mob_object_create(...) mob_object_create_from(__VA_ARGS__, MOB_HERE)
+#define mob_object_put(...) mob_object_put_from(__VA_ARGS__, MOB_HERE)
+#define mob_object_put_refs(...) mob_object_put_refs_from(__VA_ARGS__, MOB_HERE)
+#endif
 
 MOB_EXTERN_C_END
 

@@ -203,7 +203,7 @@ static inline int tally_row(const struct mob_object_info *i, void *arg)
 	    i->size != (valued ? mobi_load(&o->size) : 0) ||
 	    i->type != (valued ? mobi_load(&o->type) : 0) ||
 	    i->creator != mobi_load(&o->creator) ||
-	    i->born_ms != mobi_load(&o->born_ms) || i->reserved) {
+	    i->born_ms != mobi_load(&o->born_ms) || i->site) {
 		t->wrong++;
 	}
 	t->next = (uint64_t)n + 1;

@@ -143,6 +143,137 @@ static void test_memory_ends_when_it_is_told_to(void **state)
 	assert_int_equal(mob_store_memory(s, first, NULL), 0);
 }
 
+/* ---- places ---- */
+
+static const char *site_of(struct mob_ref r)
+{
+	static char text[MOB_SITE_TEXT];
+	struct mob_object_info info;
+
+	assert_ok(mob_object_stat(s, r, &info));
+	assert_int_equal(info.site, told(r).site);
+	return mob_site_text(s, info.site, text, sizeof(text)) ? text : NULL;
+}
+
+static void assert_here(struct mob_ref r, int line)
+{
+	const char *text = site_of(r);
+	char want[40];
+	size_t n = (size_t)snprintf(want, sizeof(want), "/test_memory.c:%d",
+				    line);
+
+	assert_non_null(text);
+	assert_true(strlen(text) > n);
+	assert_string_equal(text + strlen(text) - n, want);
+	assert_ok(mob_object_release(s, r));
+}
+
+static void test_memory_sites(void **state)
+{
+	const struct mob_part parts[1] = { { "abc", 3 } };
+	struct mob_ref base = put_filled(s, 10000, 1);
+	struct mob_ref r;
+	void *at;
+	int line;
+
+	(void)state;
+	line = __LINE__ + 1;
+	assert_ok(mob_object_put(s, "a", 1, MOB_TYPE_BYTES, &r));
+	assert_here(r, line);
+	line = __LINE__ + 1;
+	assert_ok(mob_object_create(s, 100, MOB_TYPE_BYTES, &r, &at));
+	assert_ok(mob_object_seal(s, r));
+	assert_here(r, line);
+	line = __LINE__ + 1;
+	assert_ok(mob_object_put_refs(s, &base, 1, &r));
+	assert_here(r, line);
+	line = __LINE__ + 1;
+	assert_ok(mob_object_put_parts(s, parts, 1, MOB_TYPE_BYTES, NULL, &r));
+	assert_here(r, line);
+	line = __LINE__ + 1;
+	assert_ok(mob_object_range(s, base, 5, 5, MOB_TYPE_BYTES, &r));
+	assert_here(r, line);
+	line = __LINE__ + 1;
+	assert_ok(mob_object_create_with(s, 9, MOB_TYPE_BYTES, NULL, &r, &at));
+	assert_ok(mob_object_abort(s, r));
+	assert_here(r, line);
+
+	/* By the function itself it is unknown, and so is it after another. */
+	assert_ok((mob_object_put)(s, "a", 1, MOB_TYPE_BYTES, &r));
+	assert_null(site_of(r));
+	assert_ok(mob_object_release(s, r));
+	assert_ok(mob_object_release(s, base));
+	assert_int_equal(mob_site_text(s, 77777, NULL, 0), 0);
+}
+
+/* A place has one row, whichever process and store it is used in. */
+static int put_one(struct mob_store *t, struct mob_ref *out)
+{
+	return mob_object_put(t, "a", 1, MOB_TYPE_BYTES, out);
+}
+
+static int put_in_child(void *arg)
+{
+	struct mob_store *t = child_open(arg);
+	struct mob_object_info info;
+	struct mob_ref r;
+	int site;
+
+	if (put_one(t, &r) < 0 || mob_object_stat(t, r, &info) < 0) {
+		return 0;
+	}
+	site = (int)info.site;
+	mob_store_close(t);
+	return site;
+}
+
+static void test_memory_site_of_two_processes_and_stores(void **state)
+{
+	char name[64];
+	struct mob_store *t = store_new(name_new(name, sizeof(name), "site"),
+					16 * MIB);
+	struct mob_object_info here;
+	struct mob_object_info there;
+	struct mob_ref r;
+
+	(void)state;
+	assert_ok(put_one(s, &r));
+	assert_ok(mob_object_stat(s, r, &here));
+	assert_ok(mob_object_release(s, r));
+	assert_int_not_equal(here.site, 0);
+	assert_int_equal(child_result(child_start(put_in_child, name)), 1);
+	assert_ok(put_one(t, &r));
+	assert_ok(mob_object_stat(t, r, &there));
+	assert_int_equal(there.site, 1);
+	assert_ok(mob_object_release(t, r));
+	store_end(t);
+}
+
+/* More places than there are rows, and a row whose writer died: unknown, and
+ * nothing else. */
+static void test_memory_sites_run_out(void **state)
+{
+	static struct mob_site many[MOBI_SITES + 10];
+	uint32_t known = 0;
+	struct mob_ref r;
+
+	(void)state;
+	mobi_store(&s->sites[0].state, (uint32_t)MOBI_SITE_WRITING);
+	for (uint32_t i = 0; i < MOBI_SITES + 10; i++) {
+		many[i].file = "many.c";
+		many[i].line = i + 1;
+		assert_ok(mob_object_put_from(s, "a", 1, MOB_TYPE_BYTES, &r,
+					      &many[i]));
+		known += site_of(r) != NULL;
+		assert_ok(mob_object_release(s, r));
+		assert_ok(mob_object_put_from(s, "a", 1, MOB_TYPE_BYTES, &r,
+					      &many[i]));
+		assert_ok(mob_object_release(s, r));
+	}
+	assert_true(known > MOBI_SITES / 2);
+	assert_true(known < MOBI_SITES);
+}
+
 /* ---- sums ---- */
 
 static struct mob_memory_sums sums_of(struct mob_store *store)
@@ -438,6 +569,8 @@ int main(void)
 		TEST(test_memory_each_kind_is_told),
 		TEST(test_memory_sizes_and_states),
 		TEST(test_memory_ends_when_it_is_told_to),
+		TEST(test_memory_sites),
+		TEST(test_memory_site_of_two_processes_and_stores),
 		TEST(test_memory_sums_of_nothing),
 		TEST(test_memory_sums_of_each_kind),
 		TEST(test_memory_sums_of_a_stream),
@@ -445,6 +578,7 @@ int main(void)
 		TEST(test_memory_sums_of_a_mix),
 		TEST(test_memory_sums_that_are_wrong),
 		TEST(test_memory_sums_of_a_store_in_use),
+		TEST(test_memory_sites_run_out), /* last: of the process */
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
