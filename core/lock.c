@@ -148,6 +148,11 @@ void mobi_lock_release(struct mobi_lock *l)
 	}
 }
 
+uint32_t mobi_lock_pid(const struct mobi_lock *l)
+{
+	return word_pid(mobi_load(&l->word));
+}
+
 bool mobi_lock_held(const struct mobi_lock *l)
 {
 	uint64_t word = mobi_load(&l->word);

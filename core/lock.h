@@ -28,6 +28,8 @@ enum { MOBI_LOCK_CLEAN = 0, MOBI_LOCK_OWNER_DIED = 1 };
 int mobi_lock_try(struct mobi_lock *l);
 int mobi_lock_acquire(struct mobi_lock *l, int64_t timeout_ns);
 void mobi_lock_release(struct mobi_lock *l);
+/* Pid of who has it, dead or alive; 0: nobody. */
+uint32_t mobi_lock_pid(const struct mobi_lock *l);
 /* True if a living process has it. */
 bool mobi_lock_held(const struct mobi_lock *l);
 

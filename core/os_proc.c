@@ -268,18 +268,45 @@ int mobi_proc_signal(const struct mobi_proc *p, int sig)
 
 /* ---- how it is ---- */
 
-static bool proc_stat(const struct mobi_proc *p, long *out_threads,
-		      uint64_t *out_start)
+static bool proc_stat(const struct mobi_proc *p, char *out_state,
+		      long *out_threads, uint64_t *out_start)
 {
 	char path[40];
-	char state = 0;
 
 	if (!mobi_proc_alive(p) || !me.proc_fs_is_ours || other_pid_ns(p)) {
 		return false;
 	}
 	(void)snprintf(path, sizeof(path), "/proc/%u/stat", p->pid);
-	return stat_read(path, &state, out_threads, out_start) &&
+	return stat_read(path, out_state, out_threads, out_start) &&
 	       (p->start_time == 0 || *out_start == p->start_time);
+}
+
+char mobi_proc_state(const struct mobi_proc *p)
+{
+	uint64_t start = 0;
+	long threads = 0;
+	char state = 0;
+
+	if (!proc_stat(p, &state, &threads, &start)) {
+		state = '\0';
+	}
+	return state;
+}
+
+void mobi_proc_command(const struct mobi_proc *p, char *out, size_t size)
+{
+	char path[40];
+	char buf[64];
+
+	out[0] = '\0';
+	if (!mobi_proc_alive(p) || !me.proc_fs_is_ours || other_pid_ns(p)) {
+		return;
+	}
+	(void)snprintf(path, sizeof(path), "/proc/%u/comm", p->pid);
+	if (file_read(path, buf, sizeof(buf))) {
+		buf[strcspn(buf, "\n")] = '\0';
+		(void)snprintf(out, size, "%s", buf);
+	}
 }
 
 uint64_t mobi_proc_age_ns(const struct mobi_proc *p)
@@ -289,8 +316,9 @@ uint64_t mobi_proc_age_ns(const struct mobi_proc *p)
 	uint64_t start = 0;
 	uint64_t ns;
 	long threads = 0;
+	char state = 0;
 
-	if (!proc_stat(p, &threads, &start) ||
+	if (!proc_stat(p, &state, &threads, &start) ||
 	    clock_gettime(CLOCK_BOOTTIME, &now) != 0) {
 		return 0;
 	}
@@ -305,8 +333,9 @@ uint32_t mobi_proc_threads(const struct mobi_proc *p)
 {
 	uint64_t start = 0;
 	long threads = 0;
+	char state = 0;
 
-	return proc_stat(p, &threads, &start) && threads > 0 ?
+	return proc_stat(p, &state, &threads, &start) && threads > 0 ?
 		       (uint32_t)threads :
 		       0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Objects: the public calls of the store. */
 #include "object.h"
+#include "count.h"
 #include "cq.h"
 #include "edge.h"
 #include "err.h"
@@ -324,11 +325,12 @@ static int state_error(uint64_t w, uint64_t id)
 	}
 }
 
-static void fill_view(const struct mob_store *s, uint64_t id,
+static void fill_view(struct mob_store *s, uint64_t id,
 		      struct mob_view *out_view)
 {
 	struct mobi_slot *o = &s->slots[(uint32_t)id];
 
+	mobi_count(s, MOBI_N_GET, 1);
 	out_view->at = mobi_slot_bytes(s, (uint32_t)id);
 	out_view->size = mobi_load_relaxed(&o->size); /* fixed since the seal */
 	out_view->type = mobi_load_relaxed(&o->type); /* likewise */

@@ -3,6 +3,7 @@
 
 #include "cancel.h"
 #include "conf.h"
+#include "count.h"
 #include "err.h"
 #include "os_clock.h"
 #include "os_run.h"
@@ -75,6 +76,7 @@ int mobi_room_next(struct mob_store *s, struct mobi_room *r)
 			return rc < 0 ? rc : MOB_E_STORE_FULL;
 		}
 		r->end_ns = now + ms * MOB_MS;
+		mobi_count(s, MOBI_N_ROOM, 1);
 	}
 	if (r->over) {
 		return MOB_E_STORE_FULL;

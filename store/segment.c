@@ -8,6 +8,7 @@
 #include "segment_impl.h"
 
 #include "conf.h"
+#include "count.h"
 #include "durable.h"
 #include "edge.h"
 #include "err.h"
@@ -47,6 +48,8 @@ static uint64_t fingerprint(void)
 					 sizeof(struct mobi_group),
 					 sizeof(struct mobi_pool_shared),
 					 sizeof(struct mobi_cat_shared),
+					 sizeof(struct mobi_count_row),
+					 MOBI_COUNT_ROWS,
 					 sizeof(struct mobi_site_row),
 					 MOBI_SITES,
 					 MOBI_SLOTS,
@@ -66,6 +69,8 @@ static void lay_out(struct mobi_header *h)
 	const uint64_t bytes[MOBI_SECTIONS] = {
 		[MOBI_SEC_CLIENTS] = MOBI_CLIENTS * sizeof(struct mobi_client),
 		[MOBI_SEC_POOLS] = 3 * sizeof(struct mobi_pool_shared),
+		[MOBI_SEC_COUNTS] = (uint64_t)MOBI_CLIENTS * MOBI_COUNT_ROWS *
+				    sizeof(struct mobi_count_row),
 		[MOBI_SEC_SITES] = MOBI_SITES * sizeof(struct mobi_site_row),
 		[MOBI_SEC_GROUPS] = (GROUPS_SLOT + GROUPS_REC + GROUPS_CHUNK) *
 				    sizeof(struct mobi_group),
@@ -222,6 +227,7 @@ void mobi_segment_point(struct mob_store *s)
 	const struct mobi_section *sec = s->hdr->section;
 
 	s->clients = (void *)(at + sec[MOBI_SEC_CLIENTS].off);
+	s->counts = (void *)(at + sec[MOBI_SEC_COUNTS].off);
 	s->sites = (void *)(at + sec[MOBI_SEC_SITES].off);
 	s->board = (void *)(at + sec[MOBI_SEC_BOARD].off);
 	s->cat_shared = (void *)(at + sec[MOBI_SEC_CAT].off);
@@ -363,6 +369,7 @@ int mobi_segment_attach(struct mob_store *s, uint32_t role)
 	int rc;
 
 	mobi_segment_point(s);
+	s->count_id = mobi_count_id();
 	mobi_spill_open(s);
 	mobi_durable_open(s);
 	rc = local_init(s);

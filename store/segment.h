@@ -73,6 +73,11 @@ struct mob_store {
 	const unsigned char *ro; /* the control segment, read only */
 	struct mobi_client *clients;
 	struct mobi_site_row *sites;
+	struct mobi_count_row *counts;
+	/* count.c: of all stores that this process ever opened, and the rows
+	 * that threads have. */
+	uint64_t count_id;
+	mobi_a32 count_rows;
 	struct mobi_board *board;
 	struct mobi_cat_shared *cat_shared;
 	struct mobi_cq_shared *cqs;

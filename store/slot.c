@@ -13,6 +13,7 @@
  */
 #include "slot.h"
 
+#include "count.h"
 #include "edge.h"
 #include "err.h"
 #include "guard.h"
@@ -486,6 +487,7 @@ static int give_value(struct mob_store *s, uint64_t id, uint64_t size,
 			return rc;
 		}
 	}
+	mobi_count(s, MOBI_N_PUT_BYTES, size);
 	mobi_store_relaxed(&o->size, size);
 	mobi_store_relaxed(&o->type, type);
 	mobi_store_relaxed(&o->born_ms, mobi_session_ms(s));

@@ -3,6 +3,7 @@
 #include "spill.h"
 
 #include "arena.h"
+#include "count.h"
 #include "edge.h"
 #include "err.h"
 #include "fault.h"
@@ -262,7 +263,10 @@ static int spill_one(struct mob_store *s, uint32_t slot)
 	/* Who views it after this sees SPILL. */
 	if (!mobi_load(&o->view) && !has_range(s, o)) {
 		rc = write_out(s, slot, MOBI_GEN(w));
-		rc = rc < 0 ? rc : 1;
+		if (rc >= 0) {
+			mobi_count(s, MOBI_N_SPILL, 1);
+			rc = 1;
+		}
 	}
 	if (rc <= 0) {
 		set_spill(o, false);
@@ -388,6 +392,7 @@ static int try_restore(struct mob_store *s, uint64_t id, struct mobi_room *room)
 	rc = read_back(s, id);
 	mobi_slot_locked_exit(s, (uint32_t)id);
 	if (rc >= 0) {
+		mobi_count(s, MOBI_N_RESTORE, 1);
 		return 1;
 	}
 	if (rc != MOB_E_STORE_FULL && rc != MOB_E_DISK_FULL) {

@@ -290,6 +290,25 @@ MOBI_SIZE(struct mobi_client, 64);
 	((uint64_t)(gen) << 32 | (uint64_t)(role) << 8 | (state))
 #define MOBI_ROLE(w) ((uint32_t)((w) >> 8) & 255u)
 
+/* ---- what each process has done: count.c ----
+ * A few rows a number of a process, for threads of their own; never set back, so
+ * that sums only grow. Each counter is written by one thread, but those of the last
+ * row, which all further threads share. */
+#define MOBI_COUNT_ROWS 8u
+enum {
+	MOBI_N_PUT_BYTES, /* of values given to objects */
+	MOBI_N_GET,       /* views */
+	MOBI_N_SPILL,     /* objects written to files */
+	MOBI_N_RESTORE,   /* and read back */
+	MOBI_N_SLEEP,     /* sleeps until something is resolved */
+	MOBI_N_ROOM,      /* waits for room */
+	MOBI_NS = 8
+};
+struct mobi_count_row {
+	mobi_a64 n[MOBI_NS];
+};
+MOBI_SIZE(struct mobi_count_row, 64);
+
 /* ---- places in the source that make objects: site.c ----
  * FREE -> WRITING -> READY, for ever: a row is found by its text, and its number
  * stands in the slots. A row of a dead writer is passed over. */
@@ -337,6 +356,7 @@ struct mobi_section {
 enum {
 	MOBI_SEC_CLIENTS,
 	MOBI_SEC_POOLS,  /* struct mobi_pool_shared x 3: slots, recs, chunks */
+	MOBI_SEC_COUNTS, /* MOBI_COUNT_ROWS a client */
 	MOBI_SEC_SITES,  /* the last that begins right after the one before */
 	MOBI_SEC_GROUPS, /* their groups, one after the other */
 	MOBI_SEC_BOARD,

@@ -14,6 +14,7 @@
 
 #include "cancel.h"
 #include "conf.h"
+#include "count.h"
 #include "edge.h"
 #include "err.h"
 #include "log.h"
@@ -203,6 +204,7 @@ int mobi_sleep_on(struct mob_store *s, mobi_a32 *bell, mobi_a32 *asleep,
 	if (!mobi_cancel_enter(&me, bell)) {
 		return 0; /* looked at once more, and then time_left says it */
 	}
+	mobi_count(s, MOBI_N_SLEEP, 1);
 	(void)mobi_fetch_add(asleep, 1u);
 	rc = mobi_futex_wait(bell, value, slice);
 	(void)mobi_fetch_sub(asleep, 1u);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mob store: the store of a session as a whole. */
 #include "cmd.h"
+#include "cmd_top.h"
 #include "out.h"
 
 #include <stdio.h>
@@ -253,6 +254,14 @@ const struct cli_cmd cmd_store[] = {
 	  .args = "[NAME]",
 	  .help = "how much is in the store",
 	  .run = run_stat,
+	  .args_max = 1,
+	  .flags = CLI_F_SESSION,
+	  .complete = CLI_SESSION },
+	{ .name = "top",
+	  .args = "[NAME]",
+	  .help = "what goes on in the store, again and again",
+	  .opts = cmd_top_opts,
+	  .run = cmd_top,
 	  .args_max = 1,
 	  .flags = CLI_F_SESSION,
 	  .complete = CLI_SESSION },

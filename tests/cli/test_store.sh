@@ -82,6 +82,53 @@ expect 0 store check
 says "nothing wrong"
 expect 4 store remove demo
 
+# ---- top ----
+expect 2 store top demo --interval 1ms
+says "--interval is '1ms'; 10ms to 24h"
+expect 2 store top demo --batch 0
+expect 2 store top demo --sort nothing
+expect 3 store top no-such-store
+expect 0 store top demo --once --interval 50ms --json
+json row name objects memory_bytes gets_per_s put_bytes_per_s made_per_s \
+	freed_per_s spills_per_s restores_per_s sleeps_per_s room_waits_per_s \
+	catalogue_lag_ms number pid state held_objects held_bytes viewed_bytes \
+	locks
+prints '"row":"store","name":"demo","objects":2,'
+prints "\"pid\":$put,\"state\":\"runs\",\"held_objects\":1,"
+expect 0 store top demo --batch 3 --interval 20ms
+[ "$(grep -c '^a second: 0 made' "$tmp/out")" -eq 3 ] ||
+	fail "top: three pictures of a store at rest"
+# A load that comes and goes is seen.
+while "$mob" object put "$tmp/file" --session demo --for 1ms; do :; done \
+	>/dev/null 2>&1 &
+load=$!
+started+=("$load")
+made_something() {
+	expect 0 store top demo --once --interval 100ms --json
+	grep -q '"made_per_s":[1-9]' "$tmp/out"
+}
+until_true made_something
+kill "$load"
+wait "$load" 2>/dev/null
+made_nothing() {
+	expect 0 store top demo --once --interval 100ms --json
+	grep -q '"made_per_s":0,"freed_per_s":0,' "$tmp/out"
+}
+until_true made_nothing
+kill -STOP "$put"
+stopped() {
+	expect 0 store top demo --once --interval 20ms --json
+	grep -q "\"pid\":$put,\"state\":\"stopped\"" "$tmp/out"
+}
+until_true stopped
+kill -CONT "$put"
+# On a terminal it takes keys, and leaves the screen as it was.
+(sleep 1; printf s; sleep 1; printf q; sleep 5) |
+	TERM=xterm script -qec "$mob store top demo -i 100ms" /dev/null >"$tmp/out"
+grep -q 'sorted by held' "$tmp/out" || fail "top: no screen"
+grep -q 'sorted by viewed' "$tmp/out" || fail "top: s does not sort"
+grep -qF $'\033[?1049l' "$tmp/out" || fail "top: the screen stays"
+
 # ---- spilling ----
 mkdir "$tmp/disk"
 expect 2 store create spills --bytes 8M --spill disk

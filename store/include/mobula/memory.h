@@ -140,6 +140,74 @@ struct mob_memory_sums {
 MOB_API MOB_NODISCARD int mob_store_memory_sums(struct mob_store *store,
 						struct mob_memory_sums *out);
 
+/* ---- who does what ---- */
+
+enum mob_process_state {
+	MOB_PROCESS_RUNS,
+	MOB_PROCESS_STOPPED, /* by SIGSTOP or a debugger */
+	MOB_PROCESS_DEAD     /* nobody has cleaned up after it yet */
+};
+/* "stopped"; "?" for none of these. Owner: static. Thread: any. */
+MOB_API const char *mob_process_state_name(uint32_t state);
+
+/* Locks of a store that a process has. */
+#define MOB_LOCK_ATTACH 1u    /* joins, or looks whether others are there */
+#define MOB_LOCK_JANITOR 2u   /* cleans up after the dead */
+#define MOB_LOCK_CATALOGUE 4u /* writes to the catalogue */
+
+/* A process that is attached. What is counted (put_bytes to room_waits) counts
+ * from when the store was made, for all that ever had its number. */
+struct mob_process {
+	uint32_t number; /* 1 to 63 */
+	uint32_t pid;
+	uint32_t state;          /* enum mob_process_state */
+	uint32_t locks;          /* MOB_LOCK_* */
+	uint32_t attach;         /* which of those that had the number */
+	uint32_t locked_objects; /* that it changes, or was when it died */
+	uint64_t made_objects;   /* alive: that it made */
+	uint64_t made_bytes;     /* blocks of these */
+	uint64_t held_objects;   /* that it has a hold or view of */
+	uint64_t held_bytes;     /* blocks of these */
+	uint64_t viewed_bytes;   /* blocks of those that it has a view of */
+	uint64_t reserved_bytes; /* free blocks of its slabs */
+	uint64_t put_bytes;      /* written to objects */
+	uint64_t gets;           /* views taken */
+	uint64_t spills;
+	uint64_t restores;
+	uint64_t sleeps;     /* until an object was resolved */
+	uint64_t room_waits; /* for room in a full store */
+	char command[16];    /* of its program, cut; empty: unknown */
+};
+
+#define MOB_PROCESSES_MAX 63
+
+/*
+ * What goes on in a store. Grows at the end only; struct_size is the library's.
+ * Rates are differences of two. made and freed are exact, from the generations of
+ * objects (those that a durable store was restored with are not counted); the others are counts of threads, of about now.
+ */
+struct mob_activity {
+	uint32_t struct_size;
+	uint32_t n_processes;
+	uint64_t at_ns; /* CLOCK_MONOTONIC */
+	uint64_t made;  /* objects, ever */
+	uint64_t freed;
+	uint64_t
+		put_bytes; /* these are sums of all processes there ever were */
+	uint64_t gets;
+	uint64_t spills;
+	uint64_t restores;
+	uint64_t sleeps;
+	uint64_t room_waits;
+	uint64_t waiting_for_room; /* processes, now */
+	struct mob_process process[MOB_PROCESSES_MAX];
+};
+
+/* Looks at all objects once, changes and waits for nothing. Errors: NOMEM, FORKED. Thread:
+ * any. Since 0.1. */
+MOB_API MOB_NODISCARD int mob_store_activity(struct mob_store *store,
+					     struct mob_activity *out);
+
 MOB_EXTERN_C_END
 
 #endif /* MOBULA_MEMORY_H */
