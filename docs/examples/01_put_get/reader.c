@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opens the store of the writer and reads its object where it lies. */
-#include <mobula/mobula.h>
+#include <mobula/store.h>
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Makes a store and an object in it, and tells the name of the object. Waits
  * until its input ends: when it leaves, what it made goes with it. */
-#include <mobula/mobula.h>
+#include <mobula/store.h>
 
 #include <inttypes.h>
 #include <stdio.h>
