@@ -23,9 +23,11 @@
 
 #define SMALL 100u
 #define MILLION 1000000u
+#define SCATTER UINT64_C(611953) /* a prime: has no factor of a power of ten */
 #define ANY 10000u
 #define WAKES 200u
 #define KEPT 200000u
+#define HELD 1000u
 #define GIB (UINT64_C(1) << 30)
 
 /* Refs and what the second process says, in memory of both. */
@@ -118,12 +120,13 @@ int bench_setup_million(struct bench *b)
 
 /* ---- listing by name ---- */
 
+/* Each object has a name of its own. */
 int bench_setup_names(struct bench *b)
 {
 	struct state *s;
 	uint64_t n = bench_n(b, MILLION);
 
-	if (begin(b, GIB) || put_up_to(b, 1)) {
+	if (begin(b, GIB) || put_up_to(b, n)) {
 		return -1;
 	}
 	s = b->state;
@@ -133,7 +136,9 @@ int bench_setup_names(struct bench *b)
 
 		(void)snprintf(name, sizeof(name), "list/%07llu",
 			       (unsigned long long)i);
-		rc = mob_name_put(s->store, name, s->refs[0], 0, NULL);
+		/* Not in the order of the table. */
+		rc = mob_name_put(s->store, name, s->refs[i * SCATTER % n], 0,
+				  NULL);
 		if (rc < 0) {
 			return bench_fail_rc(b, rc, "mob_name_put");
 		}
@@ -362,80 +367,125 @@ int bench_attach_check(struct bench *b, double *out_value)
 	return open_again(b, true, out_value);
 }
 
-/* A process that holds, views and makes objects, and is killed. Who leaves the
- * store then cleans up after it, and after itself. */
-static int victim(struct bench *b)
+/* In the process that is killed: it holds, views and makes objects. */
+static void hold_until_killed(const struct state *s, int ready)
 {
-	struct state *s = b->state;
-	int ready[2];
-	char byte;
-	pid_t pid;
+	struct mob_store *own = NULL;
 
-	if (pipe2(ready, O_CLOEXEC)) {
-		return bench_fail(b, "pipe: %s", strerror(errno));
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (mob_store_open(mob_store_name(s->store), &own) < 0) {
+		_exit(1);
 	}
-	pid = fork();
-	if (pid == 0) {
-		struct mob_store *own = NULL;
+	for (uint64_t i = 0; i < HELD && i < s->n_refs; i++) {
 		struct mob_view v;
 		struct mob_ref r;
 		void *at;
 
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (mob_store_open(mob_store_name(s->store), &own) < 0) {
+		if (mob_object_get(own, s->refs[i], 0, &v) < 0 ||
+		    mob_object_hold(own, s->refs[i]) < 0 ||
+		    mob_object_create(own, 5000, 1, &r, &at) < 0) {
 			_exit(1);
 		}
-		for (uint64_t i = 0; i < 1000 && i < s->n_refs; i++) {
-			if (mob_object_get(own, s->refs[i], 0, &v) < 0 ||
-			    mob_object_hold(own, s->refs[i]) < 0 ||
-			    mob_object_create(own, 5000, 1, &r, &at) < 0) {
-				_exit(1);
-			}
-		}
-		(void)write(ready[1], "r", 1);
-		for (;;) {
-			(void)pause();
-		}
 	}
-	(void)close(ready[1]);
-	if (pid < 0 || read(ready[0], &byte, 1) != 1) {
-		(void)close(ready[0]);
-		return bench_fail(b, "the second process did not start");
+	(void)write(ready, "r", 1);
+	for (;;) {
+		(void)pause();
 	}
-	(void)close(ready[0]);
-	(void)kill(pid, SIGKILL);
-	(void)waitpid(pid, NULL, 0);
-	return 0;
 }
 
-int bench_recover(struct bench *b, double *out_value)
+/* Returns when it has what it is to have; 0 if it did not come to that. */
+static pid_t victim(struct bench *b)
+{
+	int ready[2];
+	char byte;
+	pid_t pid;
+	bool good;
+
+	if (pipe2(ready, O_CLOEXEC)) {
+		(void)bench_fail(b, "pipe: %s", strerror(errno));
+		return 0;
+	}
+	pid = fork();
+	if (pid == 0) {
+		hold_until_killed(b->state, ready[1]);
+	}
+	(void)close(ready[1]);
+	good = pid > 0 && read(ready[0], &byte, 1) == 1;
+	(void)close(ready[0]);
+	if (!good) {
+		if (pid > 0) {
+			(void)kill(pid, SIGKILL);
+			(void)waitpid(pid, NULL, 0);
+		}
+		(void)bench_fail(b, "the second process did not start");
+		return 0;
+	}
+	return pid;
+}
+
+/* A process that has the store open, or a newcomer, cleans up after one that is
+ * killed: from the kill until nothing is left of it. The death itself is part of
+ * that, as the kernel takes the dead one's memory down first. */
+static int recover(struct bench *b, bool newcomer, double *out_ns)
 {
 	struct state *s = b->state;
 	struct mob_store_stat before;
 	struct mob_store_stat after;
-	struct mob_store *other;
+	struct mob_store *other = NULL;
 	uint64_t t;
-	int rc = mob_store_open(mob_store_name(s->store), &other);
+	uint64_t died;
+	pid_t pid;
+	int rc = newcomer ? 0 :
+			    mob_store_open(mob_store_name(s->store), &other);
 
+	if (rc >= 0) {
+		/* It has read all tables, as who was there for a while. */
+		rc = mob_store_stat(other ? other : s->store, &before);
+	}
 	if (rc < 0) {
+		mob_store_close(other);
 		return bench_fail_rc(b, rc, "mob_store_open");
 	}
-	/* It has read all tables, as who was there for a while. */
-	rc = mob_store_stat(other, &before);
-	if (rc < 0 || victim(b)) {
+	pid = victim(b);
+	if (pid <= 0) {
 		mob_store_close(other);
 		return -1;
 	}
 	t = bench_now();
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+	died = bench_now();
+	if (newcomer) {
+		rc = mob_store_open(mob_store_name(s->store), &other);
+	} else {
+		mob_store_close(other);
+		other = NULL;
+	}
+	*out_ns = (double)(bench_now() - t);
+	if (b->last) {
+		bench_note(b, "the death itself took %.0f us",
+			   (double)(died - t) / 1e3);
+	}
+	if (rc >= 0) {
+		rc = mob_store_stat(s->store, &after);
+	}
 	mob_store_close(other);
-	*out_value = (double)(bench_now() - t);
-	rc = mob_store_stat(s->store, &after);
 	if (rc < 0) {
-		return bench_fail_rc(b, rc, "mob_store_stat");
+		return bench_fail_rc(b, rc, "mob_store_open");
 	}
 	return after.reaps > before.reaps && after.objects == before.objects ?
 		       0 :
 		       bench_fail(b, "the dead process was not cleaned up");
+}
+
+int bench_recover(struct bench *b, double *out_value)
+{
+	return recover(b, true, out_value);
+}
+
+int bench_recover_attached(struct bench *b, double *out_value)
+{
+	return recover(b, false, out_value);
 }
 
 /* ---- what one costs ---- */

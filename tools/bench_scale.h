@@ -18,6 +18,7 @@ int bench_setup_million(struct bench *b);
 int bench_attach(struct bench *b, double *out_value);
 int bench_attach_check(struct bench *b, double *out_value);
 int bench_recover(struct bench *b, double *out_value);
+int bench_recover_attached(struct bench *b, double *out_value);
 
 int bench_setup_empty(struct bench *b);
 int bench_curve(struct bench *b, double *out_value);
