@@ -19,7 +19,7 @@
 #define MIB ((size_t)1 << 20)
 #define LARGE 200u
 #define LISTED 1000000u
-#define ROUNDS_MAX 101
+#define ROUNDS_MAX 100
 
 struct peer {
 	int rounds;
@@ -45,10 +45,10 @@ static inline struct peer peer_args(int argc, char **argv)
 {
 	struct peer p = { 0, "*", "" };
 
-	if (argc != 4 || (p.rounds = atoi(argv[1])) < 1) {
-		peer_die(argv[0], "usage: ROUNDS GLOB PLACE");
+	if (argc != 4 || (p.rounds = atoi(argv[1])) < 1 ||
+	    p.rounds > ROUNDS_MAX) {
+		peer_die(argv[0], "usage: ROUNDS (1 to 100) GLOB PLACE");
 	}
-	p.rounds = p.rounds < ROUNDS_MAX ? p.rounds : ROUNDS_MAX;
 	p.glob = argv[2];
 	p.place = argv[3];
 	return p;
