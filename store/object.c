@@ -132,9 +132,16 @@ static int resolve_mine(struct mob_store *s, struct mob_ref ref, uint32_t state,
 					"reference was released",
 					call, (uint32_t)id);
 		}
+		if (mob_object_state(s, ref) == MOB_OBJECT_PENDING) {
+			return mobi_err(MOB_E_STATE,
+					"%s: object %u is made by another "
+					"process, which alone can seal or "
+					"abort it",
+					call, (uint32_t)id);
+		}
 		return mobi_err(MOB_E_STATE,
-				"%s: object %u is not a pending one of this "
-				"process",
+				"%s: object %u is sealed or aborted already; "
+				"make another one",
 				call, (uint32_t)id);
 	}
 	return 0;

@@ -495,13 +495,22 @@ int mobi_segment_open_ctl(struct mob_store *s, struct mobi_header *out_h)
 				s->path);
 	}
 	/* First: the rest of the header is of this format only. */
-	if (out_h->format != MOBI_FORMAT ||
-	    out_h->fingerprint != fingerprint() ||
+	if (out_h->format != MOBI_FORMAT) {
+		return mobi_err(MOB_E_VERSION,
+				"session %s has format %u, this build reads "
+				"format %u; use the build that made it",
+				s->name, out_h->format, MOBI_FORMAT);
+	}
+	if (out_h->fingerprint != fingerprint() ||
 	    out_h->header_bytes != sizeof(*out_h)) {
 		return mobi_err(MOB_E_VERSION,
-				"session %s: format %u of another build; this "
-				"one reads format %u",
-				s->name, out_h->format, MOBI_FORMAT);
+				"session %s has format %u with layout %08llx, "
+				"this build has layout %08llx, as of another "
+				"machine or compiler; use the build that made "
+				"it",
+				s->name, out_h->format,
+				(unsigned long long)out_h->fingerprint,
+				(unsigned long long)fingerprint());
 	}
 	mobi_boot_id(boot);
 	if (is_id(boot) && is_id(out_h->boot) &&

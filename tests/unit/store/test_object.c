@@ -61,8 +61,15 @@ static void test_put_too_large_store_full_and_nothing_left(void **state)
 	assert_int_equal(mob_object_create(s, 17 * MIB, 1, &r, &at),
 			 MOB_E_STORE_FULL);
 	assert_non_null(strstr(mob_err_detail(MOB_E_STORE_FULL), "16777216"));
-	assert_int_equal(mob_object_create(s, UINT64_MAX, 1, &r, &at),
-			 MOB_E_STORE_FULL);
+	/* None of these wraps to something small. */
+	for (uint64_t less = 0; less < 130; less++) {
+		assert_int_equal(mob_object_create(s, UINT64_MAX - less, 1, &r,
+						   &at),
+				 MOB_E_STORE_FULL);
+		assert_int_equal(mob_object_put(s, "", UINT64_MAX - less, 1,
+						&r),
+				 MOB_E_STORE_FULL);
+	}
 	assert_true(mob_ref_is_none(r));
 	assert_null(at);
 }
@@ -130,6 +137,7 @@ static void test_create_seal_in_steps(void **state)
 	assert_ok(mob_object_seal(s, r));
 	assert_int_equal(mob_object_state(s, r), MOB_OBJECT_SEALED);
 	assert_int_equal(mob_object_seal(s, r), MOB_E_STATE);
+	assert_non_null(strstr(mob_err_detail(MOB_E_STATE), "already"));
 	assert_int_equal(mob_object_abort(s, r), MOB_E_STATE);
 	assert_ok(mob_object_get(s, r, 0, &v));
 	assert_int_equal(v.type, 77);
@@ -179,6 +187,8 @@ static int seals_another(void *arg)
 	struct mob_store *own = child_open(mob_store_name(s));
 
 	return mob_object_seal(own, *r) == MOB_E_STATE &&
+			       strstr(mob_err_detail(MOB_E_STATE), "another "
+								   "process") &&
 			       mob_object_abort(own, *r) == MOB_E_STATE ?
 		       0 :
 		       1;

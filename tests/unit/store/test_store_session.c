@@ -166,6 +166,7 @@ static void test_open_damaged_corrupt_or_version(void **state)
 {
 	char dir[] = "/dev/shm/mob-test-XXXXXX";
 	char path[256];
+	char numbers[128];
 	struct mob_store *s;
 	struct mob_store *other = NULL;
 	struct mob_store_opts o;
@@ -179,11 +180,20 @@ static void test_open_damaged_corrupt_or_version(void **state)
 	mobi_store(&s->hdr->magic, UINT64_C(0));
 	assert_int_equal(mob_store_open(path, &other), MOB_E_CORRUPT);
 	mobi_store(&s->hdr->magic, MOBI_MAGIC);
-	s->hdr->format++;
+	s->hdr->format += 1000;
 	assert_int_equal(mob_store_open(path, &other), MOB_E_VERSION);
-	s->hdr->format--;
+	(void)snprintf(numbers, sizeof(numbers),
+		       "has format %u, this build reads format %u;",
+		       MOBI_FORMAT + 1000, MOBI_FORMAT);
+	assert_non_null(strstr(mob_err_detail(MOB_E_VERSION), numbers));
+	s->hdr->format -= 1000;
 	s->hdr->fingerprint ^= 1;
 	assert_int_equal(mob_store_open(path, &other), MOB_E_VERSION);
+	(void)snprintf(numbers, sizeof(numbers),
+		       "layout %08llx, this build has layout %08llx,",
+		       (unsigned long long)s->hdr->fingerprint,
+		       (unsigned long long)s->hdr->fingerprint ^ 1);
+	assert_non_null(strstr(mob_err_detail(MOB_E_VERSION), numbers));
 	s->hdr->fingerprint ^= 1;
 	s->hdr->boot[0] ^= 1;
 	assert_int_equal(mob_store_open(path, &other), MOB_E_CORRUPT);
