@@ -138,6 +138,14 @@ for peer in lmdb redis; do
 	fi
 	expect 0 cmake --build "$build" --target mob "peer-$peer"
 	short_round $peer
+	if [ $peer = lmdb ]; then
+		expect 0 "$peers" lmdb --rounds 1 --case 'store.put_100b_kept*' \
+			--bin "$build/bin"
+		if ! grep -q '^store.put_100b_kept in batches .*x$' "$tmp/out"; then
+			echo "FAILED: lmdb in batches is not beside ours"
+			failures=$((failures + 1))
+		fi
+	fi
 	ended $peer TERM 143
 	ended $peer HUP 129
 done

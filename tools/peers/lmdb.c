@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cases of `mob bench store` that plain LMDB can do, without syncs, in memory:
- * a transaction a put. LMDB has no waiting. */
+ * a transaction a put, or for "in batches" one for 1,000. LMDB has no waiting. */
 #include "peer.h"
 
 #include <lmdb.h>
+
+#define BATCH 1000u
 
 static MDB_env *env;
 static MDB_dbi dbi;
@@ -75,21 +77,34 @@ static double put_1mib(void *arg)
 	return put_and_delete(MIB, LARGE, true);
 }
 
-static double put_kept(void *arg)
+static double put_many(uint32_t batch)
 {
 	uint64_t t = peer_now();
 	double rate;
 
-	(void)arg;
-	for (uint32_t i = 0; i < KEPT; i++) {
+	for (uint32_t i = 0; i < KEPT;) {
 		MDB_txn *txn = begin(0);
 
-		put(txn, i, SMALL);
+		for (uint32_t k = 0; k < batch && i < KEPT; k++) {
+			put(txn, i++, SMALL);
+		}
 		check(mdb_txn_commit(txn), "mdb_txn_commit");
 	}
 	rate = peer_rate(KEPT, t);
 	clear();
 	return rate;
+}
+
+static double put_kept(void *arg)
+{
+	(void)arg;
+	return put_many(1);
+}
+
+static double put_kept_in_batches(void *arg)
+{
+	(void)arg;
+	return put_many(BATCH);
 }
 
 static double get(void *arg)
@@ -177,6 +192,8 @@ int main(int argc, char **argv)
 	check(mdb_txn_commit(txn), "mdb_txn_commit");
 	peer_case(&p, "store.put_100b", "1/s", put_100b, NULL);
 	peer_case(&p, "store.put_100b_kept", "1/s", put_kept, NULL);
+	peer_case(&p, "store.put_100b_kept in batches", "1/s",
+		  put_kept_in_batches, NULL);
 	peer_case(&p, "store.get", "1/s", get, NULL);
 	peer_case(&p, "store.put_1mib", "ns", put_1mib, NULL);
 	if (peer_wants(&p, "store.list")) {
