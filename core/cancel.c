@@ -14,6 +14,9 @@ struct mob_cancel {
 };
 
 static _Thread_local struct mob_cancel *mine;
+static _Thread_local struct mobi_cancel_watch watched;
+/* On which the thread that watches sleeps, or is about to. */
+static mobi_a32 *_Atomic watcher;
 
 int mob_cancel_new(struct mob_cancel **out_cancel)
 {
@@ -65,20 +68,34 @@ struct mob_cancel *mob_cancel_use(struct mob_cancel *cancel)
 	return was;
 }
 
-bool mobi_cancelled(void)
+struct mobi_cancel_watch mobi_cancel_watch(struct mobi_cancel_watch watch)
 {
-	return mine && mobi_load(&mine->set);
+	struct mobi_cancel_watch was = watched;
+
+	watched = watch;
+	return was;
 }
 
-bool mobi_cancel_enter(struct mobi_cancel_sleeper *me, mobi_a32 *bell)
+/* The bell was read before the bit was looked at: it changes after that, or the
+ * bit was seen. */
+void mobi_cancel_ring(void)
 {
-	struct mob_cancel *c = mine;
+	mobi_a32 *bell = mobi_load(&watcher);
 
-	me->bell = bell;
-	me->listed = false;
-	if (!c) {
-		return true;
+	if (bell) {
+		(void)mobi_fetch_add(bell, 1u);
+		(void)mobi_futex_wake(bell, INT32_MAX);
 	}
+}
+
+bool mobi_cancelled(void)
+{
+	return (mine && mobi_load(&mine->set)) ||
+	       (watched.word && (mobi_load(watched.word) & watched.bits));
+}
+
+static void enter_list(struct mobi_cancel_sleeper *me, struct mob_cancel *c)
+{
 	(void)pthread_mutex_lock(&c->lock);
 	me->next = c->first;
 	me->prev = &c->first;
@@ -88,7 +105,20 @@ bool mobi_cancel_enter(struct mobi_cancel_sleeper *me, mobi_a32 *bell)
 	c->first = me;
 	me->listed = true;
 	(void)pthread_mutex_unlock(&c->lock);
-	if (mobi_load(&c->set)) {
+}
+
+bool mobi_cancel_enter(struct mobi_cancel_sleeper *me, mobi_a32 *bell)
+{
+	me->bell = bell;
+	me->listed = false;
+	me->watches = watched.word != NULL;
+	if (me->watches) {
+		mobi_store(&watcher, bell);
+	}
+	if (mine) {
+		enter_list(me, mine);
+	}
+	if ((mine || me->watches) && mobi_cancelled()) {
 		mobi_cancel_leave(me);
 		return false;
 	}
@@ -99,6 +129,9 @@ void mobi_cancel_leave(struct mobi_cancel_sleeper *me)
 {
 	struct mob_cancel *c = mine;
 
+	if (me->watches) {
+		mobi_store(&watcher, NULL);
+	}
 	if (!me->listed) {
 		return;
 	}

@@ -14,9 +14,24 @@ struct mobi_cancel_sleeper {
 	struct mobi_cancel_sleeper *next;
 	struct mobi_cancel_sleeper **prev; /* as next: under the token's lock */
 	bool listed;                       /* the sleeper's own */
+	bool watches;                      /* likewise */
 };
 
-/* Is the token of this thread set? */
+/*
+ * A word of shared memory, of which one of these bits cancels this thread, too;
+ * word NULL: none. Of one thread of a process at a time. Who sets the bit sends a
+ * signal, whose handler calls mobi_cancel_ring.
+ */
+struct mobi_cancel_watch {
+	const mobi_a64 *word;
+	uint64_t bits;
+};
+/* Sets that of this thread; returns the one before. */
+struct mobi_cancel_watch mobi_cancel_watch(struct mobi_cancel_watch watch);
+/* Wakes the thread that watches, if it sleeps. In a signal handler, too. */
+void mobi_cancel_ring(void);
+
+/* Is the token of this thread set, or the bit that it watches? */
 bool mobi_cancelled(void);
 /* Around a sleep: the bell was read before. False: it is set, do not sleep. */
 bool mobi_cancel_enter(struct mobi_cancel_sleeper *me, mobi_a32 *bell);

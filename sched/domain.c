@@ -121,7 +121,7 @@ static bool place_try(struct mob_store *s, uint32_t *out_place)
 			mobi_store(&p->waits, UINT64_C(0));
 			mobi_store(&p->helps, 0u);
 			mobi_store(&p->leave, 0u);
-			mobi_store(&p->since_ns, UINT64_C(0));
+			mobi_store(&p->shot, UINT64_C(0));
 			mobi_store_relaxed(&p->busy_ns, UINT64_C(0));
 			(void)mobi_fetch_add(
 				&sh->ran, mobi_exchange(&p->runs, UINT64_C(0)));
@@ -319,7 +319,9 @@ static void place(struct turn *t, uint32_t rec)
 	if (MOBI_STATE(w) != MOBI_T_READY) {
 		return;
 	}
-	ret = &t->s->slots[(uint32_t)k->ret_id % MOBI_SLOTS];
+	ret = &t->s->slots[(uint32_t)mobi_load_relaxed(
+				   &t->s->recs[rec].edge[0].ref) %
+			   MOBI_SLOTS]; /* a hint */
 	__builtin_prefetch(ret, 1);
 	__builtin_prefetch(ret->value, 1);
 	len = mobi_queues_node_range(t->q, rec / 64 * 64, 64, &off);

@@ -113,10 +113,18 @@ static int read_value(struct mobi_context *c, uint64_t id,
 	return rc < 0 ? mobi_error_pend_rc(rc) : 0;
 }
 
-/* Not an error of what was waited for: nothing is pending after it. */
-static bool of_the_wait(int rc)
+/* What a wait that failed returns. A time-out and a token are no error of what was
+ * waited for: nothing is pending after them. In a task that is cancelled there is
+ * nothing to go on with. */
+static int wait_failed(int rc)
 {
-	return rc == MOB_E_TIMEOUT || rc == MOB_E_INTERRUPTED;
+	if (rc == MOB_E_INTERRUPTED && mob_task_cancelled()) {
+		rc = mobi_err(MOB_E_CANCELLED, "the wait was ended: this task "
+					       "is cancelled");
+	}
+	return rc == MOB_E_TIMEOUT || rc == MOB_E_INTERRUPTED ?
+		       rc :
+		       mobi_error_pend_rc(rc);
 }
 
 static int check_timeout(const char *call, int64_t timeout_ns)
@@ -160,7 +168,7 @@ int mob_get_raw(struct mob_ref ref, const struct mob_type *type,
 	rc = mobi_wait_one(mobi_rt.store, id, timeout_ns);
 	if (rc < 0) {
 		(void)mobi_slot_release(mobi_rt.store, id);
-		return of_the_wait(rc) ? rc : mobi_error_pend_rc(rc);
+		return wait_failed(rc);
 	}
 	rc = read_value(c, id, type, out);
 	(void)mobi_slot_release(mobi_rt.store, id);
@@ -197,8 +205,8 @@ static int join_all(const struct mob_ref *refs, size_t n)
 		uint64_t w;
 
 		rc = mob_cq_pop(q, MOB_FOREVER, &e);
-		if (rc < 0 && !of_the_wait(rc)) {
-			(void)mobi_error_pend_rc(rc);
+		if (rc < 0) {
+			rc = wait_failed(rc);
 		}
 		if (rc <= 0) {
 			break;
@@ -344,7 +352,7 @@ int mob_wait(const struct mob_ref *refs, size_t n, size_t n_ready,
 				     timeout_ns, ready ? ready : mine);
 	}
 	free(mine);
-	return rc < 0 && !of_the_wait(rc) ? mobi_error_pend_rc(rc) : rc;
+	return rc < 0 ? wait_failed(rc) : rc;
 }
 
 /* ---- giving back ---- */
@@ -511,7 +519,7 @@ int mob_queue_pop(struct mob_queue *queue, int64_t timeout_ns,
 		rc = mob_cq_pop(queue->cq, timeout_ns, &e);
 	}
 	if (rc <= 0) {
-		return rc < 0 && !of_the_wait(rc) ? mobi_error_pend_rc(rc) : rc;
+		return rc < 0 ? wait_failed(rc) : rc;
 	}
 	if (!c || mobi_frame_add(c->frame, e.ref.lo, MOBI_HAS_HOLD) < 0) {
 		(void)mob_object_release(mobi_rt.store, e.ref);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An open look at a session: what inspect*.c and swap.c share. */
+/* An open look at a session: what inspect*.c, join.c and their callers share. */
 #ifndef MOBI_INSPECT_H
 #define MOBI_INSPECT_H
 
@@ -24,6 +24,12 @@ struct mob_session {
 
 /* CLOSED if the session has ended. */
 int mobi_session_check(const struct mob_session *session, const char *call);
+
+/* Calls fn with the session's store, writable: this process's own if it is in the
+ * session, else joined until fn returns. Returns what fn does, or why it cannot
+ * be joined. */
+int mobi_session_join(const struct mob_session *session,
+		      int (*fn)(struct mob_store *s, void *arg), void *arg);
 
 /* Writes what the caller's struct has room for; VERSION if it has none. */
 int mobi_session_fill(const char *call, void *io, const void *from,

@@ -331,11 +331,13 @@ static void tell_task(struct mobi_task_walk *k, uint32_t rec, uint64_t w,
 	info->state = state_of(k, rec, w);
 	info->id = mobi_task_id(w, rec);
 	info->name = name_of(k, &t);
-	info->ret = t.n_rets ? mobi_ref_of(k->s, t.ret_id) : MOB_REF_NONE;
+	info->ret = mobi_ref_of(k->s, mobi_load(&k->s->recs[rec].edge[0].ref));
 	info->age_ns = since(k, t.submit_ns);
 	info->attempt = MOBI_ATTEMPT(w) + runs;
-	info->attempts_max = t.retries < 0 ? UINT32_MAX :
-					     (uint32_t)t.retries + 1;
+	info->attempts_max = t.retries == MOBI_FOR_EVER ?
+				     UINT32_MAX :
+				     t.retries + 1u +
+					     (mobi_load(&t.spared) & 255u);
 	info->n_returns = t.n_rets;
 	info->priority = t.priority;
 	if (runs) {
@@ -454,10 +456,9 @@ static void tell_place(struct mobi_task_walk *k, const struct mob_session *ses,
 		       const struct mobi_place_shared *p,
 		       struct mob_worker_info *info)
 {
-	uint64_t began = mobi_load(&p->since_ns);
 	uint32_t rec = runs_now(k, info->number, p);
 
-	info->busy_ns = mobi_load(&p->busy_ns) + since(k, began);
+	info->busy_ns = mobi_load(&p->busy_ns);
 	info->tasks = mobi_load(&p->runs);
 	if (rec) {
 		const struct mobi_task *t = mobi_task_at(k->s, rec - 1);
@@ -471,8 +472,7 @@ static void tell_place(struct mobi_task_walk *k, const struct mob_session *ses,
 	} else if (mobi_load(&p->blocked)) {
 		info->state = MOB_WORKER_BLOCKED;
 	} else {
-		info->state = rec || began ? MOB_WORKER_RUNNING :
-					     MOB_WORKER_IDLE;
+		info->state = rec ? MOB_WORKER_RUNNING : MOB_WORKER_IDLE;
 	}
 }
 

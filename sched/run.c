@@ -8,6 +8,7 @@
  * runs it again for a dead worker only then.
  */
 #include "args.h"
+#include "cancel.h"
 #include "edge.h"
 #include "err.h"
 #include "error.h"
@@ -17,6 +18,7 @@
 #include "os_run.h"
 #include "slot.h"
 #include "task.h"
+#include "task_cancel.h"
 #include "value.h"
 
 #include <stdio.h>
@@ -69,6 +71,21 @@ static void lose_one(struct mob_store *s, uint64_t id, void *arg)
 {
 	(void)arg;
 	(void)mobi_slot_resolve(s, id, MOBI_S_LOST);
+}
+
+bool mobi_task_retire(struct mob_store *s, uint32_t rec, uint64_t w)
+{
+	uint32_t chunk = mobi_task_at(s, rec)->chunk;
+
+	while (!mobi_rec_retire(s, rec, w, chunk)) {
+		uint64_t now = mobi_load(&s->recs[rec].word);
+
+		if ((now ^ w) & ~MOBI_TF_MASK) {
+			return false;
+		}
+		w = now;
+	}
+	return true;
 }
 
 static void fail_all(struct mob_store *s, uint32_t rec, struct mobi_error *e)
@@ -147,6 +164,7 @@ static int call(struct mobi_context *c, const struct mob_task_def *def,
 	void *ret[MOB_RETS_MAX];
 	struct collect k = { c, def, NULL, ret, 0, 0 };
 	struct mob_cancel *was;
+	struct mobi_cancel_watch watched;
 
 	for (uint32_t i = 0; i < kinds; i++) {
 		size += ((size_t)def->rets[i]->size + 15u) / 16u * 16u;
@@ -170,14 +188,19 @@ static int call(struct mobi_context *c, const struct mob_task_def *def,
 	k.at = many ? space : NULL;
 	/* One that waits may run this one: its token is its own. */
 	was = mob_cancel_use(NULL);
+	watched = mobi_cancel_watch((struct mobi_cancel_watch){
+		&s->recs[rec].word, MOBI_TF_CANCEL });
 	def->run(args->arg, ret, n);
+	(void)mobi_cancel_watch(watched);
 	(void)mob_cancel_use(was);
 	if (!mobi_load_relaxed(s->not_forked)) {
 		/* A child that the task forked comes back here too: it is no
 		 * second worker. */
 		mobi_exit_now(FORKED_CHILD);
 	}
-	if (!c->error) {
+	/* What it returns then may be made of values that were not there. */
+	c->cancelled = (mobi_load(&s->recs[rec].word) & MOBI_TF_CANCEL) != 0;
+	if (!c->error && !c->cancelled) {
 		mobi_task_returns(s, rec, store_one, &k);
 		if (k.rc >= 0) {
 			mobi_task_returns(s, rec, seal_one, NULL);
@@ -219,14 +242,17 @@ static struct mobi_error *attempt(struct mob_store *s, uint32_t rec, uint64_t w,
 	rc = mobi_args_load(def, at, len, &args, &e);
 	if (rc >= 0) {
 		rc = call(c, def, rec, &args);
-		if (c->error) {
+		if (c->cancelled) {
+			e = mobi_task_cancelled_error(
+				s, rec, mobi_load(&s->recs[rec].word));
+		} else if (c->error) {
 			e = place_error(c->error, def, name, MOBI_ATTEMPT(w));
 			c->error = NULL;
 		} else if (rc >= 0) {
 			*out_failed = false;
 		}
 	}
-	if (rc < 0 && !e && *out_failed) {
+	if (rc < 0 && !e && *out_failed && !c->cancelled) {
 		e = place_error(mobi_error_new(rc, rc, mob_err_detail(rc)), def,
 				name, MOBI_ATTEMPT(w));
 	}
@@ -266,6 +292,10 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	if (out_rc) {
 		*out_rc = !failed ? 0 : e ? e->rc : MOB_E_NOMEM;
 	}
+	if (c.cancelled) {
+		mobi_task_cancel_children(s, rec,
+					  mobi_load(&s->recs[rec].word));
+	}
 	if (failed) {
 		fail_all(s, rec, e);
 		free(e);
@@ -281,6 +311,6 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	p = &mobi_rt.sched->place[mobi_rt.place];
 	/* Only this worker writes it. */
 	mobi_store_relaxed(&p->runs, mobi_load_relaxed(&p->runs) + 1);
-	MOB_ASSERT(mobi_rec_retire(s, rec, w, t->chunk));
+	MOB_ASSERT(mobi_task_retire(s, rec, w));
 	return ran;
 }

@@ -20,13 +20,25 @@
  * bit on the board is set whenever an argument is resolved) makes it READY.
  * RUN of a dead worker: its returns are still pending -> READY, else the rest
  * of finishing is done for it.
+ *
+ * Cancelled: RUN gets the flag CANCEL, and ends as cancelled, whoever ends it,
+ * unless its results are there already. WAITING or READY -> RUN(who cancels) with
+ * CANCEL, in one CAS: it never runs, and who cancels ends it.
  */
 enum { MOBI_T_WAITING = 2, MOBI_T_READY = 3, MOBI_T_RUN = 4 };
+
+/* Flags of RUN. */
+#define MOBI_TF_CANCEL (UINT64_C(1) << 8)
+#define MOBI_TF_ALONE (UINT64_C(1) << 9) /* the tasks that it submitted go on */
+#define MOBI_TF_TAKEN (UINT64_C(1) << 10) /* it never ran: who cancels has it */
+#define MOBI_TF_MASK UINT64_C(0xff00)
 
 #define MOBI_TASK_INLINE 64u /* bytes of encoded arguments inside a record */
 #define MOBI_FUNCTIONS 1024u
 #define MOBI_SHAPES MOBI_QUEUE_SHAPES
 #define MOBI_CPU_UNIT 10000u /* of one core */
+
+#define MOBI_FOR_EVER 255u
 
 /* {gen 12, n 20}: the first n objects that a task of this generation waits for
  * are resolved. Who looks may write it late, into the next task's record. */
@@ -39,13 +51,18 @@ struct mobi_task {
 	uint64_t deadline_ns; /* 0: none */
 	mobi_a64 run_ns;      /* when this attempt began */
 	uint64_t args_id;     /* object with the encoded arguments, or 0 */
-	uint64_t ret_id;      /* first return */
-	uint32_t fn;          /* index of its function */
+	mobi_a64
+		parent; /* {gen, record + 1} of the task that submitted it, 0 */
+	uint32_t fn;    /* index of its function */
 	uint32_t args_len;
 	uint32_t chunk; /* first edge chunk + 1 */
 	uint32_t n_rets;
-	int32_t retries; /* at most 254; -1: for ever */
-	uint32_t cpu;    /* wanted, MOBI_CPU_UNIT a core */
+	uint8_t retries; /* MOBI_FOR_EVER, or how many */
+	uint8_t kids;    /* it has submitted tasks */
+	mobi_a16
+		spared; /* {attempt + 1 8, n 8}: n attempts up to this one ended
+			  * without a charge against retries */
+	uint32_t cpu;   /* wanted, MOBI_CPU_UNIT a core */
 	int32_t priority;
 	uint32_t hint;
 	mobi_a32 scan; /* MOBI_SCAN: hint of who looked last */
@@ -90,7 +107,9 @@ struct mobi_place_shared {
 	/* What it runs or is about to take: {version 32, record + 1 32}. Counts
 	 * while the record is RUN by it or READY, with that version. */
 	mobi_a64 ann;
-	mobi_a64 since_ns; /* began the attempt; 0: idle */
+	/* As ann: the attempt for whose sake this process is killed. What else
+	 * it runs is run again without a charge. */
+	mobi_a64 shot;
 	mobi_a64 busy_ns;
 	mobi_a64 runs;
 	mobi_a32 exit_status; /* of the last process here, from waitpid */

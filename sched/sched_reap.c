@@ -11,10 +11,12 @@
 #include "edge.h"
 #include "err.h"
 #include "error.h"
+#include "fault.h"
 #include "os_run.h"
 #include "pool.h"
 #include "slot.h"
 #include "task.h"
+#include "task_cancel.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +58,12 @@ static void how(struct mobi_sched *sh, uint32_t client, char *out, size_t size)
 	(void)snprintf(out, size, "a cause that nobody saw");
 }
 
+/* Attempts before this one that count against retries. */
+static uint32_t charged(const struct mobi_task *t, uint64_t w)
+{
+	return (MOBI_ATTEMPT(w) - mobi_load(&t->spared)) & 255u;
+}
+
 static void give_up(struct mob_store *s, uint32_t rec, uint64_t w)
 {
 	struct mobi_sched *sh = s->sched;
@@ -67,12 +75,12 @@ static void give_up(struct mob_store *s, uint32_t rec, uint64_t w)
 	how(sh, MOBI_ROWNER(w), cause, sizeof(cause));
 	(void)snprintf(text, sizeof(text),
 		       "task %s: its worker died by %s, attempt %u of %u",
-		       mobi_task_name(sh, t), cause, MOBI_ATTEMPT(w) + 1,
-		       (uint32_t)t->retries + 1);
+		       mobi_task_name(sh, t), cause, charged(t, w) + 1,
+		       t->retries + 1u);
 	e = mobi_error_new(MOB_E_CRASHED, MOB_E_CRASHED, text);
 	mobi_task_returns(s, rec, fail_one, e);
 	free(e);
-	(void)mobi_rec_retire(s, rec, w, t->chunk);
+	(void)mobi_task_retire(s, rec, w);
 }
 
 static void note(struct mobi_sched *sh, const struct mobi_task *t, uint64_t w,
@@ -95,7 +103,40 @@ static void note(struct mobi_sched *sh, const struct mobi_task *t, uint64_t w,
 	(void)mobi_fetch_add(&c->count, UINT64_C(1));
 }
 
-/* RUN by a dead worker. */
+/*
+ * Did the task only share the process of another that is the cause of its end? One
+ * that was killed on purpose; or, unless nothing was announced, the one that was
+ * not blocked.
+ */
+static bool only_shared(const struct mobi_sched *sh, uint32_t rec, uint64_t w)
+{
+	uint64_t ann = MOBI_ANN(MOBI_VERSION(w), rec);
+
+	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
+		const struct mobi_place_shared *p = &sh->place[i];
+
+		if (mobi_load(&p->client) == MOBI_ROWNER(w)) {
+			uint64_t runs = mobi_load(&p->ann);
+
+			return mobi_load(&p->shot) || (runs && runs != ann);
+		}
+	}
+	return false;
+}
+
+/* Does not count this attempt. A janitor that was killed may have done it. */
+static void spare(struct mobi_task *t, uint64_t w)
+{
+	uint32_t next = (MOBI_ATTEMPT(w) + 1) & 255u;
+	uint32_t v = mobi_load(&t->spared);
+
+	if (v >> 8 != next) {
+		mobi_store(&t->spared,
+			   (uint16_t)(next << 8 | ((v + 1) & 255u)));
+	}
+}
+
+/* RUN by a dead process. */
 static void reap_run(struct mob_store *s, uint32_t rec, uint64_t w)
 {
 	struct mobi_sched *sh = s->sched;
@@ -105,18 +146,32 @@ static void reap_run(struct mob_store *s, uint32_t rec, uint64_t w)
 	mobi_task_returns(s, rec, pending_one, &pending);
 	if (!pending) {
 		(void)mobi_fetch_add(&sh->finished_for, UINT64_C(1));
-		(void)mobi_rec_retire(s, rec, w, t->chunk);
+		(void)mobi_task_retire(s, rec, w);
 		return;
 	}
-	note(sh, t, w, s);
-	if (t->retries >= 0 && MOBI_ATTEMPT(w) >= (uint32_t)t->retries) {
-		give_up(s, rec, w);
+	if (w & MOBI_TF_CANCEL) {
+		mobi_task_end_cancelled(s, rec, w);
 		return;
 	}
-	(void)mobi_cas64(&s->recs[rec].word, &w,
-			 MOBI_RWORD(MOBI_GEN(w), (MOBI_ATTEMPT(w) + 1) & 255u,
-				    0, MOBI_T_READY));
-	(void)mobi_fetch_add(&sh->retried, UINT64_C(1));
+	if (only_shared(sh, rec, w)) {
+		spare(t, w);
+	} else {
+		note(sh, t, w, s);
+		if (t->retries != MOBI_FOR_EVER &&
+		    charged(t, w) >= t->retries) {
+			give_up(s, rec, w);
+			return;
+		}
+	}
+	MOBI_FAULT("reap.run");
+	/* False: it was cancelled meanwhile. */
+	if (mobi_cas64(&s->recs[rec].word, &w,
+		       MOBI_RWORD(MOBI_GEN(w), (MOBI_ATTEMPT(w) + 1) & 255u, 0,
+				  MOBI_T_READY))) {
+		(void)mobi_fetch_add(&sh->retried, UINT64_C(1));
+	} else if (w & MOBI_TF_CANCEL) {
+		mobi_task_end_cancelled(s, rec, w);
+	}
 }
 
 static void reap_tasks(struct mob_store *s, uint64_t dead)

@@ -15,18 +15,12 @@
 #include "os_clock.h"
 #include "os_run.h"
 #include "policy_row.h"
-#include "runtime.h"
-#include "sched_reap.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define SWAP_NS (10 * MOB_SEC)
 #define LOOK_NS INT64_C(100000)
-
-/* One at a time attaches: a process has the catalogue of a session open once
- * for the session it is in and once for one that it swaps. */
-static pthread_mutex_t attach_lock = PTHREAD_MUTEX_INITIALIZER;
 
 struct swap {
 	struct mob_store *s;
@@ -182,53 +176,29 @@ static int swap_in(struct mob_store *s, const char *name, uint64_t *out_gen)
 	return rc;
 }
 
-/* True if this process is attached to that session. */
-static bool is_mine(const struct mob_session *session)
+struct swap_call {
+	const char *name;
+	uint64_t gen;
+};
+
+static int swap_joined(struct mob_store *s, void *arg)
 {
-	const struct mob_store *mine = mobi_rt.store;
+	struct swap_call *k = arg;
 
-	return mine && mobi_load_relaxed(mine->not_forked) &&
-	       mine->epoch == session->s->epoch &&
-	       mine->began_ns == session->s->began_ns;
-}
-
-/* Joins the session for as long as the swap takes. */
-static int swap_joined(const struct mob_session *session, const char *name,
-		       uint64_t *out_gen)
-{
-	struct mob_store *s;
-	char why[512];
-	int rc;
-
-	(void)pthread_mutex_lock(&attach_lock);
-	rc = mobi_store_open(session->s->path, MOBI_ROLE_TOOL, &s);
-	if (rc >= 0) {
-		/* What this process leaves is cleaned up by itself. */
-		mobi_sched_reap_init(s);
-		rc = swap_in(s, name, out_gen);
-		(void)snprintf(why, sizeof(why), "%s", mob_err_detail(rc));
-		mob_store_close(s);
-		if (rc < 0) {
-			rc = mobi_err(rc, "%s", why);
-		}
-	}
-	(void)pthread_mutex_unlock(&attach_lock);
-	return rc;
+	return swap_in(s, k->name, &k->gen);
 }
 
 int mob_policy_swap(struct mob_session *session, const char *name_or_path,
 		    uint64_t *out_generation)
 {
-	uint64_t gen = 0;
+	struct swap_call k = { name_or_path, 0 };
 	int rc = mobi_session_check(session, "mob_policy_swap");
 
-	if (rc < 0) {
-		return rc;
+	if (rc >= 0) {
+		rc = mobi_session_join(session, swap_joined, &k);
 	}
-	rc = is_mine(session) ? swap_in(mobi_rt.store, name_or_path, &gen) :
-				swap_joined(session, name_or_path, &gen);
 	if (rc >= 0 && out_generation) {
-		*out_generation = gen;
+		*out_generation = k.gen;
 	}
 	return rc < 0 ? rc : 0;
 }

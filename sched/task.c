@@ -24,6 +24,7 @@
 #include "module.h"
 #include "os_clock.h"
 #include "slot.h"
+#include "task_cancel.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,7 +139,22 @@ static uint32_t job_of(const struct mobi_context *c)
 {
 	const struct mob_store *s = mobi_rt.store;
 
-	return c && c->def ? mobi_task_at(s, (uint32_t)c->task)->job : s->me;
+	return c->def ? mobi_task_at(s, (uint32_t)c->task)->job : s->me;
+}
+
+/* The task that c runs, which has a child from now on; 0: none. */
+static uint64_t parent_of(const struct mobi_context *c)
+{
+	struct mobi_task *t;
+
+	if (!c->def) {
+		return 0;
+	}
+	t = mobi_task_at(mobi_rt.store, (uint32_t)c->task);
+	if (!t->kids) {
+		t->kids = 1;
+	}
+	return c->task + 1;
 }
 
 /* Row + 1 of a name; 0 if there are too many, then the function's serves. */
@@ -167,7 +183,8 @@ static uint8_t name_row(struct mobi_sched *sh, const char *name)
 
 /* ---- submit ---- */
 
-static int fill_task(struct mobi_task *t, const struct mob_task_def *def,
+static int fill_task(struct mobi_task *t, const struct mobi_context *c,
+		     const struct mob_task_def *def,
 		     const struct mob_task_opts *o, size_t n_rets)
 {
 	struct mobi_sched *sh = mobi_rt.sched;
@@ -185,17 +202,20 @@ static int fill_task(struct mobi_task *t, const struct mob_task_def *def,
 	t->submit_ns = now;
 	t->deadline_ns = o->deadline_ns ? now + o->deadline_ns : 0;
 	mobi_store_relaxed(&t->run_ns, UINT64_C(0));
-	t->retries = o->retries;
+	t->retries = o->retries < 0 ? MOBI_FOR_EVER : (uint8_t)o->retries;
+	t->kids = 0;
+	mobi_store_relaxed(&t->spared, 0u); /* published by the record's word */
 	t->priority = o->priority;
 	t->hint = o->policy_hint;
 	t->n_rets = (uint32_t)n_rets;
 	t->chunk = 0;
 	t->args_id = 0;
-	t->ret_id = 0;
+	/* Published by the record's word, too. */
+	mobi_store_relaxed(&t->parent, parent_of(c));
 	mobi_store_relaxed(&t->scan, 0u); /* of no matter which generation */
 	t->from = (uint8_t)(mobi_rt.place == MOBI_NO_PLACE ? 0 :
 							     mobi_rt.place + 1);
-	t->job = (uint8_t)job_of(mobi_context());
+	t->job = (uint8_t)job_of(c);
 	t->name = o->name ? name_row(sh, o->name) : 0;
 	t->seq = mobi_fetch_add(&sh->ticket, UINT64_C(1));
 	return 0;
@@ -205,7 +225,6 @@ static int fill_task(struct mobi_task *t, const struct mob_task_def *def,
 static int make_returns(struct edger *g, size_t n, uint64_t *ids,
 			size_t *out_made)
 {
-	struct mobi_task *t = mobi_task_at(g->s, g->rec);
 	uint64_t producer = (uint64_t)g->gen << 32 | (g->rec + 1);
 
 	for (size_t i = 0; i < n; i++) {
@@ -218,9 +237,6 @@ static int make_returns(struct edger *g, size_t n, uint64_t *ids,
 		mobi_store_relaxed(&g->s->slots[(uint32_t)ids[i]].producer,
 				   producer);
 		*out_made = i + 1;
-		if (i == 0) {
-			t->ret_id = ids[0];
-		}
 		rc = link_edge(g, MOBI_EF_QUIET, ids[i]);
 		if (rc < 0) {
 			return rc;
@@ -339,7 +355,23 @@ static void hand_over(struct mob_store *s, uint32_t rec, uint32_t gen,
 	}
 }
 
+/* Who cancelled the task that submits, and looked for its children, may have done
+ * so before this one was there. */
+static void follow_parent(struct mob_store *s, const struct mobi_context *c,
+			  uint32_t rec, uint32_t gen)
+{
+	uint64_t w;
+
+	if (c->def) {
+		w = mobi_load(&s->recs[(uint32_t)c->task].word);
+		if ((w & MOBI_TF_CANCEL) && !(w & MOBI_TF_ALONE)) {
+			(void)mobi_task_cancel(s, rec, gen, 0);
+		}
+	}
+}
+
 struct submit {
+	const struct mobi_context *c;
 	struct edger g;
 	uint64_t *ids;
 	size_t made;
@@ -358,7 +390,7 @@ static int build(struct submit *b, const struct mob_task_def *def,
 	}
 	rc = mobi_rec_new(s, &b->g.rec, &b->g.gen);
 	if (rc >= 0) {
-		rc = fill_task(mobi_task_at(s, b->g.rec), def, o, b->n);
+		rc = fill_task(mobi_task_at(s, b->g.rec), b->c, def, o, b->n);
 		if (rc >= 0) {
 			rc = make_returns(&b->g, b->n, b->ids, &b->made);
 		}
@@ -373,6 +405,7 @@ static int build(struct submit *b, const struct mob_task_def *def,
 		}
 		if (rc >= 0) {
 			hand_over(s, b->g.rec, b->g.gen, b->g.needs);
+			follow_parent(s, b->c, b->g.rec, b->g.gen);
 		}
 	}
 	mobi_args_end(&plan);
@@ -431,7 +464,7 @@ int mob_submit_raw(const struct mob_task_def *def,
 	static const struct mob_task_opts def_opts = MOB_TASK_OPTS_INIT;
 	struct mobi_context *c = mobi_context();
 	uint64_t one;
-	struct submit b = { { 0 }, &one, 0, n_refs };
+	struct submit b = { c, { 0 }, &one, 0, n_refs };
 	int rc = check_call(def, opts ? opts : &def_opts, n_args, n_refs);
 
 	b.g.s = mobi_rt.store;

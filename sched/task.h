@@ -20,6 +20,10 @@ bool mobi_task_waits_for(const struct mob_store *s, uint32_t rec, uint32_t gen,
 uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 		       uint64_t began_ns, int *out_rc);
 
+/* RUN with the flags that w has or has got since -> RETIRED, and all that follows.
+ * False: it was not RUN by who w says. */
+bool mobi_task_retire(struct mob_store *s, uint32_t rec, uint64_t w);
+
 /* Calls fn for every return of the record. */
 void mobi_task_returns(struct mob_store *s, uint32_t rec,
 		       void (*fn)(struct mob_store *s, uint64_t id, void *arg),

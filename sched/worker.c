@@ -8,6 +8,7 @@
  */
 #include "block.h"
 #include "board.h"
+#include "cancel.h"
 #include "domain.h"
 #include "err.h"
 #include "log.h"
@@ -67,6 +68,7 @@ static void on_news(int sig)
 	int saved = errno;
 
 	(void)sig;
+	mobi_cancel_ring(); /* the task that runs may be cancelled */
 	if (mobi_rt.store) {
 		look_daemon();
 	}

@@ -165,7 +165,8 @@ static int time_left(struct mob_store *s, int64_t timeout_ns, int64_t end,
 	}
 	if (mobi_cancelled()) {
 		return mobi_err(MOB_E_INTERRUPTED, "the cancellation token of "
-						   "this thread is set");
+						   "this thread is set, or its "
+						   "task is cancelled");
 	}
 	if (mobi_load(&s->hdr->ending)) {
 		return mobi_err(MOB_E_CLOSED, "session %s has ended", s->name);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mob task: what runs and what waits, and for what. */
+/* mob task: what runs and what waits, and for what; cancelling. */
 #include "cmd.h"
 #include "out.h"
+
+#include <mobula/task.h>
 
 #include <string.h>
 
@@ -132,6 +134,14 @@ static int print_one(const struct mob_task_info *t, void *arg)
 	return 0;
 }
 
+static int not_an_id(const char *text)
+{
+	return cli_fail(CLI_USAGE,
+			"an id looks like 17.3; 'mob task list' shows those "
+			"there are",
+			"'%s' is no id of a task", text);
+}
+
 static int run_show(struct cli *c)
 {
 	struct mob_session *s;
@@ -140,10 +150,7 @@ static int run_show(struct cli *c)
 	int rc;
 
 	if (!cmd_task_parse(c->args[0], &id)) {
-		return cli_fail(CLI_USAGE,
-				"an id looks like 17.3; 'mob task list' shows "
-				"those there are",
-				"'%s' is no id of a task", c->args[0]);
+		return not_an_id(c->args[0]);
 	}
 	rc = cmd_session_open(c, NULL, &s);
 	if (rc) {
@@ -157,6 +164,37 @@ static int run_show(struct cli *c)
 	}
 	return rc < 0 ? cli_fail_rc(rc, c->args[0]) : CLI_DONE;
 }
+
+static int run_cancel(struct cli *c)
+{
+	struct mob_session *s;
+	uint32_t flags = (cli_flag(c, "force") ? MOB_CANCEL_FORCE : 0) |
+			 (cli_flag(c, "alone") ? MOB_CANCEL_ALONE : 0);
+	uint64_t id;
+	int rc;
+
+	if (!cmd_task_parse(c->args[0], &id)) {
+		return not_an_id(c->args[0]);
+	}
+	rc = cmd_session_open(c, NULL, &s);
+	if (rc) {
+		return rc;
+	}
+	rc = mob_session_task_cancel(s, id, flags);
+	mob_session_close(s);
+	if (rc < 0) {
+		return cli_fail_rc(rc, c->args[0]);
+	}
+	cli_say("task %s is cancelled", c->args[0]);
+	return CLI_DONE;
+}
+
+static const struct cli_opt cancel_opts[] = {
+	{ "force", 'f', CLI_FLAG, NULL, NULL,
+	  "kill the worker of a task that runs" },
+	{ "alone", 0, CLI_FLAG, NULL, NULL, "not what the task has submitted" },
+	{ 0 },
+};
 
 static const struct cli_opt list_opts[] = {
 	{ "state", 0, CLI_CHOICE, "waiting|ready|queued|running|blocked|done",
@@ -177,6 +215,14 @@ const struct cli_cmd cmd_task[] = {
 	  .args = "ID",
 	  .help = "one task",
 	  .run = run_show,
+	  .args_min = 1,
+	  .args_max = 1,
+	  .flags = CLI_F_SESSION },
+	{ .name = "cancel",
+	  .args = "ID",
+	  .help = "a task that waits never runs, one that runs is told",
+	  .opts = cancel_opts,
+	  .run = run_cancel,
 	  .args_min = 1,
 	  .args_max = 1,
 	  .flags = CLI_F_SESSION },

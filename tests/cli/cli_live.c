@@ -2,7 +2,8 @@
 /*
  * live SESSION RUNNING GO END: a session to look at. Its one worker runs a task
  * that opens fifo GO for reading, and so stands still until somebody opens it
- * for writing; a second task is queued, a third waits for the first. Prints
+ * for writing; a second task is queued, a third waits for the first, and nobody needs the
+ * fourth. Prints
  * "ready" when the first runs, then takes the results, prints their sum, and
  * stays until somebody opens fifo END for writing.
  */
@@ -39,6 +40,11 @@ MOB_TASK(int32_t, live_plus, int32_t, a)
 	return a + 1;
 }
 
+MOB_TASK(int32_t, live_spare, void)
+{
+	return 1;
+}
+
 MOB_MAIN(int argc, char **argv)
 {
 	struct mob_init_opts opts = MOB_INIT_OPTS_INIT;
@@ -62,6 +68,7 @@ MOB_MAIN(int argc, char **argv)
 	ref[0] = mob_submit(live_stand, argv[2], argv[3]);
 	ref[1] = mob_submit(live_one);
 	ref[2] = mob_submit(live_plus, ref[0]);
+	(void)mob_submit(live_spare);
 	if (meet(argv[2], O_RDONLY)) {
 		return 1;
 	}

@@ -29,7 +29,7 @@ prints live
 until_true sh -c "'$mob' task list --json -q | grep -Eq '\"(queued|ready)\"'"
 expect 0 task list --json
 json id name state attempt worker age_ns waits_for waits_for_task return
-[ "$(wc -l <"$tmp/out")" -eq 3 ] || fail "not three tasks"
+[ "$(wc -l <"$tmp/out")" -eq 4 ] || fail "not four tasks"
 grep -q '"name":"live_stand","state":"running"' "$tmp/out" ||
 	fail "live_stand does not run"
 grep -Eq '"name":"live_one","state":"(queued|ready)"' "$tmp/out" ||
@@ -44,6 +44,12 @@ expect 0 task list --state waiting --no-header
 expect 0 task show "$stand"
 prints live_stand
 expect 3 task show 4000000000.1
+queued=$("$mob" task list --json | sed -n 's/.*"id":"\([^"]*\)","name":"live_spare".*/\1/p')
+expect 2 task cancel 17
+expect 3 task cancel 4000000000.1
+expect 0 task cancel "$queued"
+says "task $queued is cancelled"
+expect 3 task cancel "$queued"
 
 # ---- workers ----
 expect 0 worker list --json

@@ -2,7 +2,7 @@
 /*
  * A kill after every write to the tables of the session and after every system
  * call of a worker (take, run, seal, notify, finish) and of a submitter (put,
- * put, submit, release, get, release), in a session that goes on: the result is
+ * put, submit, cancel, release, get, release), in a session that goes on: the result is
  * right, nobody hangs, the audit is clean. The instructions in between change
  * nothing that another process can see, so that this is as good as a kill after
  * every instruction.
@@ -184,7 +184,20 @@ static int put_and_submit(void)
 	mob_ref b = mob_put("a string that is so long that it needs a block of "
 			    "the arena, and not only the slot");
 	mob_ref r = mob_submit(c_add, a, 5);
+	mob_ref late = mob_submit(c_add, r, 5);
+	int rc;
 
+	/* Before it runs, while it runs or after that. */
+	if (mob_task_cancel(late, 0) < 0) {
+		return 4;
+	}
+	rc = mob_get(late, &x);
+	if (rc == MOB_E_CANCELLED) {
+		mob_error_clear();
+	} else if (rc || x != 11) {
+		return 5;
+	}
+	(void)mob_release(late);
 	(void)mob_release(a);
 	(void)mob_release(b);
 	if (mob_get(r, &x) || x != 6) {

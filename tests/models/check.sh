@@ -169,6 +169,10 @@ ok spill "-DKILLS=1"
 ok spill "-DKILLS=1 -DNV=1 -DROUNDS=3 -DRKILLS=1"
 heavy_ok spill "-DKILLS=2 -DRKILLS=1"
 
+# ---- cancel ----
+mutants cancel "" BLINDRETRY NOENDCHILD BLINDTAKE NOREAPCHILD
+ok cancel ""
+
 # ---- submit ----
 mutants submit "-DKILLS=1" ROOTFIRST NOSECOND EDGELATE NOMARK MARKREADY \
 	RINGFIRST NORING IDLELATE

@@ -331,6 +331,13 @@ uint64_t live_ledger_add(const char *path, uint64_t i)
 	return c ? mobi_fetch_add(c, UINT64_C(1)) : UINT64_MAX;
 }
 
+uint64_t live_ledger_get(const char *path, uint64_t i)
+{
+	_Atomic uint64_t *c = counter(path, i);
+
+	return c ? mobi_load(c) : UINT64_MAX;
+}
+
 void live_ledger_sub(const char *path, uint64_t i, uint64_t n)
 {
 	_Atomic uint64_t *c = counter(path, i);

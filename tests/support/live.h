@@ -89,6 +89,8 @@ void live_ledger_open(struct live_ledger *l, size_t n);
 void live_ledger_close(struct live_ledger *l);
 /* For tasks: adds one to counter i of the file; returns what it was. */
 uint64_t live_ledger_add(const char *path, uint64_t i);
+/* What it is now. */
+uint64_t live_ledger_get(const char *path, uint64_t i);
 /* Takes n from it; raises it to at least v. */
 void live_ledger_sub(const char *path, uint64_t i, uint64_t n);
 void live_ledger_max(const char *path, uint64_t i, uint64_t v);

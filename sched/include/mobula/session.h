@@ -217,6 +217,14 @@ MOB_API int mob_session_task(struct mob_session *session, uint64_t id,
 			     int (*fn)(const struct mob_task_info *, void *arg),
 			     void *arg);
 
+/*
+ * Cancels the task with this id, as mob_task_cancel; flags: MOB_CANCEL_*. Joins the
+ * session while it does. Errors: NOT_FOUND, INVAL (flags), CLOSED, PERM. Thread:
+ * any. Blocks: no. Since 0.1.
+ */
+MOB_API MOB_NODISCARD int mob_session_task_cancel(struct mob_session *session,
+						  uint64_t id, uint32_t flags);
+
 /* ---- workers ---- */
 
 enum mob_worker_state {

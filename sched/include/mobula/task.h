@@ -344,6 +344,33 @@ MOB_API int mob_submit_raw(const struct mob_task_def *def,
 			   const struct mob_arg *args, size_t n_refs,
 			   struct mob_ref *out_refs);
 
+/* ---- cancel ---- */
+
+#define MOB_CANCEL_FORCE 1u /* kill the worker of a task that runs */
+#define MOB_CANCEL_ALONE 2u /* not what the task has submitted */
+
+/*
+ * Cancels the task that makes the object of ref; for a task with several results,
+ * any of them names it. A task that does not run yet never will: its results are
+ * MOB_E_CANCELLED at once, and so are those of tasks that have them as arguments.
+ * One that runs is told: mob_task_cancelled() is true in it, its calls that wait
+ * end in MOB_E_CANCELLED, and when its function returns its results are
+ * MOB_E_CANCELLED, whatever it returned. A cancelled task is never run again. With
+ * MOB_CANCEL_FORCE its worker is killed; other tasks that this process had in hand
+ * run again, and it does not count against their retries. Tasks that it has
+ * submitted are cancelled in the same way, and those that they have, unless flags
+ * say MOB_CANCEL_ALONE.
+ * Returns 1 if it is cancelled, or told, by this call or before; 0 if it was over,
+ * which changes nothing. One that is about to end when it is told may end with its
+ * results after all. Errors, pending: BAD_REF, INVAL (flags; the object is not the
+ * result of a task). Thread: any. Blocks: no. Since 0.1.
+ */
+MOB_API int mob_task_cancel(struct mob_ref ref, uint32_t flags);
+
+/* True in a task that was cancelled: it should return, with what does not matter.
+ * Costs a few ns. False outside a task. Thread: any. Blocks: no. Since 0.1. */
+MOB_API bool mob_task_cancelled(void);
+
 /* ---- objects ---- */
 
 /*

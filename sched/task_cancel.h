@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cancelling tasks. */
+#ifndef MOBI_TASK_CANCEL_H
+#define MOBI_TASK_CANCEL_H
+
+#include "runtime.h"
+
+/*
+ * Cancels the task of that generation, as mob_task_cancel. Returns 1; 0 if it is
+ * over, or another's record by now.
+ */
+int mobi_task_cancel(struct mob_store *s, uint32_t rec, uint32_t gen,
+		     uint32_t flags);
+
+/* Cancels what the task that w is of has submitted, unless it was to be cancelled
+ * alone. Who runs w may call it, and who holds the record. */
+void mobi_task_cancel_children(struct mob_store *s, uint32_t rec, uint64_t w);
+
+/* What the returns of a task hold that was cancelled in state w; malloc'd, NULL
+ * without memory. */
+struct mobi_error *mobi_task_cancelled_error(const struct mob_store *s,
+					     uint32_t rec, uint64_t w);
+
+/* Ends RUN with CANCEL, of this process or of a dead one: its children, then its
+ * returns, then the record. May be done again after a kill. */
+void mobi_task_end_cancelled(struct mob_store *s, uint32_t rec, uint64_t w);
+
+#endif /* MOBI_TASK_CANCEL_H */
