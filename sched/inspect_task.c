@@ -30,6 +30,7 @@ const char *mob_task_state_name(uint32_t state)
 		[MOB_TASK_STATE_RUNNING] = "running",
 		[MOB_TASK_STATE_BLOCKED] = "blocked",
 		[MOB_TASK_STATE_DONE] = "done",
+		[MOB_TASK_STATE_DELAYED] = "delayed",
 	};
 
 	return state && state < sizeof(names) / sizeof(names[0]) ?
@@ -129,7 +130,7 @@ static uint64_t maker(const struct mob_store *s, uint64_t ref)
 	w = mobi_load(&s->recs[rec].word);
 	return MOBI_GEN(w) == MOBI_GEN(producer) &&
 			       MOBI_STATE(w) >= MOBI_T_WAITING &&
-			       MOBI_STATE(w) <= MOBI_T_RUN ?
+			       MOBI_STATE(w) <= MOBI_T_DELAY ?
 		       mobi_task_id(w, rec) :
 		       0;
 }
@@ -275,6 +276,8 @@ static uint32_t state_of(const struct mobi_task_walk *k, uint32_t rec,
 		return is_queued(k->s, rec, MOBI_VERSION(w)) ?
 			       MOB_TASK_STATE_QUEUED :
 			       MOB_TASK_STATE_READY;
+	case MOBI_T_DELAY:
+		return MOB_TASK_STATE_DELAYED;
 	case MOBI_T_RUN:
 		/* What is announced runs; who waits has taken it back. */
 		p = mobi_place_of(k->sh, MOBI_ROWNER(w));

@@ -22,6 +22,7 @@
 #include "os_run.h"
 #include "os_sock.h"
 #include "reap.h"
+#include "retry.h"
 #include "sched_reap.h"
 
 #include <stdio.h>
@@ -453,11 +454,25 @@ static void catalogue(struct node *n)
 	}
 }
 
+/* How long to wait for news: less than a tick if a task is due before. */
+static int tick_ms(const struct node *n)
+{
+	uint64_t due = mobi_timer_watch(n->s);
+	uint64_t now = mobi_now_ns();
+
+	if (due <= now) {
+		return 0;
+	}
+	return due - now >= TICK_MS * (uint64_t)MOB_MS ?
+		       TICK_MS :
+		       (int)((due - now) / MOB_MS + 1);
+}
+
 static void loop(struct node *n)
 {
 	while (!n->over) {
 		uint64_t tags[32];
-		int k = mobi_poll_wait(n->poll, tags, 32, TICK_MS);
+		int k = mobi_poll_wait(n->poll, tags, 32, tick_ms(n));
 
 		for (int i = 0; i < k; i++) {
 			serve(n, tags[i]);

@@ -8,14 +8,18 @@
  * runs it again for a dead worker only then.
  */
 #include "args.h"
+#include "board.h"
 #include "cancel.h"
+#include "domain.h"
 #include "edge.h"
 #include "err.h"
 #include "error.h"
+#include "fault.h"
 #include "frame.h"
 #include "module.h"
 #include "os_clock.h"
 #include "os_run.h"
+#include "retry.h"
 #include "slot.h"
 #include "task.h"
 #include "task_cancel.h"
@@ -191,6 +195,7 @@ static int call(struct mobi_context *c, const struct mob_task_def *def,
 	watched = mobi_cancel_watch((struct mobi_cancel_watch){
 		&s->recs[rec].word, MOBI_TF_CANCEL });
 	def->run(args->arg, ret, n);
+	c->ran = true;
 	(void)mobi_cancel_watch(watched);
 	(void)mob_cancel_use(was);
 	if (!mobi_load_relaxed(s->not_forked)) {
@@ -270,6 +275,28 @@ static void learn(struct mobi_sched *sh, uint32_t fn, uint64_t ns)
 	mobi_store_relaxed(&f->runs, mobi_load_relaxed(&f->runs) + 1);
 }
 
+/* RUN(me) -> READY or DELAY with attempt + 1; if it was cancelled meanwhile, it ends
+ * so. */
+static void put_back(struct mob_store *s, uint32_t rec, uint64_t w)
+{
+	struct mobi_sched *sh = mobi_rt.sched;
+	uint64_t next = mobi_retry_next(sh, mobi_task_at(s, rec), w, false);
+
+	MOBI_FAULT("task.put_back");
+	if (!mobi_cas64(&s->recs[rec].word, &w, next)) {
+		mobi_task_end_cancelled(s, rec, w);
+		return;
+	}
+	MOBI_FAULT("task.put_back.done");
+	if (MOBI_STATE(next) == MOBI_T_DELAY) {
+		mobi_timer_set(s, rec);
+	} else {
+		mobi_board_set(s, rec);
+		mobi_wake_worker(s);
+	}
+	(void)mobi_fetch_add(&sh->retried, UINT64_C(1));
+}
+
 uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 		       uint64_t began_ns, int *out_rc)
 {
@@ -281,6 +308,7 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	struct mobi_place_shared *p;
 	uint32_t fn = t->fn;
 	bool failed;
+	bool again;
 
 	mobi_store_relaxed(&t->run_ns, began_ns); /* for lists */
 	mobi_frame_init(&frame, NULL);
@@ -296,10 +324,12 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 		mobi_task_cancel_children(s, rec,
 					  mobi_load(&s->recs[rec].word));
 	}
-	if (failed) {
+	again = failed && c.ran && !c.cancelled &&
+		mobi_retry_wanted(mobi_rt.sched, t, w, e);
+	if (failed && !again) {
 		fail_all(s, rec, e);
-		free(e);
 	}
+	free(e);
 	while (c.frame != &frame) {
 		mobi_scope_drop(&c);
 	}
@@ -311,6 +341,10 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	p = &mobi_rt.sched->place[mobi_rt.place];
 	/* Only this worker writes it. */
 	mobi_store_relaxed(&p->runs, mobi_load_relaxed(&p->runs) + 1);
-	MOB_ASSERT(mobi_task_retire(s, rec, w));
+	if (again) {
+		put_back(s, rec, w);
+	} else {
+		MOB_ASSERT(mobi_task_retire(s, rec, w));
+	}
 	return ran;
 }

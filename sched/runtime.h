@@ -21,6 +21,7 @@ struct mobi_context {
 	const struct mob_task_def *def; /* the task that runs, or NULL */
 	uint64_t task;                  /* {gen, record} */
 	uint32_t attempt;
+	bool ran;       /* its function has returned */
 	bool cancelled; /* its function has ended, and it was cancelled by then */
 	bool blocked;   /* it waits, and its processor is another's */
 	bool looked;    /* since then it looked for what it can run (block.c) */

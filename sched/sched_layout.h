@@ -21,11 +21,14 @@
  * RUN of a dead worker: its returns are still pending -> READY, else the rest
  * of finishing is done for it.
  *
+ * DELAY: RUN -> DELAY with attempt + 1, if the next attempt is to wait until run_ns;
+ * its bit among the timers; the daemon makes it READY (retry.c).
+ *
  * Cancelled: RUN gets the flag CANCEL, and ends as cancelled, whoever ends it,
- * unless its results are there already. WAITING or READY -> RUN(who cancels) with
- * CANCEL, in one CAS: it never runs, and who cancels ends it.
+ * unless its results are there already. WAITING, READY or DELAY -> RUN(who cancels)
+ * with CANCEL, in one CAS: it never runs, and who cancels ends it.
  */
-enum { MOBI_T_WAITING = 2, MOBI_T_READY = 3, MOBI_T_RUN = 4 };
+enum { MOBI_T_WAITING = 2, MOBI_T_READY = 3, MOBI_T_RUN = 4, MOBI_T_DELAY = 5 };
 
 /* Flags of RUN. */
 #define MOBI_TF_CANCEL (UINT64_C(1) << 8)
@@ -49,11 +52,12 @@ struct mobi_task {
 	uint64_t seq; /* order of submission */
 	uint64_t submit_ns;
 	uint64_t deadline_ns; /* 0: none */
-	mobi_a64 run_ns;      /* when this attempt began */
+	mobi_a64 run_ns;      /* when this attempt began; DELAY: will begin */
 	uint64_t args_id;     /* object with the encoded arguments, or 0 */
 	mobi_a64
 		parent; /* {gen, record + 1} of the task that submitted it, 0 */
-	uint32_t fn;    /* index of its function */
+	uint16_t fn;    /* index of its function */
+	uint16_t plan;  /* row of how it is retried + 1, or 0 */
 	uint32_t args_len;
 	uint32_t chunk; /* first edge chunk + 1 */
 	uint32_t n_rets;
@@ -98,6 +102,32 @@ struct mobi_name_shared {
 	char text[60];
 };
 MOBI_SIZE(struct mobi_name_shared, 64);
+
+/* ---- how tasks are retried; never forgotten ---- */
+#define MOBI_PLANS 255u
+#define MOBI_RETRY_CODES 8u
+struct mobi_plan {
+	uint64_t backoff_ns; /* before the first retry; 0: none */
+	uint64_t backoff_max_ns;
+	uint32_t jitter; /* part of it that is random, 1/10,000 */
+	uint32_t errors; /* all errors of the task */
+	uint32_t n_codes;
+	int32_t codes[MOBI_RETRY_CODES]; /* or these */
+	uint32_t reserved;
+};
+struct mobi_plan_shared {
+	mobi_a32 state; /* as of functions */
+	uint32_t reserved;
+	struct mobi_plan plan;
+};
+MOBI_SIZE(struct mobi_plan_shared, 72);
+
+/* ---- timers: a bit for each record that may be in DELAY ---- */
+struct mobi_timers {
+	mobi_a64 next_ns; /* hint: nothing is due before */
+	mobi_a64 mid[MOBI_RECS / 64 / 64];
+	mobi_a64 leaf[MOBI_RECS / 64];
+};
 
 /* ---- places: where a worker stands ---- */
 #define MOBI_PLACES 64u
@@ -199,8 +229,10 @@ struct mobi_sched {
 	_Alignas(64) struct mobi_place_shared place[MOBI_PLACES];
 	struct mobi_fn_shared fn[MOBI_FUNCTIONS];
 	struct mobi_name_shared name[MOBI_NAMES];
+	struct mobi_plan_shared plan[MOBI_PLANS];
 	struct mobi_policy_row policy[MOBI_POLICIES];
 	_Alignas(64) struct mobi_gen gens[MOBI_GENS];
+	_Alignas(64) struct mobi_timers timers;
 	/* struct mobi_queues, one a generation, follow at MOBI_QUEUES_OFF. */
 };
 #define MOBI_QUEUES_OFF (UINT64_C(1) << 20)

@@ -14,6 +14,7 @@
 #include "fault.h"
 #include "os_run.h"
 #include "pool.h"
+#include "retry.h"
 #include "slot.h"
 #include "task.h"
 #include "task_cancel.h"
@@ -58,12 +59,6 @@ static void how(struct mobi_sched *sh, uint32_t client, char *out, size_t size)
 	(void)snprintf(out, size, "a cause that nobody saw");
 }
 
-/* Attempts before this one that count against retries. */
-static uint32_t charged(const struct mobi_task *t, uint64_t w)
-{
-	return (MOBI_ATTEMPT(w) - mobi_load(&t->spared)) & 255u;
-}
-
 static void give_up(struct mob_store *s, uint32_t rec, uint64_t w)
 {
 	struct mobi_sched *sh = s->sched;
@@ -75,8 +70,8 @@ static void give_up(struct mob_store *s, uint32_t rec, uint64_t w)
 	how(sh, MOBI_ROWNER(w), cause, sizeof(cause));
 	(void)snprintf(text, sizeof(text),
 		       "task %s: its worker died by %s, attempt %u of %u",
-		       mobi_task_name(sh, t), cause, charged(t, w) + 1,
-		       t->retries + 1u);
+		       mobi_task_name(sh, t), cause,
+		       mobi_retry_charged(t, w) + 1, t->retries + 1u);
 	e = mobi_error_new(MOB_E_CRASHED, MOB_E_CRASHED, text);
 	mobi_task_returns(s, rec, fail_one, e);
 	free(e);
@@ -142,6 +137,8 @@ static void reap_run(struct mob_store *s, uint32_t rec, uint64_t w)
 	struct mobi_sched *sh = s->sched;
 	struct mobi_task *t = mobi_task_at(s, rec);
 	bool pending = false;
+	bool at_once;
+	uint64_t next;
 
 	mobi_task_returns(s, rec, pending_one, &pending);
 	if (!pending) {
@@ -153,21 +150,20 @@ static void reap_run(struct mob_store *s, uint32_t rec, uint64_t w)
 		mobi_task_end_cancelled(s, rec, w);
 		return;
 	}
-	if (only_shared(sh, rec, w)) {
+	at_once = only_shared(sh, rec, w);
+	if (at_once) {
 		spare(t, w);
 	} else {
 		note(sh, t, w, s);
-		if (t->retries != MOBI_FOR_EVER &&
-		    charged(t, w) >= t->retries) {
+		if (!mobi_retry_left(t, w)) {
 			give_up(s, rec, w);
 			return;
 		}
 	}
+	next = mobi_retry_next(sh, t, w, at_once);
 	MOBI_FAULT("reap.run");
 	/* False: it was cancelled meanwhile. */
-	if (mobi_cas64(&s->recs[rec].word, &w,
-		       MOBI_RWORD(MOBI_GEN(w), (MOBI_ATTEMPT(w) + 1) & 255u, 0,
-				  MOBI_T_READY))) {
+	if (mobi_cas64(&s->recs[rec].word, &w, next)) {
 		(void)mobi_fetch_add(&sh->retried, UINT64_C(1));
 	} else if (w & MOBI_TF_CANCEL) {
 		mobi_task_end_cancelled(s, rec, w);
@@ -191,6 +187,8 @@ static void reap_tasks(struct mob_store *s, uint64_t dead)
 		if (MOBI_STATE(w) == MOBI_T_WAITING ||
 		    MOBI_STATE(w) == MOBI_T_READY) {
 			mobi_board_mark(s, r);
+		} else if (MOBI_STATE(w) == MOBI_T_DELAY) {
+			mobi_timer_set(s, r);
 		}
 	}
 	for (uint32_t i = 0; i < MOBI_PLACES; i++) {

@@ -23,6 +23,7 @@
 #include "frame.h"
 #include "module.h"
 #include "os_clock.h"
+#include "retry.h"
 #include "slot.h"
 #include "task_cancel.h"
 
@@ -189,11 +190,16 @@ static int fill_task(struct mobi_task *t, const struct mobi_context *c,
 {
 	struct mobi_sched *sh = mobi_rt.sched;
 	uint64_t now = o->deadline_ns ? mobi_now_ns() : mobi_coarse_ns();
-	int rc = mobi_module_number(sh, def, &t->fn);
+	uint32_t fn;
+	int rc = mobi_module_number(sh, def, &fn);
 
+	if (rc >= 0) {
+		rc = mobi_retry_plan(sh, o, &t->plan);
+	}
 	if (rc < 0) {
 		return rc;
 	}
+	t->fn = (uint16_t)fn;
 	t->cpu = (uint32_t)(o->cpus * MOBI_CPU_UNIT + 0.5);
 	rc = shape_of(sh, t->cpu, &t->shape);
 	if (rc < 0) {

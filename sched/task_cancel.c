@@ -2,8 +2,8 @@
 /*
  * Cancelling tasks.
  *
- *   pending  WAITING or READY -> RUN(me) with CANCEL, so that no worker can take
- *            it; then what ends any task: children, returns, edges, record. What
+ *   pending  WAITING, READY or DELAY -> RUN(me) with CANCEL, so that no worker
+ *            can take it; then what ends any task: children, returns, edges, record. What
  *            its queue has of it fails at the CAS of who pops it.
  *   running  CANCEL is set in the word; its worker gets a signal, whose handler
  *            rings the bell that the task sleeps on. The task ends as cancelled,
@@ -170,6 +170,7 @@ static int cancel_one(struct mob_store *s, uint32_t rec, uint32_t gen,
 		switch (MOBI_STATE(w)) {
 		case MOBI_T_WAITING:
 		case MOBI_T_READY:
+		case MOBI_T_DELAY:
 			if (take_pending(s, rec, w, bits, p)) {
 				return 1;
 			}
@@ -210,7 +211,7 @@ static void cancel_children_of(struct mob_store *s, uint64_t parent,
 		uint64_t w = mobi_load(&s->recs[r].word);
 
 		if (MOBI_STATE(w) < MOBI_T_WAITING ||
-		    MOBI_STATE(w) > MOBI_T_RUN ||
+		    MOBI_STATE(w) > MOBI_T_DELAY ||
 		    mobi_load(&t->parent) != parent ||
 		    MOBI_GEN(mobi_load(&s->recs[r].word)) != MOBI_GEN(w)) {
 			continue;

@@ -197,8 +197,9 @@ static const struct cli_opt cancel_opts[] = {
 };
 
 static const struct cli_opt list_opts[] = {
-	{ "state", 0, CLI_CHOICE, "waiting|ready|queued|running|blocked|done",
-	  NULL, "only those in this state" },
+	{ "state", 0, CLI_CHOICE,
+	  "waiting|ready|queued|running|blocked|done|delayed", NULL,
+	  "only those in this state" },
 	{ "limit", 'n', CLI_NUMBER, "N", NULL, "at most so many" },
 	{ 0 },
 };

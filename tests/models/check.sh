@@ -173,6 +173,11 @@ heavy_ok spill "-DKILLS=2 -DRKILLS=1"
 mutants cancel "" BLINDRETRY NOENDCHILD BLINDTAKE NOREAPCHILD
 ok cancel ""
 
+# ---- retry ----
+mutants retry "-DKILLS=2" NEXTLATE NEXTFIRST NOREAP NOKEEP
+ok retry "-DKILLS=2"
+heavy_ok retry "-DKILLS=0 -DNT=2"
+
 # ---- submit ----
 mutants submit "-DKILLS=1" ROOTFIRST NOSECOND EDGELATE NOMARK MARKREADY \
 	RINGFIRST NORING IDLELATE

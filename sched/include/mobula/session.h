@@ -170,7 +170,8 @@ enum mob_task_state {
 	MOB_TASK_STATE_QUEUED = 3,  /* placed by the policy */
 	MOB_TASK_STATE_RUNNING = 4,
 	MOB_TASK_STATE_BLOCKED = 5, /* runs, and waits in get or wait */
-	MOB_TASK_STATE_DONE = 6     /* has ended, its record is not free yet */
+	MOB_TASK_STATE_DONE = 6,    /* has ended, its record is not free yet */
+	MOB_TASK_STATE_DELAYED = 7  /* waits for the time of its next attempt */
 };
 
 struct mob_task_info {

@@ -300,18 +300,33 @@ MOB_API void mob_module_register_raw(const struct mob_task_def *const *begin,
  */
 struct mob_task_opts {
 	uint32_t struct_size;
-	int32_t retries;      /* after a worker died; 3; 0 none, -1 for ever */
-	double cpus;          /* 1; 0 and fractions to 1/10,000 */
+	int32_t retries; /* after a worker died, and of errors that are retried:
+			  * 3; 0 none, -1 for ever */
+	double cpus;     /* 1; 0 and fractions to 1/10,000 */
 	uint64_t deadline_ns; /* wish for policies: end, after submit; 0 */
 	const char *name; /* in lists and errors; NULL: the task's. Copied, up
 			   * to 59 characters; the 256th different one of a
 			   * session and later ones are not told */
 	int32_t priority; /* higher is more urgent; 0 */
 	uint32_t policy_hint; /* handed to the policy; 0 */
+	/* Errors that the task reports are retried, too: all, or those with one
+	 * of at most 8 codes (of mob_fail, or MOB_E_*). They count against
+	 * retries. Not the errors of its arguments, nor what is cancelled. */
+	uint32_t retry_errors;  /* 1: all; 0 */
+	uint32_t n_retry_codes; /* 0 */
+	const int *retry_codes; /* copied; NULL */
+	/* A retry waits so long before it may run, twice as long each time, and
+	 * at most backoff_max_ns; of that, a random part of at most `jitter` is
+	 * left out. It has no worker while it waits. Kept to 10 ms. A session
+	 * can have 255 different sets of these and of the above. */
+	uint64_t backoff_ns;     /* 0: retried at once; at most a day */
+	uint64_t backoff_max_ns; /* 0: a minute */
+	double jitter;           /* 0.5; 0 to 1 */
 };
 #define MOB_TASK_OPTS_INIT                                                     \
 	{                                                                      \
-		(uint32_t)sizeof(struct mob_task_opts), 3, 1.0, 0, 0, 0, 0     \
+		(uint32_t)sizeof(struct mob_task_opts), 3, 1.0, 0, 0, 0, 0, 0, \
+			0, 0, 0, 0, 0.5                                        \
 	}
 
 /* How an argument is given. */

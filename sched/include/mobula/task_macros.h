@@ -236,6 +236,24 @@ static inline struct mob_ref mobi_submit_one(const struct mob_task_def *def,
 #define MOBI_SET6(a, ...)                                                      \
 	mobi_o a;                                                              \
 	MOBI_SET5(__VA_ARGS__)
+#define MOBI_SET7(a, ...)                                                      \
+	mobi_o a;                                                              \
+	MOBI_SET6(__VA_ARGS__)
+#define MOBI_SET8(a, ...)                                                      \
+	mobi_o a;                                                              \
+	MOBI_SET7(__VA_ARGS__)
+#define MOBI_SET9(a, ...)                                                      \
+	mobi_o a;                                                              \
+	MOBI_SET8(__VA_ARGS__)
+#define MOBI_SET10(a, ...)                                                      \
+	mobi_o a;                                                              \
+	MOBI_SET9(__VA_ARGS__)
+#define MOBI_SET11(a, ...)                                                      \
+	mobi_o a;                                                              \
+	MOBI_SET10(__VA_ARGS__)
+#define MOBI_SET12(a, ...)                                                      \
+	mobi_o a;                                                              \
+	MOBI_SET11(__VA_ARGS__)
 
 /* ---- definition of tasks ---- */
 

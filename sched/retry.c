@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Retries: which errors are worth one, and when it comes.
+ *
+ * The n-th retry waits backoff_ns * 2^(n - 1), at most backoff_max_ns, less a
+ * random part of at most `jitter` of that: exponential backoff with jitter, so that
+ * tasks that failed together do not come again together (M. Brooker, "Exponential
+ * Backoff And Jitter", AWS Architecture Blog, 2015). What waits is a record in
+ * DELAY: no worker has it. The bits and next_ns of the timers are hints; the janitor
+ * sets them again for every such record whenever a process died, the daemon too.
+ */
+#include "retry.h"
+
+#include "board.h"
+#include "domain.h"
+#include "err.h"
+#include "error.h"
+#include "fault.h"
+#include "os_clock.h"
+
+#include <string.h>
+
+#define BACKOFF_MAX_NS (60 * (uint64_t)MOB_SEC)
+#define BACKOFF_LIMIT_NS (86400 * (uint64_t)MOB_SEC)
+
+/* ---- options ---- */
+
+static int check_errors(const struct mob_task_opts *o)
+{
+	if (o->n_retry_codes > MOBI_RETRY_CODES ||
+	    (o->n_retry_codes && !o->retry_codes)) {
+		return mobi_err(MOB_E_INVAL,
+				"mob_submit: n_retry_codes is %u; 0 to %u, and "
+				"retry_codes points to them",
+				o->n_retry_codes, MOBI_RETRY_CODES);
+	}
+	if (o->retry_errors && o->n_retry_codes) {
+		return mobi_err(MOB_E_INVAL, "mob_submit: retry_errors is all "
+					     "errors and retry_codes some; "
+					     "give one of them");
+	}
+	if ((o->retry_errors || o->n_retry_codes) && o->retries == 0) {
+		return mobi_err(MOB_E_INVAL, "mob_submit: errors are to be "
+					     "retried, but "
+					     "retries is 0; 1 to 254, or -1 "
+					     "for ever");
+	}
+	return 0;
+}
+
+static int check_backoff(const struct mob_task_opts *o)
+{
+	if (o->backoff_ns > BACKOFF_LIMIT_NS ||
+	    o->backoff_max_ns > BACKOFF_LIMIT_NS) {
+		return mobi_err(MOB_E_INVAL,
+				"mob_submit: backoff_ns is %llu and "
+				"backoff_max_ns %llu; at most a day",
+				(unsigned long long)o->backoff_ns,
+				(unsigned long long)o->backoff_max_ns);
+	}
+	if (o->backoff_max_ns && o->backoff_max_ns < o->backoff_ns) {
+		return mobi_err(MOB_E_INVAL,
+				"mob_submit: backoff_max_ns is %llu, less than "
+				"backoff_ns, which is %llu",
+				(unsigned long long)o->backoff_max_ns,
+				(unsigned long long)o->backoff_ns);
+	}
+	if (!(o->jitter >= 0.0 && o->jitter <= 1.0)) {
+		return mobi_err(MOB_E_INVAL, "mob_submit: jitter is %g; 0 to 1",
+				o->jitter);
+	}
+	return 0;
+}
+
+static int find_row(struct mobi_sched *sh, const struct mobi_plan *p,
+		    uint16_t *out_row)
+{
+	for (uint32_t i = 0; i < MOBI_PLANS; i++) {
+		struct mobi_plan_shared *r = &sh->plan[i];
+		uint32_t st = mobi_load(&r->state);
+
+		/* A row whose writer died is passed over, as of functions. */
+		if (st == MOBI_FN_FREE &&
+		    mobi_cas32(&r->state, &st, MOBI_FN_WRITING)) {
+			r->plan = *p;
+			mobi_store(&r->state, MOBI_FN_READY);
+			st = MOBI_FN_READY;
+		}
+		if (st == MOBI_FN_READY && !memcmp(&r->plan, p, sizeof(*p))) {
+			*out_row = (uint16_t)(i + 1);
+			return 0;
+		}
+	}
+	return mobi_err(MOB_E_LIMIT,
+			"mob_submit: %u different ways to retry in one "
+			"session, the most it can have",
+			MOBI_PLANS);
+}
+
+int mobi_retry_plan(struct mobi_sched *sh, const struct mob_task_opts *o,
+		    uint16_t *out_row)
+{
+	struct mobi_plan p = { 0 };
+	int rc;
+
+	*out_row = 0;
+	rc = check_errors(o);
+	if (rc >= 0) {
+		rc = check_backoff(o);
+	}
+	if (rc < 0 ||
+	    (!o->retry_errors && !o->n_retry_codes && !o->backoff_ns)) {
+		return rc;
+	}
+	p.backoff_ns = o->backoff_ns;
+	p.backoff_max_ns = o->backoff_max_ns ? o->backoff_max_ns :
+					       BACKOFF_MAX_NS;
+	if (p.backoff_max_ns < p.backoff_ns) {
+		p.backoff_max_ns = p.backoff_ns;
+	}
+	p.jitter = (uint32_t)(o->jitter * 10000 + 0.5);
+	p.errors = o->retry_errors != 0;
+	p.n_codes = o->n_retry_codes;
+	for (uint32_t i = 0; i < o->n_retry_codes; i++) {
+		p.codes[i] = o->retry_codes[i];
+	}
+	return find_row(sh, &p, out_row);
+}
+
+/* ---- one more attempt ---- */
+
+static const struct mobi_plan *plan_of(const struct mobi_sched *sh,
+				       const struct mobi_task *t)
+{
+	return t->plan && t->plan <= MOBI_PLANS ? &sh->plan[t->plan - 1].plan :
+						  NULL;
+}
+
+bool mobi_retry_wanted(const struct mobi_sched *sh, const struct mobi_task *t,
+		       uint64_t w, const struct mobi_error *e)
+{
+	const struct mobi_plan *p = plan_of(sh, t);
+
+	if (!p || !e || !mobi_retry_left(t, w)) {
+		return false;
+	}
+	for (uint32_t i = 0; i < p->n_codes; i++) {
+		if (p->codes[i] == e->code || p->codes[i] == e->rc) {
+			return true;
+		}
+	}
+	return p->errors != 0;
+}
+
+/* A step of splitmix64 (Steele, Lea and Flood, OOPSLA 2014). */
+static uint64_t mix(uint64_t x)
+{
+	x += UINT64_C(0x9e3779b97f4a7c15);
+	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+	return x ^ x >> 31;
+}
+
+static uint64_t delay(const struct mobi_plan *p, uint32_t charged,
+		      uint64_t seed)
+{
+	uint64_t ns = p->backoff_ns;
+
+	for (uint32_t i = 0; i < charged && ns < p->backoff_max_ns; i++) {
+		ns *= 2;
+	}
+	ns = ns < p->backoff_max_ns ? ns : p->backoff_max_ns;
+	return ns - ns / 10000 * (mix(seed) % (p->jitter + 1u));
+}
+
+uint64_t mobi_retry_next(const struct mobi_sched *sh, struct mobi_task *t,
+			 uint64_t w, bool at_once)
+{
+	const struct mobi_plan *p = plan_of(sh, t);
+	uint32_t state = MOBI_T_READY;
+
+	if (p && p->backoff_ns && !at_once) {
+		uint64_t now = mobi_now_ns();
+
+		mobi_store(&t->run_ns, now + delay(p, mobi_retry_charged(t, w),
+						   now ^ t->seq << 32));
+		state = MOBI_T_DELAY;
+	}
+	return MOBI_RWORD(MOBI_GEN(w), (MOBI_ATTEMPT(w) + 1) & 255u, 0, state);
+}
+
+/* ---- timers ---- */
+
+static void lower(struct mobi_timers *t, uint64_t ns)
+{
+	uint64_t next = mobi_load(&t->next_ns);
+
+	while (ns < next && !mobi_cas64(&t->next_ns, &next, ns)) {
+	}
+}
+
+static void set_bit(struct mobi_timers *t, uint32_t rec)
+{
+	(void)mobi_fetch_or(&t->leaf[rec / 64], MOBI_BIT(rec % 64));
+	(void)mobi_fetch_or(&t->mid[rec / 4096], MOBI_BIT(rec / 64 % 64));
+}
+
+void mobi_timer_set(struct mob_store *s, uint32_t rec)
+{
+	struct mobi_sched *sh = s->sched;
+	/* It may be another task's by now: then it is looked at for nothing. */
+	uint64_t due = mobi_load(&mobi_task_at(s, rec)->run_ns);
+
+	MOBI_FAULT("timer.set");
+	set_bit(&sh->timers, rec);
+	lower(&sh->timers, due);
+}
+
+/* Makes it READY if it is due, else it stays among the timers. */
+static void look(struct mob_store *s, uint32_t rec, uint64_t now)
+{
+	struct mobi_sched *sh = s->sched;
+	uint64_t w = mobi_load(&s->recs[rec].word);
+	uint64_t due = mobi_load(&mobi_task_at(s, rec)->run_ns);
+
+	if (MOBI_STATE(w) != MOBI_T_DELAY) {
+		return;
+	}
+	if (due > now) {
+		set_bit(&sh->timers, rec);
+		lower(&sh->timers, due);
+		return;
+	}
+	if (mobi_cas64(&s->recs[rec].word, &w,
+		       MOBI_RWORD(MOBI_GEN(w), MOBI_ATTEMPT(w), 0,
+				  MOBI_T_READY))) {
+		MOBI_FAULT("timer.ready");
+		mobi_board_mark(s, rec);
+		mobi_wake_worker(s);
+	}
+}
+
+uint64_t mobi_timer_watch(struct mob_store *s)
+{
+	struct mobi_sched *sh = s->sched;
+	struct mobi_timers *t = &sh->timers;
+	uint64_t now = mobi_now_ns();
+	uint64_t next = mobi_load(&t->next_ns);
+
+	if (now < next) {
+		return next;
+	}
+	/* First: who sets a timer from now on lowers it again. */
+	mobi_store(&t->next_ns, UINT64_MAX);
+	for (uint32_t m = 0; m < MOBI_RECS / 4096; m++) {
+		uint64_t mid = mobi_load(&t->mid[m]) ?
+				       mobi_exchange(&t->mid[m], UINT64_C(0)) :
+				       0;
+
+		for (; mid; mid &= mid - 1) {
+			uint32_t l = m * 64 + (uint32_t)__builtin_ctzll(mid);
+			uint64_t bits = mobi_exchange(&t->leaf[l], UINT64_C(0));
+
+			for (; bits; bits &= bits - 1) {
+				look(s,
+				     l * 64 + (uint32_t)__builtin_ctzll(bits),
+				     now);
+			}
+		}
+	}
+	return mobi_load(&t->next_ns);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whether and when a task is run again. */
+#ifndef MOBI_RETRY_H
+#define MOBI_RETRY_H
+
+#include "runtime.h"
+
+struct mobi_error;
+
+/* Row + 1 of how the options want it retried; 0 for those that say nothing of it.
+ * INVAL, LIMIT. */
+int mobi_retry_plan(struct mobi_sched *sh, const struct mob_task_opts *o,
+		    uint16_t *out_row);
+
+/* Attempts before this one that count against the retries. */
+static inline uint32_t mobi_retry_charged(const struct mobi_task *t, uint64_t w)
+{
+	return (MOBI_ATTEMPT(w) - mobi_load(&t->spared)) & 255u;
+}
+
+/* Is one more attempt left, after that of word w? */
+static inline bool mobi_retry_left(const struct mobi_task *t, uint64_t w)
+{
+	return t->retries == MOBI_FOR_EVER ||
+	       mobi_retry_charged(t, w) < t->retries;
+}
+
+/* Is the task that reported e to be run again? */
+bool mobi_retry_wanted(const struct mobi_sched *sh, const struct mobi_task *t,
+		       uint64_t w, const struct mobi_error *e);
+
+/*
+ * The word of the next attempt after that of word w: READY, or DELAY, whose end is
+ * written to the record. Who has the record RUN, or reaps it, may call it; the
+ * caller CASes it in; then the board, or mobi_timer_set.
+ */
+uint64_t mobi_retry_next(const struct mobi_sched *sh, struct mobi_task *t,
+			 uint64_t w, bool at_once);
+
+/* ---- timers ---- */
+
+/* A record has become DELAY, or may have been before a kill. */
+void mobi_timer_set(struct mob_store *s, uint32_t rec);
+/* Makes those READY that are due; for the daemon. Returns when the next one is, on
+ * the clock of mobi_now_ns, or UINT64_MAX. */
+uint64_t mobi_timer_watch(struct mob_store *s);
+
+#endif /* MOBI_RETRY_H */
