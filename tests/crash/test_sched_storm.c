@@ -95,6 +95,16 @@ MOB_TASK_MANY(int64_t, g_many, int64_t, base)
 	}
 }
 
+/* Fails in its first attempts. */
+MOB_TASK(int64_t, g_flaky, int64_t, a)
+{
+	live_once();
+	if (mobi_context()->attempt < 2) {
+		mob_fail(3, "not yet");
+	}
+	return a;
+}
+
 /* ---- work, each with its result ---- */
 
 static mob_ref chain(int64_t n, int64_t *want)
@@ -174,9 +184,23 @@ static void one_round(uint64_t *seed, uint64_t *io_results)
 {
 	mob_ref r[ROUND];
 	int64_t want[ROUND];
+	bool cancelled[ROUND];
 
 	for (int i = 0; i < ROUND; i++) {
-		switch (live_random(seed) % 5) {
+		cancelled[i] = false;
+		switch (live_random(seed) % 7) {
+		case 5:
+			r[i] = mob_submit_with(
+				MOB_OPTS(.retries = -1, .retry_errors = 1,
+					 .backoff_ns = i % 2 ? MOB_MS : 0),
+				g_flaky, i);
+			want[i] = i;
+			break;
+		case 6:
+			r[i] = mob_submit_with(FOR_EVER, g_nest, 5);
+			want[i] = 32;
+			cancelled[i] = true;
+			break;
 		case 0:
 			r[i] = chain(60, &want[i]);
 			break;
@@ -196,9 +220,18 @@ static void one_round(uint64_t *seed, uint64_t *io_results)
 		}
 	}
 	for (int i = 0; i < ROUND; i++) {
+		if (cancelled[i]) {
+			(void)mob_task_cancel(r[i], 0);
+		}
+	}
+	for (int i = 0; i < ROUND; i++) {
 		int64_t x;
 		int rc = mob_take(r[i], &x);
 
+		if (cancelled[i] && rc == MOB_E_CANCELLED) {
+			mob_error_clear();
+			continue;
+		}
 		if (rc || x != want[i]) {
 			fail_msg("%d of a round: %s, %lld instead of %lld: %s",
 				 i, mob_err_name(rc), (long long)x,
