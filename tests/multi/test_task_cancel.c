@@ -541,33 +541,38 @@ static int child_cancels(const char *text)
 	return rc < 0 ? 3 : 0;
 }
 
+struct named {
+	const char *name;
+	uint64_t id;
+};
+
 static int find_named(const struct mob_task_info *t, void *arg)
 {
-	uint64_t *id = arg;
+	struct named *n = arg;
 
-	if (!strcmp(t->name, "victim")) {
-		*id = t->id;
+	if (!strcmp(t->name, n->name)) {
+		n->id = t->id;
 		return 1;
 	}
 	return 0;
 }
 
-static uint64_t victim(void)
+static uint64_t task_named(const char *name)
 {
+	struct named n = { name, 0 };
 	struct mob_session *s;
-	uint64_t id = 0;
 
 	assert_int_equal(mob_session_current(&s), 0);
-	assert_int_equal(mob_session_tasks(s, find_named, &id), 1);
+	assert_int_equal(mob_session_tasks(s, find_named, &n), 1);
 	mob_session_close(s);
-	return id;
+	return n.id;
 }
 
-static void killed_at(const char *session, const char *point)
+static void killed_at(const char *session, const char *task, const char *point)
 {
 	char text[120];
 	char fault[80];
-	uint64_t id = victim();
+	uint64_t id = task_named(task);
 	int pid;
 	int rc;
 
@@ -627,10 +632,18 @@ static void test_semantics_19_who_cancels_is_killed(void **state)
 	gate = mob_submit(k_stubborn, ledger.path);
 	await_started(1);
 	for (size_t i = 0; i < sizeof(pending) / sizeof(pending[0]); i++) {
-		r = mob_submit_with(MOB_OPTS(.name = "victim"), k_add,
+		/* Names of their own: the one before may still be there when
+		 * its result is. */
+		static const char *const names[] = { "victim0", "victim1",
+						     "victim2" };
+		char text[64];
+
+		r = mob_submit_with(MOB_OPTS(.name = names[i]), k_add,
 				    ledger.path, 1, 2);
-		killed_at(name, pending[i]);
-		expect_cancelled(r, "task victim was cancelled before");
+		killed_at(name, names[i], pending[i]);
+		(void)snprintf(text, sizeof(text),
+			       "task %s was cancelled before", names[i]);
+		expect_cancelled(r, text);
 		assert_int_equal(mob_release(r), 0);
 	}
 	ledger.at[GATE] = 1;
@@ -642,7 +655,7 @@ static void test_semantics_19_who_cancels_is_killed(void **state)
 	ledger.at[GATE] = 0;
 	r = mob_submit_with(MOB_OPTS(.name = "victim"), k_tree, ledger.path, 0);
 	assert_true(live_await(leaf_runs, NULL));
-	killed_at(name, "task.cancel.flagged");
+	killed_at(name, "victim", "task.cancel.flagged");
 	expect_cancelled(r, "task victim was cancelled in attempt 1");
 	assert_true(live_await(no_tasks, NULL));
 	assert_int_equal(ledger.at[SAW], ledger.at[RAN]);
