@@ -255,6 +255,90 @@ static void spill_file(char path[512], struct mob_ref ref)
 	(void)snprintf(path, 512, "/proc/self/fd/%d/%s", s->spill_fd, name);
 }
 
+/* One of size bytes, which LZ4 can make smaller or not. */
+static struct mob_ref put_of_kind(uint64_t size, bool random, uint64_t *seed)
+{
+	unsigned char *at = malloc(size);
+	struct mob_ref ref;
+
+	assert_non_null(at);
+	for (uint64_t i = 0; i < size; i++) {
+		at[i] = random ? (unsigned char)next_random(seed) :
+				 (unsigned char)(i / 100);
+	}
+	assert_ok(mob_object_put(s, at, size, MOB_TYPE_BYTES, &ref));
+	free(at);
+	return ref;
+}
+
+static void read_whole(const char *path, unsigned char **out_at, size_t *out_n)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	*out_n = (size_t)st.st_size;
+	*out_at = malloc(*out_n);
+	assert_non_null(*out_at);
+	assert_int_equal(pread(fd, *out_at, *out_n, 0), (ssize_t)*out_n);
+	assert_int_equal(close(fd), 0);
+}
+
+static void write_whole(const char *path, const unsigned char *at, size_t n)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, at, n), (ssize_t)n);
+	assert_int_equal(close(fd), 0);
+}
+
+/* No bit of a file can be wrong, and none of its bytes be missing or too many,
+ * without the reader being told. */
+static void test_spill_flipped_bit_or_cut_is_always_told(void **state)
+{
+	const char *flips = getenv("MOBULA_FLIPS");
+	uint64_t n_flips = flips ? strtoull(flips, NULL, 10) : 400;
+	uint64_t seed = now_ns() | 1;
+
+	(void)state;
+	print_message("seed %" PRIu64 "\n", seed);
+	for (int kind = 0; kind < 4; kind++) {
+		struct mob_ref ref = put_of_kind(kind & 1 ? ONE + 777 : 5000,
+						 kind & 2, &seed);
+		unsigned char *at;
+		char path[512];
+		struct mob_view v;
+		size_t n;
+
+		assert_true(mobi_spill_some(s, 1) > 0);
+		assert_true(is_spilled(ref));
+		spill_file(path, ref);
+		read_whole(path, &at, &n);
+		for (uint64_t i = 0; i < n_flips; i++) {
+			uint64_t bit = next_random(&seed) % (8 * n);
+			size_t cut = next_random(&seed) % n;
+
+			/* The record and the table at the end as often. */
+			bit = i % 2 ? bit : 8 * n - 1 - bit % 512;
+			at[bit / 8] ^= (unsigned char)(1u << bit % 8);
+			write_whole(path, at, n);
+			assert_int_equal(mob_object_get(s, ref, 0, &v),
+					 MOB_E_CORRUPT);
+			at[bit / 8] ^= (unsigned char)(1u << bit % 8);
+			write_whole(path, at, i % 2 ? cut : n - 1 - cut % 64);
+			assert_int_equal(mob_object_get(s, ref, 0, &v),
+					 MOB_E_CORRUPT);
+		}
+		write_whole(path, at, n);
+		assert_ok(mob_object_get(s, ref, 0, &v));
+		mob_view_release(s, &v);
+		assert_ok(mob_object_release(s, ref));
+		free(at);
+	}
+}
+
 static void test_spill_damaged_file_is_that_objects_error(void **state)
 {
 	char path[512];
@@ -484,6 +568,7 @@ int main(void)
 		TEST(test_spill_all_viewed_store_full_names_who),
 		TEST(test_spill_not_for_what_never_fits),
 		TEST(test_spill_headers_ranges_names_and_sizes),
+		TEST(test_spill_flipped_bit_or_cut_is_always_told),
 		TEST(test_spill_damaged_file_is_that_objects_error),
 		TEST(test_spill_directory_that_takes_nothing),
 		TEST(test_spill_to_memory_refused_unless_forced),
