@@ -125,6 +125,17 @@ static bool end_but(struct mob_store *s, uint32_t me)
 	return unused;
 }
 
+void mobi_store_go_on(struct mob_store *s)
+{
+	if (mobi_lock_acquire(&s->hdr->attach, MOB_SEC) < 0) {
+		return;
+	}
+	if (!anybody_but(s, 0)) {
+		mobi_store(&s->hdr->ending, 0u);
+	}
+	mobi_lock_release(&s->hdr->attach);
+}
+
 bool mobi_store_end_unused(struct mob_store *s)
 {
 	return end_but(s, 0);

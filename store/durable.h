@@ -54,10 +54,11 @@ struct mobi_durable_meta {
 	uint64_t arena_bytes;
 	uint64_t life;
 	uint64_t synced_wall; /* ns since 1970 */
+	uint64_t boot[2];     /* of the machine that wrote it */
 	uint32_t gen_max;     /* the highest of a slot at the last sync */
 	uint32_t crc;         /* of the fields before */
 };
-_Static_assert(sizeof(struct mobi_durable_meta) == 48, "in files");
+_Static_assert(sizeof(struct mobi_durable_meta) == 64, "in files");
 
 enum mobi_durable_form {
 	MOBI_DURABLE_ROW = 1,   /* bytes behind the row */

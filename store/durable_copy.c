@@ -372,6 +372,7 @@ int mobi_durable_meta_put(struct mobi_durable *d, struct mobi_durable_meta *m)
 	m->magic = MAGIC;
 	m->format = FORMAT;
 	m->synced_wall = mobi_wall_ns();
+	mobi_boot_id(m->boot);
 	m->crc = meta_crc(m);
 	rc = mdb_put(d->txn, d->meta, &key, &val, 0);
 	return rc ? mobi_durable_fail(rc, "writing its meta row") : 0;

@@ -159,6 +159,9 @@ bool mobi_store_in_use(struct mob_store *s);
 bool mobi_store_end_unused(struct mob_store *s);
 /* The same where this process is attached, and nobody else. */
 bool mobi_store_end_alone(struct mob_store *s);
+/* Takes the end back, of a session that nobody is attached to: who ended it died
+ * before it was done. */
+void mobi_store_go_on(struct mob_store *s);
 /*
  * Maps the tables of a session without joining it: no seat is taken, nothing is
  * locked, a private session may end meanwhile. Read only unless `writable`. Of

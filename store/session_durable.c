@@ -11,6 +11,20 @@
 #include <stdio.h>
 #include <string.h>
 
+/* One that was being unloaded by a process that died goes on: nothing of it is
+ * gone yet. */
+static void go_on(const char *name)
+{
+	struct mob_store *s = NULL;
+
+	if (mobi_store_look(name, true, &s) >= 0) {
+		if (mobi_is_durable(s)) {
+			mobi_store_go_on(s);
+		}
+		mobi_store_unlook(s);
+	}
+}
+
 /* The session of that name, if it is of this copy. NOT_FOUND: there is none, or
  * what is left of one that nobody can use any more. */
 static int attach_living(const char *name, const char *path,
@@ -19,7 +33,11 @@ static int attach_living(const char *name, const char *path,
 	char of[4096];
 	int rc = mobi_store_open(name, MOBI_ROLE_TOOL, out_store);
 
-	if (rc == MOB_E_CORRUPT || rc == MOB_E_CLOSED) {
+	if (rc == MOB_E_CLOSED) {
+		go_on(name);
+		rc = mobi_store_open(name, MOBI_ROLE_TOOL, out_store);
+	}
+	if (rc == MOB_E_CORRUPT) {
 		return MOB_E_NOT_FOUND; /* who publishes removes it on proof */
 	}
 	if (rc < 0) {
@@ -63,6 +81,7 @@ static int restore(const char *name, const struct mob_store_opts *opts,
 {
 	struct mob_store_opts o = *opts;
 	struct mobi_creation c = { MOBI_ROLE_TOOL, fill, r, r, path };
+	uint64_t boot[2];
 	char at[4096];
 	int rc = mobi_durable_meta_get(&r->d, &r->meta);
 
@@ -73,8 +92,12 @@ static int restore(const char *name, const struct mob_store_opts *opts,
 		return rc;
 	}
 	o.arena_bytes = o.arena_bytes ? o.arena_bytes : r->meta.arena_bytes;
-	(void)snprintf(at, sizeof(at), "%s", path);
-	(void)mobi_dir_each(path, remove_old_spill, at);
+	mobi_boot_id(boot);
+	if (memcmp(boot, r->meta.boot, sizeof(boot)) != 0) {
+		/* Of the same boot it may be that of a session elsewhere. */
+		(void)snprintf(at, sizeof(at), "%s", path);
+		(void)mobi_dir_each(path, remove_old_spill, at);
+	}
 	return mobi_session_create(name, &o, &c, out_store);
 }
 

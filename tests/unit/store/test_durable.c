@@ -912,11 +912,14 @@ static void test_durable_session_restored_elsewhere_cannot_sync(void **state)
 {
 	struct mob_store *s = create();
 	struct mob_store *other;
+	struct mob_ref held;
 	char dir[80];
 
 	(void)state;
 	(void)named(s, "x", LARGE, 1);
 	assert_ok(mob_store_sync(s));
+	held = put_filled(s, LARGE, 2);
+	assert_int_equal(mobi_spill_some(s, 2 * LARGE), 2);
 	(void)snprintf(dir, sizeof(dir), "%s/elsewhere", base);
 	assert_int_equal(mkdir(dir, 0700), 0);
 	assert_int_equal(setenv("MOBULA_SESSION_DIR", dir, 1), 0);
@@ -924,6 +927,8 @@ static void test_durable_session_restored_elsewhere_cannot_sync(void **state)
 	assert_named(other, "x", LARGE, 1);
 	(void)named(s, "y", 10, 1);
 	assert_int_equal(mob_store_sync(s), MOB_E_STATE);
+	/* It loses nothing else, also not what it has spilled. */
+	assert_object(s, held, LARGE, 2);
 	(void)named(other, "z", 10, 1);
 	assert_ok(mob_store_sync(other));
 	mob_store_close(other);
@@ -966,6 +971,40 @@ static void test_durable_unload_and_remove(void **state)
 	assert_int_equal(mob_store_unload(other), MOB_E_INVAL);
 	mob_store_close(plain);
 }
+
+#ifdef MOB_FAILPOINTS
+/* In a child. */
+static int unload_and_die(void *arg)
+{
+	mobi_fault_arm(arg);
+	return mob_store_unload(name) < 0 ? 1 : 0;
+}
+
+static void test_durable_killed_in_unload_nothing_is_lost(void **state)
+{
+	static char files_written[] = "durable.files=kill";
+	static char committed[] = "durable.commit=kill";
+	char *const faults[] = { files_written, committed };
+	struct mob_store *s = create();
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		(void)named(s, i ? "b" : "a", LARGE, (uint64_t)i);
+		mob_store_close(s);
+		assert_int_equal(
+			child_result(child_start(unload_and_die, faults[i])),
+			-SIGKILL);
+		s = restore();
+		assert_named(s, i ? "b" : "a", LARGE, (uint64_t)i);
+	}
+	mob_store_close(s);
+	assert_ok(mob_store_unload(name));
+	s = restore();
+	assert_named(s, "a", LARGE, 0);
+	assert_named(s, "b", LARGE, 1);
+	mob_store_close(s);
+}
+#endif
 
 static int create_with(uint32_t flags, const char *dir, const char *spill_dir,
 		       const char *as)
@@ -1038,6 +1077,7 @@ int main(void)
 #ifdef MOB_FAILPOINTS
 		TEST(test_durable_power_cut_keeps_the_last_sync),
 		TEST(test_durable_killed_at_every_failpoint),
+		TEST(test_durable_killed_in_unload_nothing_is_lost),
 #endif
 		TEST(test_durable_sync_is_of_one_moment),
 		TEST(test_durable_session_that_lives_is_attached_to),
