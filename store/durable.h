@@ -30,7 +30,8 @@
  *
  * Which session may write: one that is restored takes a new number, `life`, and
  * writes it to the meta row. Another session of the same copy, in another
- * container, say, finds that its number is not there, and cannot sync any more.
+ * container, say, finds that its number is not there, and cannot sync any more; of
+ * the same boot its spill directory is left to it.
  *
  * docs/adr/0011-durable-stores.md says why it is a copy.
  */
