@@ -326,6 +326,7 @@ int mob_store_stat(struct mob_store *store, struct mob_store_stat *out)
 	if (rc < 0) {
 		return rc;
 	}
+	st.evicted = mobi_load(&store->cat_shared->evicted);
 	st.durable = mobi_is_durable(store);
 	st.durable_objects = mobi_load(&store->hdr->durable_objects);
 	st.durable_synced_ms = mobi_load(&store->hdr->durable_synced_ms);

@@ -353,8 +353,12 @@ static int restore_pins(struct mobi_restore *r, MDB_val *key, MDB_val *val,
 			tell(r, "%u pins of object %u are dropped: it is lost",
 			     row->pins, slot);
 		} else {
+			const struct mobi_keep_row keep = { MOBI_GEN(id),
+							    f->names[slot],
+							    row->pins, 0 };
+
 			rc = mobi_keep_row_put(f->s->cat->env, f->txn, id,
-					       f->names[slot], row->pins);
+					       &keep);
 			if (!rc) {
 				mobi_keep_set(f->s, id);
 			}

@@ -143,6 +143,9 @@ static int read_keep(struct sync *y, MDB_txn *txn, struct change *c)
 	if (rc) {
 		return rc;
 	}
+	if (mobi_is_cached(&row)) {
+		return 0; /* what may go at any time is not copied */
+	}
 	/* While this has the writer's lock, who has a row is alive. */
 	c->held = (row.names || row.pins) && mobi_slot_hold(y->s, c->id) >= 0;
 	c->names = c->held ? row.names : 0;
@@ -153,6 +156,7 @@ static int read_keep(struct sync *y, MDB_txn *txn, struct change *c)
 static int read_name(struct sync *y, MDB_txn *txn, struct change *c)
 {
 	struct mobi_name_row row;
+	struct mobi_keep_row keep;
 	MDB_val key = { c->n - 1, c->key + 1 };
 	MDB_val val;
 	int rc = mdb_get(txn, y->s->cat->env->name, &key, &val);
@@ -164,10 +168,11 @@ static int read_name(struct sync *y, MDB_txn *txn, struct change *c)
 		return MDB_CORRUPTED;
 	}
 	memcpy(&row, val.mv_data, sizeof(row));
-	c->named = true;
 	c->id = mobi_name_id(&row);
 	c->version = row.version;
-	return 0;
+	rc = mobi_keep_read(txn, y->s->cat->env->keep, c->id, &keep);
+	c->named = !rc && !mobi_is_cached(&keep);
+	return rc;
 }
 
 static int read_changes(struct sync *y, MDB_txn *txn, MDB_cursor *cur)

@@ -51,8 +51,12 @@ static int begin(struct change *g, struct mob_store *s)
 	return mobi_cat_begin_write(s->cat, &g->txn);
 }
 
+/* What a name says of its object; without a name nothing is said. */
+enum cached { STAYS, CACHED };
+
 /* Adds to the counts of an object. Returns a code of LMDB. */
-static int keep_add(struct change *g, uint64_t id, int names, int pins)
+static int keep_add(struct change *g, uint64_t id, int names, int pins,
+		    enum cached cached)
 {
 	MDB_dbi dbi = g->s->cat->env->keep;
 	struct kept *k = &g->kept[g->n];
@@ -85,12 +89,15 @@ static int keep_add(struct change *g, uint64_t id, int names, int pins)
 	row.names = names < 0 && !row.names ? 0 : row.names + (uint32_t)names;
 	row.pins = pins < 0 && !row.pins ? 0 : row.pins + (uint32_t)pins;
 	k->is = row.names || row.pins;
+	/* One that something keeps for good is never cached again. */
+	if (names >= 0 && pins == 0) {
+		row.cached = cached == CACHED && (row.cached || !k->was);
+	}
 	/* One that is gone needs no bit, only its rows go. */
 	k->held = mobi_slot_hold(g->s, id) >= 0;
 	g->n++;
 	if (k->is) {
-		rc = mobi_keep_row_put(g->s->cat->env, g->txn, id, row.names,
-				       row.pins);
+		rc = mobi_keep_row_put(g->s->cat->env, g->txn, id, &row);
 	} else {
 		rc = k->was ? mdb_del(g->txn, dbi, &key, NULL) : 0;
 	}
@@ -191,12 +198,11 @@ static int name_del(struct change *g, const char *name, size_t n, uint64_t id)
 }
 
 int mobi_keep_row_put(const struct mobi_cat_env *e, MDB_txn *txn, uint64_t id,
-		      uint32_t names, uint32_t pins)
+		      const struct mobi_keep_row *row)
 {
 	uint32_t slot = (uint32_t)id;
-	struct mobi_keep_row row = { MOBI_GEN(id), names, pins, 0 };
 	MDB_val key = mobi_val(&slot, sizeof(slot));
-	MDB_val val = mobi_val(&row, sizeof(row));
+	MDB_val val = mobi_val(row, sizeof(*row));
 
 	return mdb_put(txn, e->keep, &key, &val, 0);
 }
@@ -231,6 +237,7 @@ static int name_add(struct change *g, const char *name, size_t n, uint64_t id)
 int mob_name_put(struct mob_store *store, const char *name, struct mob_ref ref,
 		 uint32_t flags, uint64_t *out_version)
 {
+	enum cached cached = flags & MOB_NAME_CACHED ? CACHED : STAYS;
 	struct mobi_name_row old = { 0 };
 	struct change g;
 	uint64_t version;
@@ -241,10 +248,10 @@ int mob_name_put(struct mob_store *store, const char *name, struct mob_ref ref,
 
 	MOBI_ENTER(store);
 	rc = check_name("mob_name_put", name, &n);
-	if (rc >= 0 && (flags & ~MOB_NAME_REPLACE)) {
+	if (rc >= 0 && (flags & ~(MOB_NAME_REPLACE | MOB_NAME_CACHED))) {
 		rc = mobi_err(MOB_E_INVAL,
-			      "mob_name_put: flags are %#x; 0 or "
-			      "MOB_NAME_REPLACE",
+			      "mob_name_put: flags are %#x; of "
+			      "MOB_NAME_REPLACE and MOB_NAME_CACHED",
 			      flags);
 	}
 	if (rc >= 0) {
@@ -264,11 +271,17 @@ int mob_name_put(struct mob_store *store, const char *name, struct mob_ref ref,
 		(void)mobi_slot_release(store, id);
 		return rc;
 	}
+	if (cached == CACHED) {
+		mobi_store(&store->cat_shared->has_cached, 1u);
+	}
 	version = version_of(&g);
 	found = name_find(g.txn, store->cat->env->name, name, n, &old);
 	if (!found && mobi_name_id(&old) == id) {
 		version = old.version;
-		rc = give_up(&g, 0);
+		/* It has it already: what is new is that it stays. */
+		rc = cached == CACHED ? give_up(&g, 0) :
+					end(&g, keep_add(&g, id, 0, 0, STAYS),
+					    "mob_name_put");
 	} else if (!found && !(flags & MOB_NAME_REPLACE) &&
 		   mobi_is_alive(store, mobi_name_id(&old))) {
 		rc = give_up(&g, mobi_err(MOB_E_EXISTS,
@@ -282,15 +295,15 @@ int mob_name_put(struct mob_store *store, const char *name, struct mob_ref ref,
 		if (!found) {
 			mdb_rc = name_del(&g, name, n, mobi_name_id(&old));
 			if (!mdb_rc) {
-				mdb_rc = keep_add(&g, mobi_name_id(&old), -1,
-						  0);
+				mdb_rc = keep_add(&g, mobi_name_id(&old), -1, 0,
+						  STAYS);
 			}
 		}
 		if (!mdb_rc) {
 			mdb_rc = name_add(&g, name, n, id);
 		}
 		if (!mdb_rc) {
-			mdb_rc = keep_add(&g, id, 1, 0);
+			mdb_rc = keep_add(&g, id, 1, 0, cached);
 		}
 		rc = end(&g, mdb_rc, "mob_name_put");
 	}
@@ -385,7 +398,7 @@ int mob_name_remove(struct mob_store *store, const char *name)
 		mdb_rc = name_del(&g, name, n, mobi_name_id(&row));
 	}
 	if (!mdb_rc) {
-		mdb_rc = keep_add(&g, mobi_name_id(&row), -1, 0);
+		mdb_rc = keep_add(&g, mobi_name_id(&row), -1, 0, STAYS);
 	}
 	return end(&g, mdb_rc, "mob_name_remove");
 }
@@ -423,7 +436,7 @@ static int pin(struct mob_store *s, struct mob_ref ref, int by,
 			     mobi_err(MOB_E_STATE, "%s: object %u has no pin",
 				      call, (uint32_t)id));
 	} else {
-		mdb_rc = mdb_rc ? mdb_rc : keep_add(&g, id, 0, by);
+		mdb_rc = mdb_rc ? mdb_rc : keep_add(&g, id, 0, by, STAYS);
 		rc = end(&g, mdb_rc, call);
 	}
 	(void)mobi_slot_release(s, id);
@@ -523,7 +536,7 @@ int mob_object_free(struct mob_store *store, struct mob_ref ref)
 			mdb_rc = mdb_rc ? mdb_rc : names_del_all(&g, id);
 			mdb_rc = mdb_rc ? mdb_rc :
 					  keep_add(&g, id, -(int)row.names,
-						   -(int)row.pins);
+						   -(int)row.pins, STAYS);
 			rc = end(&g, mdb_rc, "mob_object_free");
 		}
 	}
@@ -535,4 +548,34 @@ int mob_object_free(struct mob_store *store, struct mob_ref ref)
 		return rc; /* another thread had released the caller's hold */
 	}
 	return needed_by(store, id);
+}
+
+int mobi_name_drop_cached(struct mob_store *s, uint64_t id)
+{
+	struct mobi_keep_row row = { 0 };
+	struct change g;
+	int mdb_rc;
+	int rc = mobi_slot_hold(s, id);
+
+	if (rc < 0) {
+		return 0; /* it is gone */
+	}
+	rc = begin(&g, s);
+	if (rc < 0) {
+		(void)mobi_slot_release(s, id);
+		return rc;
+	}
+	mdb_rc = mobi_keep_read(g.txn, s->cat->env->keep, id, &row);
+	if (!mdb_rc && !mobi_is_cached(&row)) {
+		rc = give_up(&g, 0);
+	} else {
+		mdb_rc = mdb_rc ? mdb_rc : names_del_all(&g, id);
+		mdb_rc = mdb_rc ? mdb_rc :
+				  keep_add(&g, id, -(int)row.names, 0, STAYS);
+		rc = end(&g, mdb_rc, "evicting");
+		rc = rc < 0 ? rc : 1;
+	}
+	/* Its last hold, unless somebody has come for it meanwhile. */
+	(void)mobi_slot_release(s, id);
+	return rc;
 }

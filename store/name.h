@@ -23,6 +23,10 @@
 
 #define MOBI_KEPT MOBI_BIT(0) /* in mobi_slot.hold */
 
+/* Takes the names of an object away that is kept by cached ones alone, at most; so
+ * it goes, unless somebody needs it. 1: done; 0: it is not such a one. */
+int mobi_name_drop_cached(struct mob_store *s, uint64_t id);
+
 /* Makes bits and rows agree again if a death has put that in question. */
 int mobi_name_recount(struct mob_store *s);
 

@@ -21,7 +21,7 @@ struct mobi_keep_row {
 	uint32_t gen;
 	uint32_t names;
 	uint32_t pins;
-	uint32_t reserved;
+	uint32_t cached; /* 1: its names go when room is needed */
 };
 MOBI_SIZE(struct mobi_keep_row, 16);
 
@@ -64,9 +64,9 @@ static inline uint64_t mobi_name_id(const struct mobi_name_row *row)
 int mobi_name_row_put(const struct mobi_cat_env *e, MDB_txn *txn,
 		      const char *name, size_t n, uint64_t id,
 		      uint64_t version);
-/* The counts of an object. */
+/* What keeps an object; row->gen is of id. */
 int mobi_keep_row_put(const struct mobi_cat_env *e, MDB_txn *txn, uint64_t id,
-		      uint32_t names, uint32_t pins);
+		      const struct mobi_keep_row *row);
 
 static inline bool mobi_is_alive(const struct mob_store *s, uint64_t id)
 {
@@ -95,6 +95,12 @@ static inline int mobi_keep_read(MDB_txn *txn, MDB_dbi dbi, uint64_t id,
 		memset(out_row, 0, sizeof(*out_row));
 	}
 	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+/* May it go when room is needed? */
+static inline bool mobi_is_cached(const struct mobi_keep_row *row)
+{
+	return row->cached && !row->pins;
 }
 
 static inline void mobi_keep_set(struct mob_store *s, uint64_t id)

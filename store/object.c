@@ -5,6 +5,7 @@
 #include "cq.h"
 #include "edge.h"
 #include "err.h"
+#include "name.h"
 #include "os_clock.h"
 #include "pool.h"
 #include "segment.h"
@@ -366,7 +367,8 @@ int mobi_object_view_in(struct mob_store *s, uint64_t id, int64_t timeout_ns,
 			return rc;
 		}
 	}
-	if (mobi_spills(s)) {
+	/* Or it may be a cached one: in a line that is at hand. */
+	if (mobi_spills(s) || (mobi_load_relaxed(&o->hold) & MOBI_KEPT)) {
 		mobi_spill_used(o);
 	}
 	rc = mobi_resolved(w) ? state_error(w, id) :

@@ -16,6 +16,7 @@
 #include "count.h"
 #include "edge.h"
 #include "err.h"
+#include "evict.h"
 #include "guard.h"
 #include "pool.h"
 #include "room.h"
@@ -428,6 +429,9 @@ static bool make_room(struct mob_store *s, uint64_t size,
 
 	if (size > s->hdr->arena_bytes || mobi_room_forbidden()) {
 		return false; /* it never fits: nothing is moved for it */
+	}
+	if (room->turns % 16 == 0 && mobi_evict_some(s, size) > 0) {
+		return true;
 	}
 	/* A scan that finds nothing is long: not at every turn. */
 	if (mobi_spills(s) && room->turns % 16 == 0 &&

@@ -6,6 +6,7 @@
 #include "count.h"
 #include "edge.h"
 #include "err.h"
+#include "evict.h"
 #include "fault.h"
 #include "guard.h"
 #include "log.h"
@@ -398,7 +399,9 @@ static int try_restore(struct mob_store *s, uint64_t id, struct mobi_room *room)
 	if (rc != MOB_E_STORE_FULL && rc != MOB_E_DISK_FULL) {
 		return rc;
 	}
-	if (mobi_spill_some(s, mobi_slot_total(o)) > 0) {
+	if ((!mobi_room_forbidden() &&
+	     mobi_evict_some(s, mobi_slot_total(o)) > 0) ||
+	    mobi_spill_some(s, mobi_slot_total(o)) > 0) {
 		return 0;
 	}
 	rc = mobi_room_next(s, room);

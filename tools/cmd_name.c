@@ -14,6 +14,12 @@ static int done(struct mob_store *store, int rc, const char *what)
 	return rc;
 }
 
+static uint32_t name_flags(struct cli *c)
+{
+	return (cli_flag(c, "replace") ? MOB_NAME_REPLACE : 0) |
+	       (cli_flag(c, "cached") ? MOB_NAME_CACHED : 0);
+}
+
 int cmd_name_put(struct cli *c)
 {
 	struct mob_store *store;
@@ -28,8 +34,7 @@ int cmd_name_put(struct cli *c)
 		mob_store_close(store);
 		return rc;
 	}
-	rc = mob_name_put(store, c->args[0], ref,
-			  cli_flag(c, "replace") ? MOB_NAME_REPLACE : 0, NULL);
+	rc = mob_name_put(store, c->args[0], ref, name_flags(c), NULL);
 	return done(store, rc, c->args[0]);
 }
 
@@ -148,9 +153,7 @@ int cmd_name_keep(struct cli *c, struct mob_store *store, struct mob_ref ref)
 	int rc = 0;
 
 	if (name) {
-		rc = mob_name_put(store, name, ref,
-				  cli_flag(c, "replace") ? MOB_NAME_REPLACE : 0,
-				  NULL);
+		rc = mob_name_put(store, name, ref, name_flags(c), NULL);
 	}
 	if (rc == 0 && cli_flag(c, "pin")) {
 		rc = mob_object_pin(store, ref);

@@ -428,6 +428,8 @@ static const struct cli_opt get_opts[] = {
 	{ 0 },
 };
 static const struct cli_opt name_opts[] = {
+	{ "cached", 0, CLI_FLAG, NULL, NULL,
+	  "with a name: it may go when room is needed" },
 	{ "replace", 0, CLI_FLAG, NULL, NULL,
 	  "take the name from the object that has it" },
 	{ 0 },

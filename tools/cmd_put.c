@@ -365,6 +365,8 @@ const struct cli_opt cmd_put_opts[] = {
 	  "end after this time, not at a signal" },
 	{ "name", 0, CLI_TEXT, "NAME", NULL,
 	  "name it, and end: the name keeps it" },
+	{ "cached", 0, CLI_FLAG, NULL, NULL,
+	  "with a name: it may go when room is needed" },
 	{ "replace", 0, CLI_FLAG, NULL, NULL,
 	  "take the name from the object that has it" },
 	{ "pin", 0, CLI_FLAG, NULL, NULL, "pin it, and end: the pin keeps it" },

@@ -149,6 +149,19 @@ expect 0 store check spills
 expect 0 store remove spills
 [ -z "$(ls "$tmp/disk")" ] || fail "files of a store that is removed are left"
 
+# ---- cached ----
+expect 0 store create cache --bytes 8M
+for i in 1 2 3 4 5; do
+	expect 0 object put "$tmp/three" --name "three/$i" --cached --session cache
+done
+expect 0 store stat cache --json
+json evicted
+grep -q '"evicted":[1-9]' "$tmp/out" || fail "nothing was evicted"
+expect 3 object get three/1 --session cache
+expect 0 object get three/5 --session cache
+cmp -s "$tmp/three" "$tmp/out" || fail "a cached object has changed"
+expect 0 store remove cache
+
 # ---- durable ----
 expect 2 store create kept --durable
 says "a durable store needs dir"

@@ -8,6 +8,7 @@
 #include <mobula/object.h>
 #include <mobula/stream.h>
 
+#include "evict.h"
 #include "spill.h"
 
 #include <fcntl.h>
@@ -401,6 +402,44 @@ static void parent_spills(struct work *w)
 	assert_int_equal(mobi_spill_some(w->s, 1), 1);
 }
 
+/* A cached object of the parent, that nothing else keeps. */
+static void parent_caches(struct work *w)
+{
+	parent_puts(w);
+	assert_ok(mob_name_put(w->s, "cached", w->sh->ref[0], MOB_NAME_CACHED,
+			       NULL));
+	assert_ok(mob_object_release(w->s, w->sh->ref[0]));
+}
+
+/* Opens LMDB, which is no part of the step. */
+static int look_for_it(struct work *w)
+{
+	int rc = mob_name_get(w->s, "cached", &w->ref[0], NULL);
+
+	return rc < 0 ? rc : mob_object_release(w->s, w->ref[0]);
+}
+
+static int evict(struct work *w)
+{
+	return mobi_evict_some(w->s, 1) == 1 ? 0 : 1;
+}
+
+/* It is there, whole, or gone with its name. */
+static void parent_uncaches(struct work *w)
+{
+	struct mob_view v;
+	struct mob_ref r;
+
+	if (mob_name_get(w->s, "cached", &r, NULL) < 0) {
+		return;
+	}
+	assert_ok(mob_object_get(w->s, r, 0, &v));
+	assert_true(filled(v.at, v.size, 3));
+	mob_view_release(w->s, &v);
+	assert_ok(mob_name_remove(w->s, "cached"));
+	assert_ok(mob_object_release(w->s, r));
+}
+
 static int reap(struct work *w)
 {
 	return mobi_reap(w->s) >= 0 ? 0 : 1;
@@ -438,6 +477,7 @@ const struct operation step_operations[] = {
 	{ "restore", parent_spills, nothing, get_view, NULL, parent_checks },
 	{ "release spilled", parent_spills, take_hold, release, parent_lets_go,
 	  parent_finds_gone },
+	{ "evict", parent_caches, look_for_it, evict, NULL, parent_uncaches },
 	{ "reap", victim_dies, nothing, reap, NULL, NULL },
 };
 

@@ -236,6 +236,12 @@ MOB_API enum mob_object_state mob_object_state(struct mob_store *store,
  */
 #define MOB_NAME_MAX 255
 #define MOB_NAME_REPLACE 1u
+/*
+ * The object is a cached one: it goes, with all its names, when room is needed and
+ * no process, task or other object needs it; those viewed lately go last. Giving it a
+ * name without this flag, or a pin, takes that back. It is not copied by a sync.
+ */
+#define MOB_NAME_CACHED 2u
 
 /*
  * Names an object (one may have many names). Without MOB_NAME_REPLACE a name that
@@ -428,6 +434,8 @@ struct mob_store_stat {
 	uint64_t file_bytes;       /* memory of all files of the session */
 	uint64_t spilled_objects;  /* whose bytes are in the spill directory */
 	uint64_t spilled_bytes;
+	uint64_t
+		evicted; /* cached objects that went for want of room, so far */
 	uint64_t durable; /* 1: it has a copy on disk, of: */
 	uint64_t durable_objects;
 	uint64_t durable_unsynced;  /* names, pins and objects changed since */

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which cached objects go when room is needed: those that nothing keeps but cached
+ * names. A hand goes round the table, as in CLOCK (Corbato 1968): what was viewed
+ * since it came by last is passed over once.
+ *
+ * The tables say who may go (a lone bit of names), the catalogue whether its names
+ * are cached; they are taken away in one transaction, as mob_object_free does.
+ */
+#include "evict.h"
+
+#include "name_rows.h"
+
+static bool is_candidate(const struct mobi_slot *o, uint64_t w)
+{
+	uint64_t loc = mobi_load(&o->loc);
+
+	return MOBI_STATE(w) == MOBI_S_SEALED &&
+	       !(w & (MOBI_F_LOCK | MOBI_F_NOTIFY)) &&
+	       mobi_load(&o->hold) == MOBI_KEPT && !mobi_load(&o->view) &&
+	       !mobi_load(&o->head) && loc && loc != MOBI_LOC_INLINE &&
+	       loc != MOBI_LOC_RANGE;
+}
+
+static uint64_t room_of(const struct mob_store *s, const struct mobi_slot *o)
+{
+	uint64_t loc = mobi_load(&o->loc);
+
+	return loc == MOBI_LOC_SPILLED ? 0 :
+					 mobi_arena_block_bytes(s->arena, loc);
+}
+
+int mobi_evict_some(struct mob_store *s, uint64_t bytes)
+{
+	struct mobi_cat_shared *shared = s->cat_shared;
+	uint32_t end = mobi_pool_used(s, MOBI_POOL_SLOT);
+	uint64_t freed = 0;
+	bool any = false; /* may go in the second round */
+	int n = 0;
+
+	if (!mobi_load(&shared->has_cached)) {
+		return 0;
+	}
+	for (uint64_t i = 0; i < 2 * (uint64_t)end && freed < bytes; i++) {
+		uint32_t slot = mobi_fetch_add(&shared->evict_hand, 1u) % end;
+		struct mobi_slot *o = &s->slots[slot];
+		uint64_t w = mobi_load(&o->word);
+		uint64_t room;
+		int rc;
+
+		if (i == end && !any) {
+			break;
+		}
+		if (!is_candidate(o, w)) {
+			continue;
+		}
+		if (i < end && (mobi_load(&o->creator) & MOBI_CREATOR_USED)) {
+			any = true;
+			(void)mobi_fetch_and(&o->creator, ~MOBI_CREATOR_USED);
+			continue;
+		}
+		room = room_of(s, o);
+		rc = mobi_name_drop_cached(s,
+					   (uint64_t)MOBI_GEN(w) << 32 | slot);
+		if (rc < 0) {
+			break; /* the catalogue cannot be written now */
+		}
+		if (rc > 0) {
+			(void)mobi_fetch_add(&shared->evicted, UINT64_C(1));
+			freed += room;
+			n++;
+		}
+	}
+	return n;
+}
