@@ -234,6 +234,16 @@ static int name_add(struct change *g, const char *name, size_t n, uint64_t id)
 	return rc ? rc : mobi_durable_note_name(g->s, g->txn, name, n);
 }
 
+static int check_flags(uint32_t flags)
+{
+	return flags & ~(MOB_NAME_REPLACE | MOB_NAME_CACHED) ?
+		       mobi_err(MOB_E_INVAL,
+				"mob_name_put: flags are %#x; of "
+				"MOB_NAME_REPLACE and MOB_NAME_CACHED",
+				flags) :
+		       0;
+}
+
 int mob_name_put(struct mob_store *store, const char *name, struct mob_ref ref,
 		 uint32_t flags, uint64_t *out_version)
 {
@@ -248,12 +258,7 @@ int mob_name_put(struct mob_store *store, const char *name, struct mob_ref ref,
 
 	MOBI_ENTER(store);
 	rc = check_name("mob_name_put", name, &n);
-	if (rc >= 0 && (flags & ~(MOB_NAME_REPLACE | MOB_NAME_CACHED))) {
-		rc = mobi_err(MOB_E_INVAL,
-			      "mob_name_put: flags are %#x; of "
-			      "MOB_NAME_REPLACE and MOB_NAME_CACHED",
-			      flags);
-	}
+	rc = rc < 0 ? rc : check_flags(flags);
 	if (rc >= 0) {
 		rc = mobi_slot_of(store, ref, &id);
 	}
@@ -294,17 +299,12 @@ int mob_name_put(struct mob_store *store, const char *name, struct mob_ref ref,
 
 		if (!found) {
 			mdb_rc = name_del(&g, name, n, mobi_name_id(&old));
-			if (!mdb_rc) {
-				mdb_rc = keep_add(&g, mobi_name_id(&old), -1, 0,
-						  STAYS);
-			}
+			mdb_rc = mdb_rc ? mdb_rc :
+					  keep_add(&g, mobi_name_id(&old), -1,
+						   0, STAYS);
 		}
-		if (!mdb_rc) {
-			mdb_rc = name_add(&g, name, n, id);
-		}
-		if (!mdb_rc) {
-			mdb_rc = keep_add(&g, id, 1, 0, cached);
-		}
+		mdb_rc = mdb_rc ? mdb_rc : name_add(&g, name, n, id);
+		mdb_rc = mdb_rc ? mdb_rc : keep_add(&g, id, 1, 0, cached);
 		rc = end(&g, mdb_rc, "mob_name_put");
 	}
 	(void)mobi_slot_release(store, id);
