@@ -6,9 +6,7 @@
  */
 #define _GNU_SOURCE
 
-#include "durable.h"
-#include "os_dir.h"
-#include "store_fixture.h"
+#include "durable_fixture.h"
 #include "traced.h"
 
 #include <limits.h>
@@ -18,45 +16,7 @@
 enum { SET = 4 };
 static const uint64_t sizes[SET] = { 30, 1000, 5000, 20000 };
 
-static char base[64]; /* the disk */
 static char memory[64];
-static char name[64];
-
-static struct mob_store_opts durable_opts(void)
-{
-	struct mob_store_opts o = MOB_STORE_OPTS_INIT;
-
-	o.arena_bytes = 16 * MIB;
-	o.flags = MOB_STORE_DURABLE | MOB_STORE_SPILL_ANYWHERE;
-	o.dir = base;
-	return o;
-}
-
-static void note_line(const char *line, void *arg)
-{
-	(void)arg;
-	fail_msg("a restore left something out: %s", line);
-}
-
-static struct mob_store *restore(void)
-{
-	struct mob_store_opts o = durable_opts();
-	struct mob_store *s = NULL;
-
-	assert_ok(mob_store_restore(name, &o, note_line, NULL, &s));
-	assert_int_equal(mob_store_check(s, print_finding, NULL), 0);
-	return s;
-}
-
-/* Everything but the copy goes. */
-static void reboot(struct mob_store *s)
-{
-	char path[4096];
-
-	(void)snprintf(path, sizeof(path), "%s", s->path);
-	mob_store_close(s);
-	assert_ok(mobi_session_remove(path));
-}
 
 /* All names get objects of one number; the last has a ref of the one before it
  * inside. */
@@ -172,8 +132,7 @@ static struct mob_store *open_and_set(uint64_t n)
 static void
 test_durable_sync_killed_anywhere_one_state_or_the_other(void **state)
 {
-	struct mob_store_opts o = durable_opts();
-	struct mob_store *s = NULL;
+	struct mob_store *s = create();
 	uint64_t now = 100;
 	uint64_t old = 0;
 	uint64_t new = 0;
@@ -181,7 +140,6 @@ test_durable_sync_killed_anywhere_one_state_or_the_other(void **state)
 	long took;
 
 	(void)state;
-	assert_ok(mob_store_create(name, &o, &s));
 	assert_int_equal(set_all(s, now), 0);
 	assert_ok(mob_store_sync(s));
 	do {
@@ -213,7 +171,6 @@ test_durable_sync_killed_anywhere_one_state_or_the_other(void **state)
 		      n, old, new);
 	assert_true(old > 0 && new > 0);
 	mob_store_close(s);
-	assert_ok(mob_store_remove(name));
 }
 
 /* What is traced has a store; the next create sweeps it. */
@@ -256,13 +213,11 @@ static uint32_t half_built(const char *path)
 static void
 test_durable_restore_killed_anywhere_the_next_one_works(void **state)
 {
-	struct mob_store_opts o = durable_opts();
-	struct mob_store *s = NULL;
+	struct mob_store *s = create();
 	long n = 0;
 	long took;
 
 	(void)state;
-	assert_ok(mob_store_create(name, &o, &s));
 	assert_int_equal(set_all(s, 1), 0);
 	assert_ok(mob_store_sync(s));
 	do {
@@ -277,26 +232,21 @@ test_durable_restore_killed_anywhere_the_next_one_works(void **state)
 	} while (took == n - 1);
 	print_message("restore: killed after each of %ld steps\n", n);
 	mob_store_close(s);
-	assert_ok(mob_store_remove(name));
 }
 
-static int begin(void **state)
+static int begin_apart(void **state)
 {
-	(void)state;
-	(void)snprintf(base, sizeof(base), "/tmp/mob-durable-XXXXXX");
-	assert_non_null(mkdtemp(base));
+	(void)begin(state);
 	/* Sessions of its own: others of this user may be built meanwhile. */
 	(void)snprintf(memory, sizeof(memory), "/dev/shm/mob-durable-XXXXXX");
 	assert_non_null(mkdtemp(memory));
 	assert_int_equal(setenv("MOBULA_SESSION_DIR", memory, 1), 0);
-	(void)name_new(name, sizeof(name), "durable");
 	return 0;
 }
 
-static int finish(void **state)
+static int finish_apart(void **state)
 {
-	(void)state;
-	assert_ok(mobi_dir_remove(base));
+	(void)finish(state);
 	assert_ok(mobi_dir_remove(memory));
 	return 0;
 }
@@ -306,10 +256,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 			test_durable_sync_killed_anywhere_one_state_or_the_other,
-			begin, finish),
+			begin_apart, finish_apart),
 		cmocka_unit_test_setup_teardown(
 			test_durable_restore_killed_anywhere_the_next_one_works,
-			begin, finish),
+			begin_apart, finish_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

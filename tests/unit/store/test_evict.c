@@ -231,9 +231,15 @@ static void test_evict_killed_at_every_failpoint(void **state)
 }
 #endif
 
+struct filling {
+	char store[MOB_STORE_NAME_MAX + 1];
+	mobi_a64 done;
+};
+
 static int fill_for_ever(void *arg)
 {
-	struct mob_store *s = child_open(arg);
+	struct filling *f = arg;
+	struct mob_store *s = child_open(f->store);
 	uint64_t random = (uint64_t)getpid();
 	char as[16];
 
@@ -243,6 +249,7 @@ static int fill_for_ever(void *arg)
 		if (!there(s, name_of(as, sizeof(as), i), i)) {
 			cache(s, as, i);
 		}
+		(void)mobi_fetch_add(&f->done, UINT64_C(1));
 	}
 	return 0;
 }
@@ -251,18 +258,22 @@ static void test_evict_by_several_that_are_killed(void **state)
 {
 	struct mob_store *s = store_new(NULL, ARENA);
 	uint64_t random = now_ns() | 1;
-	char name[MOB_STORE_NAME_MAX + 1];
+	uint64_t turns = 0;
+	struct filling *f = shared_memory(sizeof(*f));
 	char as[16];
 	pid_t pid[3];
 
 	(void)state;
 	print_message("seed %" PRIu64 "\n", random);
-	(void)snprintf(name, sizeof(name), "%s", mob_store_name(s));
+	(void)snprintf(f->store, sizeof(f->store), "%s", mob_store_name(s));
 	for (int turn = 0; turn < 10; turn++) {
 		for (int i = 0; i < 3; i++) {
-			pid[i] = child_start(fill_for_ever, name);
+			pid[i] = child_start(fill_for_ever, f);
 		}
-		(void)usleep((useconds_t)(next_random(&random) % 60000));
+		turns += 20 + next_random(&random) % 300;
+		while (mobi_load(&f->done) < turns) {
+			(void)sched_yield();
+		}
 		for (int i = 0; i < 3; i++) {
 			child_kill(pid[i]);
 		}
