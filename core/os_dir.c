@@ -334,3 +334,12 @@ int mobi_fd_size(int fd, uint64_t *out_bytes)
 	*out_bytes = (uint64_t)st.st_size;
 	return 0;
 }
+
+bool mobi_fd_same(int a, int b)
+{
+	struct stat x;
+	struct stat y;
+
+	return !fstat(a, &x) && !fstat(b, &y) && x.st_dev == y.st_dev &&
+	       x.st_ino == y.st_ino;
+}

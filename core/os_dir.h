@@ -44,6 +44,8 @@ uint64_t mobi_fd_bytes(int fd);
 
 /* Path of what a descriptor is of, as the kernel tells it. */
 int mobi_fd_path(int fd, char *out_path, size_t out_size);
+/* Are both open on the same file or directory? */
+bool mobi_fd_same(int a, int b);
 void mobi_fd_close(int fd);
 /* Reads exactly n bytes at off. MOB_E_CORRUPT if the file is shorter. */
 int mobi_fd_read_at(int fd, void *out, size_t n, uint64_t off);

@@ -56,10 +56,11 @@ struct mobi_durable_meta {
 	uint64_t life;
 	uint64_t synced_wall; /* ns since 1970 */
 	uint64_t boot[2];     /* of the machine that wrote it */
+	uint64_t version_max; /* none of a name was higher */
 	uint32_t gen_max;     /* the highest of a slot at the last sync */
 	uint32_t crc;         /* of the fields before */
 };
-_Static_assert(sizeof(struct mobi_durable_meta) == 64, "in files");
+_Static_assert(sizeof(struct mobi_durable_meta) == 72, "in files");
 
 enum mobi_durable_form {
 	MOBI_DURABLE_ROW = 1,   /* bytes behind the row */
@@ -82,7 +83,7 @@ struct mobi_durable_row {
 	uint32_t form;
 	uint32_t n_inside;
 	uint32_t n_bytes;
-	uint32_t crc; /* of all, with 0 here */
+	uint32_t crc; /* of the id and all, with 0 here */
 };
 _Static_assert(sizeof(struct mobi_durable_row) == 56, "in files");
 
@@ -150,6 +151,13 @@ int mobi_durable_name_del(struct mobi_durable *d, const void *name, size_t n);
 /* False: damaged. */
 bool mobi_durable_name_of(const MDB_val *key, const MDB_val *val,
 			  struct mobi_durable_name *out);
+/* A growing list; owner: who frees `at`. Errors: NOMEM. */
+struct mobi_ids {
+	uint64_t *at;
+	size_t n;
+	size_t room;
+};
+int mobi_ids_push(struct mobi_ids *v, uint64_t id);
 /* A code of LMDB as one of ours. */
 int mobi_durable_fail(int mdb_rc, const char *what);
 
@@ -160,8 +168,14 @@ int mobi_durable_make(struct mob_store *s, const char *dir, bool forced);
 int mobi_durable_link(struct mob_store *s, const char *path);
 /* Finds it, at attach. */
 void mobi_durable_open(struct mob_store *s);
-/* Removes the copy that a session directory has a link to. */
-int mobi_durable_remove(int session_fd);
+/* Locks the copy that a session directory has a link to; *out_fd, which its close
+ * unlocks: -1 if there is none. Errors: TIMEOUT, PERM, SYS. */
+int mobi_durable_hold(int session_fd, int *out_fd);
+/* Removes the copy that is held; fd -1: nothing. */
+int mobi_durable_remove(int session_fd, int fd);
+/* Removes the copy that a create made which failed, unless another session has
+ * taken it over meanwhile. */
+void mobi_durable_undo(struct mob_store *s);
 
 /* ---- what has changed (name.c calls it) ---- */
 
@@ -191,6 +205,7 @@ struct mobi_restore {
 	uint64_t version; /* the highest of a name */
 	uint32_t slots;   /* all are below */
 	bool read_all;    /* files, not only their ends */
+	bool told;        /* something is left out */
 	void (*fn)(const char *line, void *arg); /* or NULL */
 	void *arg;
 };

@@ -20,7 +20,7 @@
 #define DATA "data"
 #define META "store"
 #define MAP_BYTES ((size_t)64 << 30) /* address space, and the upper bound */
-#define PATIENCE_NS (10 * MOB_SEC)
+#define PATIENCE_NS (30 * MOB_SEC)   /* as long as a sync of files may take */
 #define HEAD "mobula-durable-"
 
 int mobi_durable_fail(int mdb_rc, const char *what)
@@ -34,6 +34,10 @@ int mobi_durable_fail(int mdb_rc, const char *what)
 	if (mdb_rc == ENOSPC || mdb_rc == EDQUOT) {
 		return mobi_err(MOB_E_DISK_FULL, "durable copy: %s: no space",
 				what);
+	}
+	if (mdb_rc == MDB_VERSION_MISMATCH) {
+		return mobi_err(MOB_E_VERSION,
+				"durable copy: %s: made by another LMDB", what);
 	}
 	if (mdb_rc == ENOMEM) {
 		return mobi_err(MOB_E_NOMEM, "durable copy: %s: no memory",
@@ -175,6 +179,9 @@ int mobi_durable_make(struct mob_store *s, const char *dir, bool forced)
 	}
 	rc = sync_dir(parent);
 	if (rc >= 0) {
+		rc = sync_dir(dir); /* the parent may be new */
+	}
+	if (rc >= 0) {
 		rc = mobi_durable_link(s, path);
 	}
 	if (rc < 0) {
@@ -196,33 +203,6 @@ void mobi_durable_open(struct mob_store *s)
 	}
 }
 
-int mobi_durable_remove(int session_fd)
-{
-	char path[4096];
-	const char *at;
-	int fd;
-	int rc;
-
-	if (!mobi_link_read_at(session_fd, MOBI_DURABLE_LINK, path,
-			       sizeof(path))) {
-		return 0;
-	}
-	/* Nothing but what was made here. */
-	at = strstr(path, "/" HEAD);
-	fd = at ? mobi_dir_open(path) : MOB_E_NOT_FOUND;
-	if (fd < 0) {
-		return fd == MOB_E_NOT_FOUND ? 0 : fd;
-	}
-	rc = mobi_dir_own(fd, path);
-	if (rc >= 0) {
-		rc = mobi_dir_remove_open(fd, path);
-	}
-	mobi_fd_close(fd);
-	return rc;
-}
-
-/* ---- transaction ---- */
-
 static int lock_copy(int fd, const mobi_a32 *progress)
 {
 	for (;;) {
@@ -235,6 +215,72 @@ static int lock_copy(int fd, const mobi_a32 *progress)
 		}
 	}
 }
+
+/* Path of the copy of a session; false: none that was made here. */
+static bool path_of_copy(int session_fd, char *out, size_t size)
+{
+	return mobi_link_read_at(session_fd, MOBI_DURABLE_LINK, out, size) &&
+	       strstr(out, "/" HEAD);
+}
+
+int mobi_durable_hold(int session_fd, int *out_fd)
+{
+	char path[4096];
+	int fd;
+	int rc;
+
+	*out_fd = -1;
+	if (!path_of_copy(session_fd, path, sizeof(path))) {
+		return 0;
+	}
+	fd = mobi_dir_open(path);
+	if (fd < 0) {
+		return fd == MOB_E_NOT_FOUND ? 0 : fd;
+	}
+	rc = mobi_dir_own(fd, path);
+	if (rc >= 0) {
+		rc = lock_copy(fd, NULL);
+	}
+	if (rc < 0) {
+		mobi_fd_close(fd);
+		return rc;
+	}
+	*out_fd = fd;
+	return 0;
+}
+
+int mobi_durable_remove(int session_fd, int fd)
+{
+	char path[4096];
+
+	return fd < 0 || !path_of_copy(session_fd, path, sizeof(path)) ?
+		       0 :
+		       mobi_dir_remove_open(fd, path);
+}
+
+void mobi_durable_undo(struct mob_store *s)
+{
+	struct mobi_durable_meta m = { 0 };
+	struct mobi_durable d;
+	char path[4096];
+	int fd;
+
+	if (!s->hdr || !path_of_copy(s->dir_fd, path, sizeof(path))) {
+		return;
+	}
+	fd = mobi_dir_open(path);
+	if (fd < 0) {
+		return;
+	}
+	if (mobi_durable_begin(&d, fd, NULL) >= 0 &&
+	    mobi_durable_meta_get(&d, &m) >= 0 && m.life == s->hdr->life) {
+		(void)mobi_durable_remove(s->dir_fd, fd);
+	}
+	mobi_durable_end(&d);
+	mobi_fd_close(fd);
+}
+
+/* ---- transaction ---- */
 
 static int open_tables(struct mobi_durable *d)
 {
@@ -393,16 +439,17 @@ static struct row_key key_of(uint64_t id)
 	return k;
 }
 
-static uint32_t row_crc(const struct mobi_durable_row *row, const void *rest,
-			size_t n)
+static uint32_t row_crc(uint64_t id, const struct mobi_durable_row *row,
+			const void *rest, size_t n)
 {
 	struct mobi_durable_row head = *row;
+	uint32_t crc = mobi_crc32c(0, &id, sizeof(id));
 
 	head.crc = 0;
-	return mobi_crc32c(mobi_crc32c(0, &head, sizeof(head)), rest, n);
+	return mobi_crc32c(mobi_crc32c(crc, &head, sizeof(head)), rest, n);
 }
 
-static bool is_whole(const MDB_val *val)
+static bool is_whole(uint64_t id, const MDB_val *val)
 {
 	struct mobi_durable_row row;
 	const char *at = val->mv_data;
@@ -413,7 +460,7 @@ static bool is_whole(const MDB_val *val)
 	memcpy(&row, at, sizeof(row));
 	return val->mv_size - sizeof(row) ==
 		       row.n_inside * sizeof(uint64_t) + row.n_bytes &&
-	       row.crc == row_crc(&row, at + sizeof(row),
+	       row.crc == row_crc(id, &row, at + sizeof(row),
 				  val->mv_size - sizeof(row));
 }
 
@@ -430,7 +477,7 @@ int mobi_durable_row_of(const MDB_val *key, const MDB_val *val,
 	}
 	*out_id = v << 32 | v >> 32;
 	if (key->mv_size != sizeof(struct row_key) ||
-	    (uint32_t)*out_id >= MOBI_SLOTS || !is_whole(val)) {
+	    (uint32_t)*out_id >= MOBI_SLOTS || !is_whole(*out_id, val)) {
 		return mobi_err(MOB_E_CORRUPT,
 				"durable copy: the row of object %u is damaged",
 				(uint32_t)*out_id);
@@ -481,7 +528,8 @@ int mobi_durable_row_put(struct mobi_durable *d, uint64_t id,
 	if (row->n_bytes) {
 		memcpy(to + sizeof(*row) + inside_bytes, at, row->n_bytes);
 	}
-	row->crc = row_crc(row, to + sizeof(*row), val.mv_size - sizeof(*row));
+	row->crc = row_crc(id, row, to + sizeof(*row),
+			   val.mv_size - sizeof(*row));
 	memcpy(to, row, sizeof(*row));
 	val.mv_data = to;
 	rc = mdb_put(d->txn, d->object, &key, &val, 0);
@@ -538,4 +586,20 @@ bool mobi_durable_name_of(const MDB_val *key, const MDB_val *val,
 	}
 	memcpy(out, val->mv_data, sizeof(*out));
 	return out->crc == name_crc(out, key->mv_data, key->mv_size);
+}
+
+int mobi_ids_push(struct mobi_ids *v, uint64_t id)
+{
+	if (v->n == v->room) {
+		size_t room = v->room ? 2 * v->room : 64;
+		uint64_t *at = realloc(v->at, room * sizeof(*at));
+
+		if (!at) {
+			return mobi_err(MOB_E_NOMEM, "durable copy: no memory");
+		}
+		v->at = at;
+		v->room = room;
+	}
+	v->at[v->n++] = id;
+	return 0;
 }

@@ -27,6 +27,8 @@
 
 /* As many are synced one by one; for more it is the whole file system. */
 #define SYNC_ONE_BY_ONE 16u
+/* Who moves an object that is spilled may be stopped. */
+#define VIEW_NS (10 * MOB_SEC)
 
 /* ---- `changed`: {'n', name} or {'k', id} -> transaction ---- */
 
@@ -80,30 +82,6 @@ int mobi_durable_unsynced(struct mob_store *s, uint64_t *out_n)
 	return rc ? mobi_cat_fail(rc, "counting what has changed") : 0;
 }
 
-/* ---- growing arrays ---- */
-
-struct ids {
-	uint64_t *at;
-	size_t n;
-	size_t room;
-};
-
-static int push(struct ids *v, uint64_t id)
-{
-	if (v->n == v->room) {
-		size_t room = v->room ? 2 * v->room : 64;
-		uint64_t *at = realloc(v->at, room * sizeof(*at));
-
-		if (!at) {
-			return mobi_err(MOB_E_NOMEM, "sync: no memory");
-		}
-		v->at = at;
-		v->room = room;
-	}
-	v->at[v->n++] = id;
-	return 0;
-}
-
 /* What a row of `changed` is about, as it is now. */
 struct change {
 	struct change *next;
@@ -124,10 +102,11 @@ struct sync {
 	struct mobi_durable d;
 	struct change *changes;
 	struct change **last;
-	struct ids fresh; /* objects with a new file */
-	struct ids gone;  /* whose file goes */
-	struct ids loose; /* rows that may have to go */
-	int rc;           /* of the first object that could not be read */
+	struct mobi_ids fresh; /* objects with a new file */
+	struct mobi_ids gone;  /* whose file goes */
+	struct mobi_ids loose; /* rows that may have to go */
+	uint64_t version;      /* no name has a higher one */
+	int rc;                /* of the first object that could not be read */
 	char why[160];
 };
 
@@ -221,6 +200,7 @@ static int collect(struct sync *y)
 	if (rc < 0) {
 		return rc;
 	}
+	y->version = y->s->hdr->version_base + mdb_txn_id(txn);
 	rc = mdb_cursor_open(txn, cat->env->changed, &cur);
 	if (!rc) {
 		rc = read_changes(y, txn, cur);
@@ -239,7 +219,7 @@ static uint64_t bytes_of(const struct mobi_slot *o)
 }
 
 /* The ids inside an object that this process keeps alive. */
-static int inside_of(struct mob_store *s, uint64_t id, struct ids *out)
+static int inside_of(struct mob_store *s, uint64_t id, struct mobi_ids *out)
 {
 	uint32_t c = mobi_load(&s->slots[(uint32_t)id].nested);
 	int rc = 0;
@@ -250,7 +230,7 @@ static int inside_of(struct mob_store *s, uint64_t id, struct ids *out)
 				mobi_edge_at(s, MOBI_EDGE_OF_CHUNK(c - 1, i));
 
 			if (MOBI_STATE(mobi_load(&e->word)) == MOBI_E_LIVE) {
-				rc = push(out, mobi_load(&e->ref));
+				rc = mobi_ids_push(out, mobi_load(&e->ref));
 			}
 		}
 	}
@@ -283,20 +263,20 @@ static int write_file(struct sync *y, uint64_t id, uint64_t bytes)
 	int rc;
 
 	if (link_spilled(y, id, bytes)) {
-		return push(&y->fresh, id);
+		return mobi_ids_push(&y->fresh, id);
 	}
-	rc = mobi_object_view(y->s, id, &v);
+	rc = mobi_object_view_in(y->s, id, VIEW_NS, &v);
 	if (rc < 0 && rc != MOB_E_TASK) {
 		return rc;
 	}
 	mobi_spill_name(name, (uint32_t)id, MOBI_GEN(id));
 	rc = mobi_spill_write(y->d.data_fd, name, v.at, bytes);
 	mob_view_release(y->s, &v);
-	return rc < 0 ? rc : push(&y->fresh, id);
+	return rc < 0 ? rc : mobi_ids_push(&y->fresh, id);
 }
 
 static int put_row(struct sync *y, uint64_t id, struct mobi_durable_row *row,
-		   const struct ids *inside, uint64_t bytes)
+		   const struct mobi_ids *inside, uint64_t bytes)
 {
 	struct mob_view v;
 	int rc;
@@ -304,7 +284,7 @@ static int put_row(struct sync *y, uint64_t id, struct mobi_durable_row *row,
 	if (row->form != MOBI_DURABLE_ROW) {
 		return mobi_durable_row_put(&y->d, id, row, inside->at, NULL);
 	}
-	rc = mobi_object_view(y->s, id, &v);
+	rc = mobi_object_view_in(y->s, id, VIEW_NS, &v);
 	if (rc < 0 && rc != MOB_E_TASK) {
 		return rc;
 	}
@@ -314,11 +294,20 @@ static int put_row(struct sync *y, uint64_t id, struct mobi_durable_row *row,
 	return rc;
 }
 
+/* A row that is damaged goes: it is written again if it is needed. */
+static int row_of(struct sync *y, uint64_t id,
+		  struct mobi_durable_row **out_row)
+{
+	int rc = mobi_durable_row_get(&y->d, id, out_row);
+
+	return rc == MOB_E_CORRUPT ? mobi_durable_row_del(&y->d, id) : rc;
+}
+
 /* Adds to a count of a row that is there. */
 static int count(struct sync *y, uint64_t id, int by)
 {
 	struct mobi_durable_row *row;
-	int rc = mobi_durable_row_get(&y->d, id, &row);
+	int rc = row_of(y, id, &row);
 
 	if (rc > 0) {
 		row->outer += (uint32_t)by;
@@ -331,7 +320,8 @@ static int count(struct sync *y, uint64_t id, int by)
 }
 
 /* All that is inside has its row. */
-static int write_object(struct sync *y, uint64_t id, const struct ids *inside)
+static int write_object(struct sync *y, uint64_t id,
+			const struct mobi_ids *inside)
 {
 	struct mobi_slot *o = &y->s->slots[(uint32_t)id];
 	uint32_t state = MOBI_STATE(mobi_load(&o->word));
@@ -344,7 +334,7 @@ static int write_object(struct sync *y, uint64_t id, const struct ids *inside)
 		.state = state,
 		.n_inside = (uint32_t)inside->n,
 	};
-	int rc = push(&y->loose, id); /* unless something counts it */
+	int rc = mobi_ids_push(&y->loose, id); /* unless something counts it */
 
 	if (!valued) {
 		row.form = MOBI_DURABLE_NONE;
@@ -376,7 +366,7 @@ static int write_object(struct sync *y, uint64_t id, const struct ids *inside)
 struct frame {
 	struct frame *outer;
 	uint64_t id;
-	struct ids inside;
+	struct mobi_ids inside;
 	size_t next;
 };
 
@@ -406,7 +396,7 @@ static bool has_row(struct sync *y, uint64_t id, int *out_rc)
 {
 	struct mobi_durable_row *row;
 
-	*out_rc = mobi_durable_row_get(&y->d, id, &row);
+	*out_rc = row_of(y, id, &row);
 	free(row);
 	return *out_rc != 0;
 }
@@ -456,7 +446,7 @@ static int save(struct sync *y, uint64_t id)
 static int set_keeps(struct sync *y, uint64_t id, uint32_t names, uint32_t pins)
 {
 	struct mobi_durable_row *row;
-	int rc = mobi_durable_row_get(&y->d, id, &row);
+	int rc = row_of(y, id, &row);
 
 	if (rc > 0) {
 		row->names = names;
@@ -465,7 +455,7 @@ static int set_keeps(struct sync *y, uint64_t id, uint32_t names, uint32_t pins)
 					  mobi_durable_inside(row),
 					  mobi_durable_bytes(row));
 		if (rc >= 0 && !names && !pins) {
-			rc = push(&y->loose, id);
+			rc = mobi_ids_push(&y->loose, id);
 		}
 	}
 	free(row);
@@ -479,9 +469,10 @@ static bool is_of_object(int rc)
 	       rc == MOB_E_STORE_FULL || rc == MOB_E_TIMEOUT;
 }
 
-static int apply_keep(struct sync *y, struct change *c)
+/* What has names or pins. */
+static int apply_kept(struct sync *y, struct change *c)
 {
-	int rc = c->held ? save(y, c->id) : 1;
+	int rc = save(y, c->id);
 
 	if (rc == 0) {
 		return 0; /* later, when it is resolved */
@@ -499,8 +490,19 @@ static int apply_keep(struct sync *y, struct change *c)
 	return rc < 0 ? rc : set_keeps(y, c->id, c->names, c->pins);
 }
 
+/* What has none any more; later, as long as its names may have gone to what could
+ * not be written. */
+static int apply_let_go(struct sync *y, struct change *c)
+{
+	if (y->rc) {
+		return 0;
+	}
+	c->done = true;
+	return set_keeps(y, c->id, 0, 0);
+}
+
 /* After all objects: those that it may name have their rows, or are not resolved
- * yet. */
+ * yet, or could not be written. */
 static int apply_name(struct sync *y, struct change *c)
 {
 	const char *name = c->key + 1;
@@ -512,6 +514,9 @@ static int apply_name(struct sync *y, struct change *c)
 		return rc < 0 ? rc :
 				mobi_durable_name_put(&y->d, name, n, c->id,
 						      c->version);
+	}
+	if (c->named && y->rc) {
+		return 0; /* it stays where it was */
 	}
 	c->done = !c->named || !mobi_is_alive(y->s, c->id);
 	return mobi_durable_name_del(&y->d, name, n);
@@ -526,11 +531,11 @@ static int drop_loose(struct sync *y)
 		uint64_t id = y->loose.at[--y->loose.n];
 		struct mobi_durable_row *row;
 
-		rc = mobi_durable_row_get(&y->d, id, &row);
+		rc = row_of(y, id, &row);
 		if (rc > 0 && !row->names && !row->pins && !row->outer) {
 			rc = mobi_durable_row_del(&y->d, id);
 			if (rc >= 0 && row->form == MOBI_DURABLE_FILE) {
-				rc = push(&y->gone, id);
+				rc = mobi_ids_push(&y->gone, id);
 			}
 			for (uint32_t i = 0; i < row->n_inside && rc >= 0;
 			     i++) {
@@ -538,7 +543,7 @@ static int drop_loose(struct sync *y)
 
 				rc = count(y, in, -1);
 				if (rc >= 0) {
-					rc = push(&y->loose, in);
+					rc = mobi_ids_push(&y->loose, in);
 				}
 			}
 		}
@@ -568,7 +573,10 @@ static int apply(struct sync *y)
 	int rc = 0;
 
 	for (struct change *c = y->changes; c && rc >= 0; c = c->next) {
-		rc = c->key[0] == OF_KEEP ? apply_keep(y, c) : 0;
+		rc = c->key[0] == OF_KEEP && c->held ? apply_kept(y, c) : 0;
+	}
+	for (struct change *c = y->changes; c && rc >= 0; c = c->next) {
+		rc = c->key[0] == OF_KEEP && !c->held ? apply_let_go(y, c) : 0;
 	}
 	for (struct change *c = y->changes; c && rc >= 0; c = c->next) {
 		rc = c->key[0] == OF_NAME ? apply_name(y, c) : 0;
@@ -593,11 +601,12 @@ static int sync_files(struct sync *y)
 		fd = mobi_file_open_at(y->d.data_fd, name);
 		rc = fd < 0 ? fd : mobi_fd_sync(fd);
 		mobi_fd_close(fd);
+		(void)mobi_fetch_add(&y->s->hdr->durable_steps, 1u);
 	}
 	return rc < 0 || !y->fresh.n ? rc : mobi_fd_sync(y->d.data_fd);
 }
 
-static void remove_files(struct sync *y, const struct ids *of)
+static void remove_files(struct sync *y, const struct mobi_ids *of)
 {
 	for (size_t i = 0; i < of->n; i++) {
 		char name[MOBI_SPILL_NAME];
@@ -634,6 +643,7 @@ static int write_copy(struct sync *y)
 	MOBI_FAULT("durable.files");
 	if (rc >= 0) {
 		m.gen_max = gen_max(y->s);
+		m.version_max = y->version;
 		rc = mobi_durable_meta_put(&y->d, &m);
 	}
 	if (rc >= 0) {

@@ -15,19 +15,13 @@ static bool is_candidate(const struct mobi_slot *o, uint64_t w)
 {
 	uint64_t loc = mobi_load(&o->loc);
 
+	/* What is spilled has no room to give. */
 	return MOBI_STATE(w) == MOBI_S_SEALED &&
-	       !(w & (MOBI_F_LOCK | MOBI_F_NOTIFY)) &&
+	       !(w & (MOBI_F_LOCK | MOBI_F_NOTIFY | MOBI_F_SPILL)) &&
 	       mobi_load(&o->hold) == MOBI_KEPT && !mobi_load(&o->view) &&
 	       !mobi_load(&o->head) && loc && loc != MOBI_LOC_INLINE &&
-	       loc != MOBI_LOC_RANGE;
-}
-
-static uint64_t room_of(const struct mob_store *s, const struct mobi_slot *o)
-{
-	uint64_t loc = mobi_load(&o->loc);
-
-	return loc == MOBI_LOC_SPILLED ? 0 :
-					 mobi_arena_block_bytes(s->arena, loc);
+	       loc != MOBI_LOC_RANGE &&
+	       (mobi_load(&o->creator) & MOBI_CREATOR_CACHED);
 }
 
 int mobi_evict_some(struct mob_store *s, uint64_t bytes)
@@ -59,7 +53,7 @@ int mobi_evict_some(struct mob_store *s, uint64_t bytes)
 			(void)mobi_fetch_and(&o->creator, ~MOBI_CREATOR_USED);
 			continue;
 		}
-		room = room_of(s, o);
+		room = mobi_arena_block_bytes(s->arena, mobi_load(&o->loc));
 		rc = mobi_name_drop_cached(s,
 					   (uint64_t)MOBI_GEN(w) << 32 | slot);
 		if (rc < 0) {

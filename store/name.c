@@ -51,6 +51,29 @@ static int begin(struct change *g, struct mob_store *s)
 	return mobi_cat_begin_write(s->cat, &g->txn);
 }
 
+/* All names of an object have changed for the copy. A code of LMDB. */
+static int note_names(struct change *g, uint64_t id)
+{
+	struct mobi_named_key head = mobi_named_key(id, "", 0);
+	MDB_val key = mobi_val(head.at, head.n);
+	MDB_val val;
+	MDB_cursor *cur;
+	int rc = mdb_cursor_open(g->txn, g->s->cat->env->named, &cur);
+
+	if (rc) {
+		return rc;
+	}
+	rc = mdb_cursor_get(cur, &key, &val, MDB_SET_RANGE);
+	while (!rc && key.mv_size > 8 && !memcmp(key.mv_data, head.at, 8)) {
+		rc = mobi_durable_note_name(g->s, g->txn,
+					    (const char *)key.mv_data + 8,
+					    key.mv_size - 8);
+		rc = rc ? rc : mdb_cursor_get(cur, &key, &val, MDB_NEXT);
+	}
+	mdb_cursor_close(cur);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
 /* What a name says of its object; without a name nothing is said. */
 enum cached { STAYS, CACHED };
 
@@ -63,6 +86,8 @@ static int keep_add(struct change *g, uint64_t id, int names, int pins,
 	uint32_t slot = (uint32_t)id;
 	MDB_val key = mobi_val(&slot, sizeof(slot));
 	struct mobi_keep_row row = { MOBI_GEN(id), 0, 0, 0 };
+	struct mobi_keep_row row_before;
+	bool was_cached;
 	MDB_val val;
 	int rc = mdb_get(g->txn, dbi, &key, &val);
 
@@ -85,9 +110,11 @@ static int keep_add(struct change *g, uint64_t id, int names, int pins,
 	if (!k->was) {
 		row = (struct mobi_keep_row){ MOBI_GEN(id), 0, 0, 0 };
 	}
+	row_before = row;
 	/* Counts that a kill left too low do not wrap. */
 	row.names = names < 0 && !row.names ? 0 : row.names + (uint32_t)names;
 	row.pins = pins < 0 && !row.pins ? 0 : row.pins + (uint32_t)pins;
+	was_cached = k->was && mobi_is_cached(&row_before);
 	k->is = row.names || row.pins;
 	/* One that something keeps for good is never cached again. */
 	if (names >= 0 && pins == 0) {
@@ -101,7 +128,12 @@ static int keep_add(struct change *g, uint64_t id, int names, int pins,
 	} else {
 		rc = k->was ? mdb_del(g->txn, dbi, &key, NULL) : 0;
 	}
-	return rc ? rc : mobi_durable_note_keep(g->s, g->txn, id);
+	rc = rc ? rc : mobi_durable_note_keep(g->s, g->txn, id);
+	if (!rc && k->was && mobi_is_durable(g->s) &&
+	    was_cached != mobi_is_cached(&row)) {
+		rc = note_names(g, id);
+	}
+	return rc;
 }
 
 static void end_holds(struct change *g)
@@ -278,6 +310,9 @@ int mob_name_put(struct mob_store *store, const char *name, struct mob_ref ref,
 	}
 	if (cached == CACHED) {
 		mobi_store(&store->cat_shared->has_cached, 1u);
+		/* Before the commit: it is looked at then, at the least. */
+		(void)mobi_fetch_or(&store->slots[(uint32_t)id].creator,
+				    MOBI_CREATOR_CACHED);
 	}
 	version = version_of(&g);
 	found = name_find(g.txn, store->cat->env->name, name, n, &old);
@@ -567,6 +602,9 @@ int mobi_name_drop_cached(struct mob_store *s, uint64_t id)
 	}
 	mdb_rc = mobi_keep_read(g.txn, s->cat->env->keep, id, &row);
 	if (!mdb_rc && !mobi_is_cached(&row)) {
+		/* Not again, until it gets a cached name, which waits for this. */
+		(void)mobi_fetch_and(&s->slots[(uint32_t)id].creator,
+				     ~MOBI_CREATOR_CACHED);
 		rc = give_up(&g, 0);
 	} else {
 		mdb_rc = mdb_rc ? mdb_rc : names_del_all(&g, id);

@@ -353,7 +353,7 @@ static bool reap_edges(struct mob_store *s)
 	return all;
 }
 
-static uint64_t free_slots(struct mob_store *s, uint32_t group)
+uint64_t mobi_slots_free(struct mob_store *s, uint32_t group)
 {
 	uint64_t bits = 0;
 
@@ -447,7 +447,7 @@ static void reap_set(struct mob_store *s, uint64_t dead)
 	mobi_arena_reap(s->arena, dead);
 	mobi_catalogue_reset(s->cat_shared, mobi_pool_used(s, MOBI_POOL_SLOT) /
 						    MOBI_SLOT_CHUNK);
-	mobi_pool_reap(s, MOBI_POOL_SLOT, dead, free_slots);
+	mobi_pool_reap(s, MOBI_POOL_SLOT, dead, mobi_slots_free);
 	mobi_pool_reap(s, MOBI_POOL_REC, dead, free_recs);
 	mobi_pool_reap(s, MOBI_POOL_CHUNK, dead, free_chunks);
 	free(s->scan);

@@ -17,6 +17,8 @@ void mobi_reap_leaving(struct mob_store *s, uint64_t word);
 /* The table of processes is full: cleans up after the dead in it, though this
  * process is not attached. True: some may be free now. */
 bool mobi_reap_full(struct mob_store *s);
+/* A bit for each free slot of a group. */
+uint64_t mobi_slots_free(struct mob_store *s, uint32_t group);
 /* As mobi_reap, now and then: for sleepers. */
 void mobi_reap_poll(struct mob_store *s);
 

@@ -19,6 +19,7 @@
 #include "fault.h"
 #include "os_clock.h"
 #include "os_dir.h"
+#include "os_file.h"
 #include "os_mem.h"
 #include "os_shm.h"
 #include "pool.h"
@@ -370,6 +371,7 @@ int mobi_session_create(const char *name, const struct mob_store_opts *opts,
 		rc = c->set_up(s, c->arg);
 	}
 	if (rc >= 0) {
+		MOBI_FAULT("session.publish");
 		rc = publish(s, user);
 	}
 	if (rc < 0) {
@@ -377,7 +379,7 @@ int mobi_session_create(const char *name, const struct mob_store_opts *opts,
 
 		mobi_err_save(&why);
 		if (s->dir_fd >= 0 && !c->from) {
-			(void)mobi_durable_remove(s->dir_fd);
+			mobi_durable_undo(s);
 		}
 		if (s->path && s->path[0]) {
 			(void)mobi_session_remove(s->path);
@@ -605,37 +607,55 @@ void mob_store_close(struct mob_store *store)
 	mobi_segment_unmap(store);
 }
 
+/* Of one that is whole: nobody can use it from then on, and what a kill leaves is
+ * no session any more. */
+static int remove_whole(struct mob_store *s, int copy_fd)
+{
+	int rc;
+
+	mobi_segment_point(s);
+	if (!mobi_store_end_unused(s)) {
+		return mobi_err(MOB_E_BUSY,
+				"session '%s' is in use; stop it first",
+				s->name);
+	}
+	(void)mobi_file_remove_at(s->dir_fd, "ctl");
+	rc = mobi_durable_remove(s->dir_fd, copy_fd);
+	return rc < 0 ? rc : mobi_session_remove_open(s->dir_fd, s->path);
+}
+
+static int remove_session(struct mob_store *s, int copy_fd)
+{
+	int rc = mobi_segment_open(s);
+
+	if (rc >= 0) {
+		return remove_whole(s, copy_fd);
+	}
+	if (is_wreck(s, rc)) {
+		return mobi_session_remove_open(s->dir_fd, s->path);
+	}
+	return rc == MOB_E_CORRUPT || rc == MOB_E_NOT_FOUND ?
+		       mobi_err(MOB_E_INVAL,
+				"mob_store_remove: %s holds other files than "
+				"those of a session; nothing was removed",
+				s->path) :
+		       rc;
+}
+
 int mob_store_remove(const char *name)
 {
 	struct mob_store *s;
+	int copy_fd = -1;
 	int rc = open_dir("mob_store_remove", name, &s);
 
 	if (rc >= 0) {
-		rc = mobi_segment_open(s);
-		if (rc >= 0) {
-			mobi_segment_point(s);
-			rc = mobi_store_end_unused(s) ? 0 :
-							mobi_err(MOB_E_BUSY,
-								 "session '%s' "
-								 "is in use; "
-								 "stop it "
-								 "first",
-								 name);
-			/* First: what is left of it is no store any more. */
-			rc = rc < 0 ? rc : mobi_durable_remove(s->dir_fd);
-		} else if (is_wreck(s, rc)) {
-			rc = 0;
-		} else if (rc == MOB_E_CORRUPT || rc == MOB_E_NOT_FOUND) {
-			rc = mobi_err(MOB_E_INVAL,
-				      "mob_store_remove: %s holds other files "
-				      "than those of a session; nothing was "
-				      "removed",
-				      s->path);
-		}
-		if (rc >= 0) {
-			rc = mobi_session_remove_open(s->dir_fd, s->path);
-		}
+		/* Nobody restores it meanwhile. */
+		rc = mobi_durable_hold(s->dir_fd, &copy_fd);
 	}
+	if (rc >= 0) {
+		rc = remove_session(s, copy_fd);
+	}
+	mobi_fd_close(copy_fd);
 	if (s) {
 		mobi_segment_unmap(s);
 	}

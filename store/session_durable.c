@@ -25,12 +25,10 @@ static void go_on(const char *name)
 	}
 }
 
-/* The session of that name, if it is of this copy. NOT_FOUND: there is none, or
+/* The session of that name, if it is of the copy in fd. NOT_FOUND: there is none, or
  * what is left of one that nobody can use any more. */
-static int attach_living(const char *name, const char *path,
-			 struct mob_store **out_store)
+static int attach_living(const char *name, int fd, struct mob_store **out_store)
 {
-	char of[4096];
 	int rc = mobi_store_open(name, MOBI_ROLE_TOOL, out_store);
 
 	if (rc == MOB_E_CLOSED) {
@@ -43,16 +41,15 @@ static int attach_living(const char *name, const char *path,
 	if (rc < 0) {
 		return rc;
 	}
-	if (mobi_link_read_at((*out_store)->dir_fd, MOBI_DURABLE_LINK, of,
-			      sizeof(of)) &&
-	    strcmp(of, path) == 0) {
+	/* Not by its path: there are many of a directory. */
+	if (mobi_fd_same((*out_store)->durable_fd, fd)) {
 		return 0;
 	}
 	mob_store_close(*out_store);
 	return mobi_err(MOB_E_EXISTS,
 			"mob_store_restore: session '%s' exists, and is not of "
-			"the copy %s; stop and remove it first",
-			name, path);
+			"that copy; stop and remove it first",
+			name);
 }
 
 static int fill(struct mob_store *s, const void *arg)
@@ -151,7 +148,7 @@ int mob_store_restore(const char *name, const struct mob_store_opts *opts,
 	/* Under its lock: of two that restore, the second finds the first's. */
 	rc = mobi_durable_begin(&r.d, fd, NULL);
 	if (rc >= 0) {
-		rc = attach_living(name, path, out_store);
+		rc = attach_living(name, fd, out_store);
 		if (rc == MOB_E_NOT_FOUND) {
 			rc = restore(name, &o, path, &r, out_store);
 		}
@@ -184,6 +181,8 @@ int mob_store_unload(const char *name)
 		/* Nobody can come any more, so nothing changes after it. */
 		rc = mob_store_sync(s);
 		if (rc >= 0) {
+			/* First: what a kill leaves is no session any more. */
+			(void)mobi_file_remove_at(s->dir_fd, "ctl");
 			rc = mobi_session_remove_open(s->dir_fd, s->path);
 		} else {
 			mobi_store(&s->hdr->ending, 0u);
@@ -207,7 +206,7 @@ int mob_store_remove_copy(const char *name, const char *dir)
 	}
 	rc = mobi_durable_begin(&d, fd, NULL);
 	if (rc != MOB_E_TIMEOUT) {
-		rc = attach_living(name, path, &s); /* also of a damaged one */
+		rc = attach_living(name, fd, &s); /* also of a damaged one */
 		if (rc >= 0) {
 			mob_store_close(s);
 			rc = mobi_err(MOB_E_BUSY,

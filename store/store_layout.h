@@ -102,7 +102,7 @@ struct mobi_slot {
 		producer; /* {gen, record + 1} of the task that makes it, or 0 */
 	mobi_a32 nested;  /* first edge chunk + 1 of the refs inside, or 0 */
 	mobi_a32 born_ms; /* since the session began */
-	mobi_a32 creator; /* {used 1, place 23, client 8}: for accounting */
+	mobi_a32 creator; /* {used 1, cached 1, place 22, client 8} */
 	mobi_a32 header;  /* bytes of the header behind the value, or 0 */
 	unsigned char value[MOBI_INLINE_MAX];
 };
@@ -114,9 +114,11 @@ MOBI_SIZE(struct mobi_slot, 128);
 
 /* In a store that spills: it was viewed. */
 #define MOBI_CREATOR_USED 0x80000000u
+/* Hint: its names may be cached ones. */
+#define MOBI_CREATOR_CACHED 0x40000000u
 #define MOBI_CREATOR(v) ((v)&255u)
 /* Row + 1 of the place in the source that made it; 0: unknown. */
-#define MOBI_CREATOR_SITE(v) ((v) >> 8 & 0x7fffffu)
+#define MOBI_CREATOR_SITE(v) ((v) >> 8 & 0x3fffffu)
 #define MOBI_CREATOR_AT(client, site) ((client) | (site) << 8)
 
 /* Values of loc that are no block. */

@@ -191,6 +191,79 @@ static int restore_it(struct mob_store *other)
 	return mob_store_restore(name, &o, NULL, NULL, &s);
 }
 
+static int unload_it(struct mob_store *other)
+{
+	(void)other;
+	return mob_store_unload(name);
+}
+
+static int remove_it(struct mob_store *other)
+{
+	(void)other;
+	return mob_store_remove(name);
+}
+
+static void test_durable_unload_killed_anywhere_all_is_there(void **state)
+{
+	struct mob_store *s = create();
+	uint64_t now = 100;
+	long n = 0;
+	long took;
+
+	(void)state;
+	do {
+		now += 10;
+		assert_int_equal(set_all(s, now), 0);
+		mob_store_close(s);
+		took = kill_after(another, unload_it, 0, n);
+		s = restore();
+		assert_int_equal(number_of_set(s, now, now), now);
+		n++;
+	} while (took == n - 1);
+	print_message("unload: killed after each of %ld steps\n", n);
+	mob_store_close(s);
+}
+
+/* It is there as it was, or it is no store any more; never a part of one. */
+static void test_durable_remove_killed_anywhere_all_or_nothing(void **state)
+{
+	struct mob_store *s = create();
+	uint32_t whole = 0;
+	uint32_t gone = 0;
+	long n = 0;
+	long took;
+
+	(void)state;
+	do {
+		int rc;
+
+		assert_int_equal(set_all(s, 1), 0);
+		assert_ok(mob_store_sync(s));
+		mob_store_close(s);
+		took = kill_after(another, remove_it, 0, n);
+		rc = try_restore(0, &s);
+		if (rc >= 0) {
+			assert_string_equal(lines, "");
+			assert_int_equal(number_of_set(s, 1, 1), 1);
+			mob_store_close(s);
+			assert_ok(mob_store_remove(name));
+			whole++;
+		} else {
+			/* What is left of the copy goes, too. */
+			rc = mob_store_remove_copy(name, base);
+			assert_true(rc == 0 || rc == MOB_E_NOT_FOUND);
+			gone++;
+		}
+		s = create();
+		n++;
+	} while (took == n - 1);
+	print_message("remove: killed after each of %ld steps; %u times it "
+		      "was there, %u times gone\n",
+		      n, whole, gone);
+	assert_true(whole > 0 && gone > 0);
+	mob_store_close(s);
+}
+
 /* Directories of sessions that are being built. */
 static uint32_t half_built(const char *path)
 {
@@ -259,6 +332,12 @@ int main(void)
 			begin_apart, finish_apart),
 		cmocka_unit_test_setup_teardown(
 			test_durable_restore_killed_anywhere_the_next_one_works,
+			begin_apart, finish_apart),
+		cmocka_unit_test_setup_teardown(
+			test_durable_unload_killed_anywhere_all_is_there,
+			begin_apart, finish_apart),
+		cmocka_unit_test_setup_teardown(
+			test_durable_remove_killed_anywhere_all_or_nothing,
 			begin_apart, finish_apart),
 	};
 

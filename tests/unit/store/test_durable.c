@@ -122,6 +122,86 @@ static void test_durable_what_it_refers_to_comes_back(void **state)
 	mob_store_close(s);
 }
 
+/* The part is what is looked at first, and its object is in a file. */
+static void test_durable_part_of_a_large_object_comes_back(void **state)
+{
+	struct mob_store *s = create();
+	struct mob_ref whole = put_filled(s, LARGE, 2);
+	struct mob_ref part;
+	struct mob_view v;
+
+	(void)state;
+	assert_ok(mob_object_range(s, whole, 1000, 50, MOB_TYPE_BYTES, &part));
+	assert_ok(mob_name_put(s, "part", part, 0, NULL));
+	assert_ok(mob_object_release(s, whole));
+	assert_ok(mob_store_sync(s));
+	reboot(s);
+	s = restore();
+	assert_ok(mob_object_get(s, part, 0, &v));
+	assert_int_equal(v.size, 50);
+	assert_int_equal(*(const unsigned char *)v.at,
+			 (unsigned char)(2 * 131 + 1000 * 7));
+	mob_view_release(s, &v);
+	/* And stays where it is while others are moved. */
+	(void)mobi_spill_some(s, ARENA);
+	assert_ok(mob_object_get(s, part, 0, &v));
+	mob_view_release(s, &v);
+	assert_ok(mob_name_remove(s, "part"));
+	assert_int_equal(counts_of(s).objects, 0);
+	mob_store_close(s);
+}
+
+static void test_durable_cached_ones_are_copied_once_they_stay(void **state)
+{
+	struct mob_store *s = create();
+	struct mob_ref a = put_filled(s, 100, 1);
+	struct mob_ref b = put_filled(s, 100, 2);
+	struct mob_ref c = put_filled(s, 100, 3);
+
+	(void)state;
+	assert_ok(mob_name_put(s, "a", a, MOB_NAME_CACHED, NULL));
+	assert_ok(mob_name_put(s, "a2", a, MOB_NAME_CACHED, NULL));
+	assert_ok(mob_name_put(s, "b", b, MOB_NAME_CACHED, NULL));
+	assert_ok(mob_name_put(s, "c", c, MOB_NAME_CACHED, NULL));
+	assert_ok(mob_object_pin(s, c));
+	assert_ok(mob_store_sync(s));
+	assert_ok(mob_name_put(s, "a", a, 0, NULL));
+	assert_ok(mob_object_pin(s, b));
+	assert_ok(mob_object_unpin(s, c));
+	assert_ok(mob_store_sync(s));
+	reboot(s);
+	s = restore();
+	assert_named(s, "a", 100, 1);
+	assert_named(s, "a2", 100, 1);
+	assert_named(s, "b", 100, 2);
+	assert_no_name(s, "c");
+	mob_store_close(s);
+}
+
+static void test_durable_version_grows_over_a_restore(void **state)
+{
+	struct mob_store *s = create();
+	struct mob_ref r = put_filled(s, 10, 1);
+	uint64_t before;
+	uint64_t after;
+
+	(void)state;
+	for (int i = 0; i < 50; i++) {
+		(void)named(s, "other", 10, (uint64_t)i);
+	}
+	assert_ok(mob_name_put(s, "x", r, 0, &before));
+	assert_ok(mob_name_remove(s, "x"));
+	assert_ok(mob_name_remove(s, "other"));
+	assert_ok(mob_object_release(s, r));
+	assert_ok(mob_store_sync(s));
+	reboot(s);
+	s = restore();
+	r = put_filled(s, 10, 2);
+	assert_ok(mob_name_put(s, "x", r, 0, &after));
+	assert_true(after > before);
+	mob_store_close(s);
+}
+
 static void test_durable_headers_and_errors_come_back(void **state)
 {
 	static const uint64_t shape[2] = { 25, 4 };
@@ -349,6 +429,35 @@ static void test_durable_unload_and_remove(void **state)
 	mob_store_close(plain);
 }
 
+static void test_durable_directory_has_many_paths(void **state)
+{
+	struct mob_store_opts o = durable_opts();
+	struct mob_store *s = create();
+	struct mob_store *same;
+	char slash[80];
+	char link[90];
+
+	(void)state;
+	(void)named(s, "x", 100, 1);
+	(void)snprintf(slash, sizeof(slash), "%s//", base);
+	(void)snprintf(link, sizeof(link), "%s/link", base);
+	assert_int_equal(symlink(base, link), 0);
+	assert_int_equal(mob_store_remove_copy(name, slash), MOB_E_BUSY);
+	assert_int_equal(mob_store_remove_copy(name, link), MOB_E_BUSY);
+	o.dir = slash;
+	assert_ok(mob_store_restore(name, &o, NULL, NULL, &same));
+	assert_named(same, "x", 100, 1);
+	mob_store_close(same);
+	o.dir = link;
+	assert_ok(mob_store_restore(name, &o, NULL, NULL, &same));
+	mob_store_close(same);
+	assert_ok(mob_store_sync(s));
+	reboot(s);
+	s = restore();
+	assert_named(s, "x", 100, 1);
+	mob_store_close(s);
+}
+
 static int create_with(uint32_t flags, const char *dir, const char *spill_dir,
 		       const char *as)
 {
@@ -411,6 +520,10 @@ int main(void)
 		TEST(test_durable_names_and_bytes_come_back),
 		TEST(test_durable_what_it_refers_to_comes_back),
 		TEST(test_durable_headers_and_errors_come_back),
+		TEST(test_durable_part_of_a_large_object_comes_back),
+		TEST(test_durable_cached_ones_are_copied_once_they_stay),
+		TEST(test_durable_version_grows_over_a_restore),
+		TEST(test_durable_directory_has_many_paths),
 		TEST(test_durable_is_as_it_was_at_the_sync),
 		TEST(test_durable_a_pending_object_comes_when_it_is_sealed),
 		TEST(test_durable_inner_objects_go_with_the_last_outer),

@@ -8,6 +8,8 @@
 
 #include "durable_fixture.h"
 
+#include <mobula/object.h>
+
 #include "fault.h"
 #include "spill.h"
 
@@ -99,6 +101,197 @@ static void test_durable_unreadable_object_does_not_stop_a_sync(void **state)
 	s = restore();
 	assert_named(s, "good", LARGE, 2);
 	assert_no_name(s, "bad");
+	mob_store_close(s);
+}
+
+static void test_durable_part_of_what_is_lost_is_lost(void **state)
+{
+	struct mob_store *s = create();
+	struct mob_ref whole = put_filled(s, LARGE, 1);
+	struct mob_ref part;
+	struct mob_view v;
+	char path[400];
+
+	(void)state;
+	assert_ok(mob_object_range(s, whole, 1000, 50, MOB_TYPE_BYTES, &part));
+	assert_ok(mob_name_put(s, "part", part, 0, NULL));
+	assert_ok(mob_object_pin(s, part));
+	assert_ok(mob_store_sync(s));
+	reboot(s);
+	path_of_object(path, sizeof(path), whole);
+	flip(path, 100);
+	s = restore_what_is_whole();
+	assert_non_null(strstr(lines, "name 'part' is dropped"));
+	assert_no_name(s, "part");
+	assert_int_not_equal(mob_object_get(s, part, 0, &v), 0);
+	mob_store_close(s);
+}
+
+/* What was left out once does not come again in the place of what came after. */
+static void test_durable_damage_is_over_after_the_restore(void **state)
+{
+	struct mob_store *s = create();
+	struct mob_ref inner = put_filled(s, LARGE, 1);
+	struct mob_ref outer;
+	char path[400];
+	char as[16];
+
+	(void)state;
+	assert_ok(mob_object_put_refs(s, &inner, 1, &outer));
+	assert_ok(mob_name_put(s, "outer", outer, 0, NULL));
+	for (uint32_t i = 0; i < 20; i++) {
+		struct mob_ref r;
+
+		(void)snprintf(as, sizeof(as), "bad%u", i);
+		r = named(s, as, LARGE, i);
+		path_of_object(path, sizeof(path), r);
+		assert_ok(mob_store_sync(s));
+		assert_int_equal(truncate(path, 10), 0);
+	}
+	path_of_object(path, sizeof(path), inner);
+	assert_int_equal(truncate(path, 10), 0);
+	reboot(s);
+	s = restore_what_is_whole();
+	assert_string_not_equal(lines, "");
+	for (uint32_t i = 0; i < 200; i++) {
+		(void)snprintf(as, sizeof(as), "good%u", i);
+		(void)named(s, as, i % 2 ? 100 : LARGE, i);
+	}
+	assert_ok(mob_store_sync(s));
+	reboot(s);
+	s = restore();
+	for (uint32_t i = 0; i < 200; i++) {
+		(void)snprintf(as, sizeof(as), "good%u", i);
+		assert_named(s, as, i % 2 ? 100 : LARGE, i);
+		assert_ok(mob_name_remove(s, as));
+	}
+	/* The outer one has its ref yet, to what is lost. */
+	assert_int_equal(mob_object_state(s, inner), MOB_OBJECT_LOST);
+	assert_ok(mob_name_remove(s, "outer"));
+	assert_int_equal(counts_of(s).objects, 0);
+	assert_ok(mob_store_sync(s));
+	assert_int_equal(files(), 0);
+	reboot(s);
+	s = restore();
+	assert_int_equal(counts_of(s).objects, 0);
+	mob_store_close(s);
+}
+
+/* Changes the row of an object in the copy. */
+static void change_row(struct mob_ref r, int in_key, size_t at)
+{
+	struct mobi_durable d;
+	MDB_cursor *cur;
+	MDB_val key;
+	MDB_val val;
+	unsigned char k[8];
+	unsigned char *v = NULL;
+	size_t n = 0;
+	int fd = mobi_dir_open(copy);
+
+	assert_true(fd >= 0);
+	assert_ok(mobi_durable_begin(&d, fd, NULL));
+	assert_int_equal(mdb_cursor_open(d.txn, d.object, &cur), 0);
+	while (!mdb_cursor_get(cur, &key, &val, MDB_NEXT)) {
+		struct mobi_durable_row *row;
+		uint64_t id = 0;
+
+		/* It may be one that is damaged already. */
+		(void)mobi_durable_row_of(&key, &val, &id, &row);
+		free(row);
+		if (id == r.lo) {
+			memcpy(k, key.mv_data, sizeof(k));
+			n = val.mv_size;
+			v = malloc(n);
+			assert_non_null(v);
+			memcpy(v, val.mv_data, n);
+		}
+	}
+	mdb_cursor_close(cur);
+	assert_non_null(v);
+	key = (MDB_val){ sizeof(k), k };
+	val = (MDB_val){ n, v };
+	assert_int_equal(mdb_del(d.txn, d.object, &key, NULL), 0);
+	if (in_key) {
+		k[at] ^= 1;
+	} else {
+		v[at] ^= 1;
+	}
+	assert_int_equal(mdb_put(d.txn, d.object, &key, &val, 0), 0);
+	assert_ok(mobi_durable_commit(&d));
+	mobi_durable_end(&d);
+	mobi_fd_close(fd);
+	free(v);
+}
+
+static void test_durable_damaged_key_is_no_other_object(void **state)
+{
+	struct mob_store *s = create();
+	struct mob_ref r = named(s, "x", 100, 1);
+
+	(void)state;
+	(void)named(s, "y", 100, 2);
+	assert_ok(mob_store_sync(s));
+	reboot(s);
+	change_row(r, 1, 4); /* the high byte of its generation */
+	s = restore_what_is_whole();
+	assert_non_null(strstr(lines, "row is damaged"));
+	assert_named(s, "y", 100, 2);
+	assert_true(s->gen_base < 1u << 24);
+	mob_store_close(s);
+}
+
+static void test_durable_damaged_row_does_not_stop_a_sync(void **state)
+{
+	struct mob_store *s = create();
+	struct mob_ref bad = named(s, "bad", 100, 1);
+	struct mob_ref gone = named(s, "gone", 100, 2);
+
+	(void)state;
+	assert_ok(mob_store_sync(s));
+	change_row(bad, 0, 60);
+	change_row(gone, 0, 60);
+	assert_ok(mob_object_hold(s, bad));
+	assert_ok(mob_name_put(s, "again", bad, 0, NULL));
+	assert_ok(mob_object_release(s, bad));
+	assert_ok(mob_name_remove(s, "gone"));
+	(void)named(s, "good", 100, 3);
+	assert_ok(mob_store_sync(s));
+	reboot(s);
+	s = restore();
+	assert_named(s, "bad", 100, 1);
+	assert_named(s, "again", 100, 1);
+	assert_named(s, "good", 100, 3);
+	assert_no_name(s, "gone");
+	mob_store_close(s);
+}
+
+/* A name that went to what cannot be written is where it was. */
+static void
+test_durable_name_stays_until_the_new_object_is_written(void **state)
+{
+	struct mob_store *s = create();
+	struct mob_ref r;
+	char path[400];
+
+	(void)state;
+	(void)named(s, "x", LARGE, 1);
+	assert_ok(mob_store_sync(s));
+	r = named(s, "x", LARGE, 2);
+	assert_true(mobi_spill_some(s, 1) > 0);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/%u.%u",
+		       s->spill_fd, (uint32_t)r.lo, MOBI_GEN(r.lo));
+	assert_int_equal(truncate(path, 1000), 0);
+	(void)named(s, "y", 100, 3);
+	assert_int_equal(mob_store_sync(s), MOB_E_CORRUPT);
+	reboot(s);
+	s = restore();
+	assert_named(s, "x", LARGE, 1);
+	assert_named(s, "y", 100, 3);
+	/* And its row is not kept for ever. */
+	assert_ok(mob_name_remove(s, "x"));
+	assert_ok(mob_store_sync(s));
+	assert_int_equal(files(), 0);
 	mob_store_close(s);
 }
 
@@ -349,6 +542,45 @@ static void test_durable_killed_in_unload_nothing_is_lost(void **state)
 }
 #endif
 
+#ifdef MOB_FAILPOINTS
+/* In a child: stops when the copy is there and the session is not. */
+static int create_and_stop(void *arg)
+{
+	struct mob_store_opts o = durable_opts();
+	struct mob_store *s = NULL;
+	int rc;
+
+	(void)arg;
+	o.arena_bytes = ARENA;
+	mobi_fault_arm("session.publish=stop");
+	rc = mob_store_create(name, &o, &s);
+	return rc == MOB_E_EXISTS ? 7 : rc < 0 ? 1 : 0;
+}
+
+static void test_durable_create_that_comes_late_leaves_the_copy(void **state)
+{
+	pid_t pid = child_start(create_and_stop, NULL);
+	struct mob_store *s;
+	int status;
+
+	(void)state;
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	assert_true(WIFSTOPPED(status));
+	s = restore();
+	(void)named(s, "x", LARGE, 1);
+	assert_ok(mob_store_sync(s));
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	assert_int_equal(child_result(pid), 7);
+	(void)named(s, "y", 100, 2);
+	assert_ok(mob_store_sync(s));
+	reboot(s);
+	s = restore();
+	assert_named(s, "x", LARGE, 1);
+	assert_named(s, "y", 100, 2);
+	mob_store_close(s);
+}
+#endif
+
 /* ---- several processes ---- */
 
 /* One of two names has an object at any time, a new one each time. */
@@ -509,6 +741,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_durable_damage_is_told_and_left_out),
 		TEST(test_durable_unreadable_object_does_not_stop_a_sync),
+		TEST(test_durable_part_of_what_is_lost_is_lost),
+		TEST(test_durable_damage_is_over_after_the_restore),
+		TEST(test_durable_damaged_key_is_no_other_object),
+		TEST(test_durable_damaged_row_does_not_stop_a_sync),
+		TEST(test_durable_name_stays_until_the_new_object_is_written),
 		TEST(test_durable_sync_is_of_one_moment),
 		TEST(test_durable_session_that_lives_is_attached_to),
 		TEST(test_durable_session_restored_elsewhere_cannot_sync),
@@ -516,6 +753,7 @@ int main(void)
 		TEST(test_durable_power_cut_keeps_the_last_sync),
 		TEST(test_durable_killed_at_every_failpoint),
 		TEST(test_durable_killed_in_unload_nothing_is_lost),
+		TEST(test_durable_create_that_comes_late_leaves_the_copy),
 #endif
 	};
 
