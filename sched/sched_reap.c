@@ -98,6 +98,9 @@ static void note(struct mobi_sched *sh, const struct mobi_task *t, uint64_t w,
 	(void)mobi_fetch_add(&c->count, UINT64_C(1));
 }
 
+/* So often; a task may be the cause of what kills its worker, each time anew. */
+#define SPARES 16u
+
 /*
  * Did the task only share the process of another that is the cause of its end? One
  * that was killed on purpose; or, unless nothing was announced, the one that was
@@ -150,7 +153,8 @@ static void reap_run(struct mob_store *s, uint32_t rec, uint64_t w)
 		mobi_task_end_cancelled(s, rec, w);
 		return;
 	}
-	at_once = only_shared(sh, rec, w);
+	at_once = (mobi_load(&t->spared) & 255u) < SPARES &&
+		  only_shared(sh, rec, w);
 	if (at_once) {
 		spare(t, w);
 	} else {

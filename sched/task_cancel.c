@@ -132,18 +132,18 @@ static void shoot(struct mob_store *s, uint32_t rec, uint64_t w)
 	uint32_t owner = MOBI_ROWNER(w) % MOBI_CLIENTS;
 	struct mobi_proc proc = s->clients[owner].proc;
 	struct mobi_place_shared *p = mobi_place_of(s->sched, owner);
+	uint64_t mark = MOBI_ANN(MOBI_VERSION(w), rec);
 	uint64_t now;
 
 	if (!p) {
 		return;
 	}
-	mobi_store(&p->shot, MOBI_ANN(MOBI_VERSION(w), rec));
+	mobi_store(&p->shot, mark);
 	now = mobi_load(&s->recs[rec].word);
-	if ((now ^ w) & ~MOBI_TF_MASK) {
-		mobi_store(&p->shot, UINT64_C(0));
-		return;
+	if (((now ^ w) & ~MOBI_TF_MASK) || mobi_proc_signal(&proc, 9) < 0) {
+		/* Unless another shoots at another task of it. */
+		(void)mobi_cas64(&p->shot, &mark, UINT64_C(0));
 	}
-	(void)mobi_proc_signal(&proc, 9);
 }
 
 static void tell_worker(struct mob_store *s, uint64_t w)

@@ -134,12 +134,17 @@ static int print_one(const struct mob_task_info *t, void *arg)
 	return 0;
 }
 
-static int not_an_id(const char *text)
+/* The session, and the task that the first argument names. */
+static int open_for_task(struct cli *c, uint64_t *out_id,
+			 struct mob_session **out_s)
 {
-	return cli_fail(CLI_USAGE,
-			"an id looks like 17.3; 'mob task list' shows those "
-			"there are",
-			"'%s' is no id of a task", text);
+	if (!cmd_task_parse(c->args[0], out_id)) {
+		return cli_fail(CLI_USAGE,
+				"an id looks like 17.3; 'mob task list' shows "
+				"those there are",
+				"'%s' is no id of a task", c->args[0]);
+	}
+	return cmd_session_open(c, NULL, out_s);
 }
 
 static int run_show(struct cli *c)
@@ -147,12 +152,8 @@ static int run_show(struct cli *c)
 	struct mob_session *s;
 	struct out o;
 	uint64_t id;
-	int rc;
+	int rc = open_for_task(c, &id, &s);
 
-	if (!cmd_task_parse(c->args[0], &id)) {
-		return not_an_id(c->args[0]);
-	}
-	rc = cmd_session_open(c, NULL, &s);
 	if (rc) {
 		return rc;
 	}
@@ -171,12 +172,8 @@ static int run_cancel(struct cli *c)
 	uint32_t flags = (cli_flag(c, "force") ? MOB_CANCEL_FORCE : 0) |
 			 (cli_flag(c, "alone") ? MOB_CANCEL_ALONE : 0);
 	uint64_t id;
-	int rc;
+	int rc = open_for_task(c, &id, &s);
 
-	if (!cmd_task_parse(c->args[0], &id)) {
-		return not_an_id(c->args[0]);
-	}
-	rc = cmd_session_open(c, NULL, &s);
 	if (rc) {
 		return rc;
 	}

@@ -438,6 +438,44 @@ static void test_semantics_16_crash_spares_who_shared_the_worker(void **state)
 	shares(1);
 }
 
+/* Dies a hundred times; then it would not any more. */
+MOB_TASK(int64_t, k_dies_long, uint64_t, run)
+{
+	if (run < 100) {
+		(void)raise(SIGKILL);
+	}
+	return 5;
+}
+
+MOB_TASK(int64_t, k_asks_for_death, mob_str, path)
+{
+	uint64_t run = live_ledger_add(path, RAN);
+	mob_ref r = mob_submit_with(MOB_OPTS(.retries = 0), k_dies_long, run);
+	int64_t x;
+
+	mob_get(r, &x);
+	return x;
+}
+
+/* One that makes what kills its worker, each time anew, ends. */
+static void test_semantics_16_crash_spares_so_often_only(void **state)
+{
+	mob_ref r;
+	int64_t x;
+
+	(void)state;
+	assert_int_equal(setenv("MOBULA_EXTRA_WORKERS", "0", 1), 0);
+	live_start(1);
+	assert_int_equal(unsetenv("MOBULA_EXTRA_WORKERS"), 0);
+	live_ledger_open(&ledger, WORDS);
+	r = mob_submit(k_asks_for_death, ledger.path);
+	assert_int_not_equal(mob_get(r, &x), 0);
+	mob_error_clear();
+	assert_true(ledger.at[RAN] < 30);
+	live_ledger_close(&ledger);
+	mob_shutdown();
+}
+
 /* ---- races ---- */
 
 MOB_TASK(int64_t, k_short, mob_str, path, uint64_t, i)
@@ -714,6 +752,8 @@ MOB_MAIN(int argc, char **argv)
 		cmocka_unit_test_teardown(
 			test_semantics_16_crash_spares_who_shared_the_worker,
 			leave),
+		cmocka_unit_test_teardown(
+			test_semantics_16_crash_spares_so_often_only, leave),
 		cmocka_unit_test_teardown(
 			test_semantics_19_who_cancels_is_killed, leave),
 	};

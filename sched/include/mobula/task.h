@@ -317,8 +317,9 @@ struct mob_task_opts {
 	const int *retry_codes; /* copied; NULL */
 	/* A retry waits so long before it may run, twice as long each time, and
 	 * at most backoff_max_ns; of that, a random part of at most `jitter` is
-	 * left out. It has no worker while it waits. Kept to 10 ms. A session
-	 * can have 255 different sets of these and of the above. */
+	 * left out. It has no worker while it waits. Kept to 10 ms. With retries
+	 * of -1 it begins anew after each 256 attempts. A session can have 255
+	 * different sets of these and of the above. */
 	uint64_t backoff_ns;     /* 0: retried at once; at most a day */
 	uint64_t backoff_max_ns; /* 0: a minute */
 	double jitter;           /* 0.5; 0 to 1 */

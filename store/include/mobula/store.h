@@ -96,7 +96,9 @@ MOB_API MOB_NODISCARD int mob_store_open(const char *name,
  * each. opts->arena_bytes 0: as it was. A session that is still there elsewhere, in
  * another container, say, can no longer sync. Blocks: while another process syncs.
  * Errors: NOT_FOUND (no copy), EXISTS (a session of that name is of another one),
- * CORRUPT, VERSION, TIMEOUT, INVAL, DISK_FULL, NOMEM. Since 0.1.
+ * CORRUPT, VERSION, TIMEOUT, INVAL, STORE_FULL (arena_bytes is too small for it),
+ * LIMIT (63 living processes), CLOSED (it is removed at this moment), PERM,
+ * DISK_FULL, NOMEM. Since 0.1.
  */
 MOB_API MOB_NODISCARD int
 mob_store_restore(const char *name, const struct mob_store_opts *opts,
