@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -97,13 +98,27 @@ bool mobi_file_remove_at(int dirfd, const char *name)
 	return unlinkat(dirfd, name, 0) == 0 || errno == ENOENT;
 }
 
-bool mobi_file_link_at(int from_fd, int to_fd, const char *name)
+bool mobi_file_link_at(int from_fd, const char *from, int to_fd, const char *to)
 {
-	if (linkat(from_fd, name, to_fd, name, 0) == 0) {
+	if (linkat(from_fd, from, to_fd, to, 0) == 0) {
 		return true;
 	}
-	return errno == EEXIST && unlinkat(to_fd, name, 0) == 0 &&
-	       linkat(from_fd, name, to_fd, name, 0) == 0;
+	return errno == EEXIST && unlinkat(to_fd, to, 0) == 0 &&
+	       linkat(from_fd, from, to_fd, to, 0) == 0;
+}
+
+bool mobi_file_rename_at(int dirfd, const char *from, const char *to)
+{
+	return renameat(dirfd, from, dirfd, to) == 0;
+}
+
+uint64_t mobi_file_names_at(int dirfd, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ?
+		       (uint64_t)st.st_nlink :
+		       0;
 }
 
 int mobi_fd_sync(int fd)

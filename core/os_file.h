@@ -19,8 +19,14 @@ int mobi_file_write_two(int fd, const void *a, size_t n_a, const void *b,
 /* True also if there was none. */
 bool mobi_file_remove_at(int dirfd, const char *name);
 /* Another name of a file, in place of what had it. False: it is not there, or
- * on another file system. No error is recorded. */
-bool mobi_file_link_at(int from_fd, int to_fd, const char *name);
+ * on another file system, or has too many. No error is recorded. */
+bool mobi_file_link_at(int from_fd, const char *from, int to_fd,
+		       const char *to);
+/* Renames, in place of what has that name. False: it failed. No error is
+ * recorded. */
+bool mobi_file_rename_at(int dirfd, const char *from, const char *to);
+/* How many names the file has; 0: it is not there. */
+uint64_t mobi_file_names_at(int dirfd, const char *name);
 
 /* Waits until the bytes of a file, or the entries of a directory, are on their
  * disk; or all of the file system. Errors: IO, DISK_FULL, SYS. */

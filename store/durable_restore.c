@@ -18,6 +18,7 @@
 #include "pool.h"
 #include "reap.h"
 #include "spill.h"
+#include "spill_file.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -168,17 +169,17 @@ static int value_of_file(struct mobi_restore *r, struct fill *f, uint64_t id,
 	void *at;
 	int rc;
 
-	mobi_spill_name(name, slot, MOBI_GEN(id));
+	mobi_spill_name(name, id);
 	if (f->bases[slot / 64] & MOBI_BIT(slot % 64)) {
 		rc = mobi_slot_value(f->s, id, bytes, row->type, &at);
 		return rc < 0 ? rc :
-				mobi_spill_read(r->d.data_fd, name, at, bytes);
+				mobi_spill_read(r->d.data_fd, id, at, bytes);
 	}
-	rc = mobi_spill_verify(r->d.data_fd, name, bytes, r->read_all);
+	rc = mobi_spill_verify(r->d.data_fd, id, bytes, r->read_all);
 	if (rc < 0) {
 		return rc;
 	}
-	if (!mobi_file_link_at(r->d.data_fd, f->s->spill_fd, name)) {
+	if (!mobi_file_link_at(r->d.data_fd, name, f->s->spill_fd, name)) {
 		return mobi_err(MOB_E_SYS, "file %s cannot be linked", name);
 	}
 	mobi_spill_adopt(f->s, slot, row->type);

@@ -20,6 +20,7 @@
 #include "os_file.h"
 #include "pool.h"
 #include "spill.h"
+#include "spill_file.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -237,7 +238,8 @@ static int inside_of(struct mob_store *s, uint64_t id, struct mobi_ids *out)
 	return rc;
 }
 
-/* A spilled object has its file already. False: it has to be written. */
+/* A spilled object may have a file of its own already. False: it has to be
+ * written. */
 static bool link_spilled(struct sync *y, uint64_t id, uint64_t bytes)
 {
 	struct mobi_slot *o = &y->s->slots[(uint32_t)id];
@@ -246,10 +248,10 @@ static bool link_spilled(struct sync *y, uint64_t id, uint64_t bytes)
 	if (!(mobi_load(&o->word) & MOBI_F_SPILL) || !mobi_spills(y->s)) {
 		return false;
 	}
-	mobi_spill_name(name, (uint32_t)id, MOBI_GEN(id));
+	mobi_spill_name(name, id);
 	/* It may be on its way: what is not whole yet is no link worth having. */
-	if (mobi_file_link_at(y->s->spill_fd, y->d.data_fd, name) &&
-	    mobi_spill_verify(y->d.data_fd, name, bytes, false) >= 0) {
+	if (mobi_file_link_at(y->s->spill_fd, name, y->d.data_fd, name) &&
+	    mobi_spill_verify(y->d.data_fd, id, bytes, false) >= 0) {
 		return true;
 	}
 	(void)mobi_file_remove_at(y->d.data_fd, name);
@@ -258,7 +260,6 @@ static bool link_spilled(struct sync *y, uint64_t id, uint64_t bytes)
 
 static int write_file(struct sync *y, uint64_t id, uint64_t bytes)
 {
-	char name[MOBI_SPILL_NAME];
 	struct mob_view v;
 	int rc;
 
@@ -269,8 +270,7 @@ static int write_file(struct sync *y, uint64_t id, uint64_t bytes)
 	if (rc < 0 && rc != MOB_E_TASK) {
 		return rc;
 	}
-	mobi_spill_name(name, (uint32_t)id, MOBI_GEN(id));
-	rc = mobi_spill_write(y->d.data_fd, name, v.at, bytes);
+	rc = mobi_spill_write(y->d.data_fd, id, v.at, bytes);
 	mob_view_release(y->s, &v);
 	return rc < 0 ? rc : mobi_ids_push(&y->fresh, id);
 }
@@ -596,8 +596,7 @@ static int sync_files(struct sync *y)
 		char name[MOBI_SPILL_NAME];
 		int fd;
 
-		mobi_spill_name(name, (uint32_t)y->fresh.at[i],
-				MOBI_GEN(y->fresh.at[i]));
+		mobi_spill_name(name, y->fresh.at[i]);
 		fd = mobi_file_open_at(y->d.data_fd, name);
 		rc = fd < 0 ? fd : mobi_fd_sync(fd);
 		mobi_fd_close(fd);
@@ -611,7 +610,7 @@ static void remove_files(struct sync *y, const struct mobi_ids *of)
 	for (size_t i = 0; i < of->n; i++) {
 		char name[MOBI_SPILL_NAME];
 
-		mobi_spill_name(name, (uint32_t)of->at[i], MOBI_GEN(of->at[i]));
+		mobi_spill_name(name, of->at[i]);
 		(void)mobi_file_remove_at(y->d.data_fd, name);
 	}
 }

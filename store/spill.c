@@ -19,14 +19,15 @@
 #include "pool.h"
 #include "room.h"
 #include "slot.h"
+#include "spill_small.h"
 #include "wait.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define LINK "spill"
-/* Below this a file costs more than it frees. */
-#define SPILL_MIN 4096u
+/* So many slots are looked at to fill a container when there is room enough. */
+#define FILL_SCAN 4096u
 #define RETRY_MIN_NS 20000
 /* Who moves an object is given this time, at the least. */
 #define MOVE_NS MOB_SEC
@@ -127,35 +128,46 @@ static void set_spill(struct mobi_slot *o, bool on)
 	}
 }
 
-static void remove_file(struct mob_store *s, uint32_t slot, uint32_t gen)
+static void remove_file(struct mob_store *s, uint64_t id)
 {
 	char name[MOBI_SPILL_NAME];
 
 	if (mobi_spills(s)) {
-		mobi_spill_name(name, slot, gen);
+		mobi_spill_name(name, id);
 		(void)mobi_file_remove_at(s->spill_fd, name);
+	}
+}
+
+/* The same, and its container may be half empty then. */
+static void give_up_file(struct mob_store *s, uint64_t id)
+{
+	if (mobi_spill_is_small(&s->slots[(uint32_t)id])) {
+		mobi_small_remove(s, id);
+	} else {
+		remove_file(s, id);
 	}
 }
 
 void mobi_spill_forget(struct mob_store *s, uint32_t slot, uint32_t gen)
 {
-	remove_file(s, slot, gen);
+	give_up_file(s, (uint64_t)gen << 32 | slot);
 }
 
 void mobi_spill_repair(struct mob_store *s, uint32_t slot)
 {
 	struct mobi_slot *o = &s->slots[slot];
 	struct mobi_spilled *r = spilled_of(o);
-	uint32_t gen = MOBI_GEN(mobi_load(&o->word));
-	uint64_t tag = mobi_slot_tag((uint64_t)gen << 32 | slot);
+	uint64_t id = (uint64_t)MOBI_GEN(mobi_load(&o->word)) << 32 | slot;
+	uint64_t tag = mobi_slot_tag(id);
 
 	if (mobi_load(&r->valid)) {
 		(void)mobi_arena_free(s->arena, mobi_load(&o->loc), tag);
 		(void)mobi_arena_free(s->arena, mobi_load(&r->old), tag);
 		mobi_store(&o->loc, MOBI_LOC_SPILLED);
 		mobi_store(&r->old, UINT64_C(0));
+		mobi_small_repair(s, id);
 	} else {
-		remove_file(s, slot, gen);
+		remove_file(s, id);
 		set_spill(o, false);
 	}
 }
@@ -170,7 +182,8 @@ bool mobi_spill_is_whole(struct mob_store *s, uint32_t slot)
 	    !mobi_load(&spilled_of(o)->valid)) {
 		return false;
 	}
-	mobi_spill_name(name, slot, MOBI_GEN(mobi_load(&o->word)));
+	mobi_spill_name(name,
+			(uint64_t)MOBI_GEN(mobi_load(&o->word)) << 32 | slot);
 	fd = mobi_file_open_at(s->spill_fd, name);
 	mobi_fd_close(fd);
 	return fd >= 0;
@@ -194,7 +207,6 @@ static bool is_candidate(const struct mobi_slot *o, uint64_t w)
 	return MOBI_STATE(w) == MOBI_S_SEALED &&
 	       !(w & (MOBI_F_LOCK | MOBI_F_NOTIFY | MOBI_F_SPILL)) &&
 	       is_block(mobi_load(&o->loc)) && !mobi_load(&o->view) &&
-	       mobi_load(&o->size) >= SPILL_MIN &&
 	       mobi_load(&o->type) != MOBI_TYPE_INTERNAL;
 }
 
@@ -221,59 +233,65 @@ static bool has_range(struct mob_store *s, const struct mobi_slot *o)
 	return false;
 }
 
-/* Under LOCK(me) and SPILL, with no viewer. */
-static int write_out(struct mob_store *s, uint32_t slot, uint32_t gen)
-{
-	struct mobi_slot *o = &s->slots[slot];
-	struct mobi_spilled *r = spilled_of(o);
-	uint64_t loc = mobi_load(&o->loc);
-	char name[MOBI_SPILL_NAME];
-	int rc;
-
-	mobi_spill_name(name, slot, gen);
-	rc = mobi_spill_write(s->spill_fd, name, mobi_arena_ro(s->arena, loc),
-			      mobi_slot_total(o));
-	if (rc < 0) {
-		return rc;
-	}
-	mobi_store(&r->old, loc);
-	mobi_store(&r->valid, UINT64_C(1));
-	mobi_store(&o->loc, MOBI_LOC_SPILLED);
-	MOBI_FAULT("spill.freeing");
-	(void)mobi_arena_free(s->arena, loc,
-			      mobi_slot_tag((uint64_t)gen << 32 | slot));
-	mobi_store(&r->old, UINT64_C(0));
-	return 0;
-}
-
-/* 1: it is in its file; 0: it cannot be now; or why it was not written. */
-static int spill_one(struct mob_store *s, uint32_t slot)
+/* LOCK(me) and SPILL, of one that nobody views. False: it cannot be now. */
+static bool take(struct mob_store *s, uint32_t slot)
 {
 	struct mobi_slot *o = &s->slots[slot];
 	uint64_t w = mobi_load(&o->word);
-	int rc = 0;
 
 	if (!is_candidate(o, w) ||
 	    !mobi_cas64(&o->word, &w,
 			MOBI_WORD(MOBI_GEN(w), s->me, MOBI_F_LOCK,
 				  MOBI_KEEP(w)))) {
-		return 0;
+		return false;
 	}
 	mobi_store(&spilled_of(o)->valid, UINT64_C(0));
 	set_spill(o, true);
 	/* Who views it after this sees SPILL. */
-	if (!mobi_load(&o->view) && !has_range(s, o)) {
-		rc = write_out(s, slot, MOBI_GEN(w));
-		if (rc >= 0) {
-			mobi_count(s, MOBI_N_SPILL, 1);
-			rc = 1;
-		}
+	if (mobi_load(&o->view) || has_range(s, o)) {
+		mobi_spill_stays(s, slot);
+		return false;
 	}
-	if (rc <= 0) {
-		set_spill(o, false);
-	}
+	return true;
+}
+
+void mobi_spill_stays(struct mob_store *s, uint32_t slot)
+{
+	set_spill(&s->slots[slot], false);
 	mobi_slot_locked_exit(s, slot);
-	return rc;
+}
+
+void mobi_spill_goes(struct mob_store *s, uint64_t id)
+{
+	struct mobi_slot *o = &s->slots[(uint32_t)id];
+	struct mobi_spilled *r = spilled_of(o);
+	uint64_t loc = mobi_load(&o->loc);
+
+	mobi_store(&r->old, loc);
+	mobi_store(&r->valid, UINT64_C(1));
+	mobi_store(&o->loc, MOBI_LOC_SPILLED);
+	MOBI_FAULT("spill.freeing");
+	(void)mobi_arena_free(s->arena, loc, mobi_slot_tag(id));
+	mobi_store(&r->old, UINT64_C(0));
+	mobi_count(s, MOBI_N_SPILL, 1);
+	mobi_slot_locked_exit(s, (uint32_t)id);
+}
+
+/* One that is taken, into a file of its own. 1, or why it was not written. */
+static int spill_large(struct mob_store *s, uint32_t slot)
+{
+	struct mobi_slot *o = &s->slots[slot];
+	uint64_t id = (uint64_t)MOBI_GEN(mobi_load(&o->word)) << 32 | slot;
+	int rc = mobi_spill_write(s->spill_fd, id,
+				  mobi_arena_ro(s->arena, mobi_load(&o->loc)),
+				  mobi_slot_total(o));
+
+	if (rc < 0) {
+		mobi_spill_stays(s, slot);
+		return rc;
+	}
+	mobi_spill_goes(s, id);
+	return 1;
 }
 
 /* The store is full, and this is why it stays so. */
@@ -288,6 +306,75 @@ static void tell_once(struct mob_store *s, int rc)
 	}
 }
 
+/* Of one call: what is done, and what waits for its container. */
+struct spilling {
+	struct mob_store *s;
+	uint64_t freed;
+	uint32_t filled; /* slots looked at only to fill a container */
+	int n;
+	int rc; /* why one could not be written */
+	struct mobi_container *small;
+};
+
+static void flush(struct spilling *g)
+{
+	int rc = mobi_small_out(g->s, g->small);
+
+	g->n += rc > 0 ? rc : 0;
+	g->rc = rc < 0 ? rc : g->rc;
+}
+
+static void spill_small(struct spilling *g, uint32_t slot)
+{
+	if (!g->small) {
+		g->small = mobi_small_new();
+		if (!g->small) {
+			g->rc = MOB_E_NOMEM;
+			mobi_spill_stays(g->s, slot);
+			return;
+		}
+	}
+	g->rc = mobi_small_add(g->s, g->small, slot);
+	if (mobi_small_is_full(g->small)) {
+		flush(g);
+	}
+}
+
+static void spill_one(struct spilling *g, uint32_t slot)
+{
+	struct mob_store *s = g->s;
+	struct mobi_slot *o = &s->slots[slot];
+	uint64_t room;
+
+	if (!take(s, slot)) {
+		return;
+	}
+	room = mobi_arena_block_bytes(s->arena, mobi_load(&o->loc));
+	if (mobi_spill_is_small(o)) {
+		spill_small(g, slot);
+	} else {
+		int rc = spill_large(s, slot);
+
+		g->n += rc > 0;
+		g->rc = rc < 0 ? rc : g->rc;
+	}
+	if (g->rc >= 0) {
+		mobi_store(&s->spill_rc, 0u);
+		g->freed += room;
+	}
+}
+
+static bool enough(struct spilling *g, uint64_t bytes)
+{
+	if (g->rc < 0) {
+		return true;
+	}
+	if (g->freed < bytes) {
+		return false;
+	}
+	return !g->small || !g->small->n || ++g->filled > FILL_SCAN;
+}
+
 /*
  * A hand goes round the table of objects, as in CLOCK (Corbato 1968): what was
  * viewed since it came by last is passed over once. New objects are not put
@@ -297,15 +384,12 @@ static void tell_once(struct mob_store *s, int rc)
 int mobi_spill_some(struct mob_store *s, uint64_t bytes)
 {
 	uint32_t end = mobi_pool_used(s, MOBI_POOL_SLOT);
-	uint64_t freed = 0;
+	struct spilling g = { .s = s };
 	bool any = false; /* may be spilled in the second round */
-	int n = 0;
 
-	for (uint64_t i = 0; i < 2 * (uint64_t)end && freed < bytes; i++) {
+	for (uint64_t i = 0; i < 2 * (uint64_t)end && !enough(&g, bytes); i++) {
 		uint32_t slot = mobi_fetch_add(&s->hdr->spill_hand, 1u) % end;
 		struct mobi_slot *o = &s->slots[slot];
-		uint64_t room;
-		int rc;
 
 		if (i == end && !any) {
 			break;
@@ -318,19 +402,16 @@ int mobi_spill_some(struct mob_store *s, uint64_t bytes)
 			(void)mobi_fetch_and(&o->creator, ~MOBI_CREATOR_USED);
 			continue;
 		}
-		room = mobi_arena_block_bytes(s->arena, mobi_load(&o->loc));
-		rc = spill_one(s, slot);
-		if (rc < 0) {
-			tell_once(s, rc);
-			return n ? n : rc;
-		}
-		if (rc > 0) {
-			mobi_store(&s->spill_rc, 0u);
-			freed += room;
-			n++;
-		}
+		spill_one(&g, slot);
 	}
-	return n;
+	if (g.small) {
+		flush(&g);
+		mobi_small_free(g.small);
+	}
+	if (g.rc < 0) {
+		tell_once(s, g.rc);
+	}
+	return g.n || g.rc >= 0 ? g.n : g.rc;
 }
 
 /* ---- back ---- */
@@ -340,7 +421,6 @@ static int read_back(struct mob_store *s, uint64_t id)
 {
 	struct mobi_slot *o = &s->slots[(uint32_t)id];
 	uint64_t tag = mobi_slot_tag(id);
-	char name[MOBI_SPILL_NAME];
 	int rc = s->check_writes ?
 			 mobi_arena_alloc_apart(s->arena, mobi_slot_total(o),
 						tag, &o->loc) :
@@ -354,8 +434,7 @@ static int read_back(struct mob_store *s, uint64_t id)
 	if (s->check_writes) {
 		mobi_guard_open(s, mobi_load(&o->loc));
 	}
-	mobi_spill_name(name, (uint32_t)id, MOBI_GEN(id));
-	rc = mobi_spill_read(s->spill_fd, name,
+	rc = mobi_spill_read(s->spill_fd, id,
 			     mobi_arena_rw(s->arena, mobi_load(&o->loc)),
 			     mobi_slot_total(o));
 	if (rc < 0) {
@@ -369,7 +448,7 @@ static int read_back(struct mob_store *s, uint64_t id)
 	}
 	mobi_store(&spilled_of(o)->valid, UINT64_C(0));
 	/* While the janitor would do it: afterwards nobody would. */
-	remove_file(s, (uint32_t)id, MOBI_GEN(id));
+	give_up_file(s, id);
 	set_spill(o, false);
 	return 0;
 }

@@ -63,17 +63,4 @@ static inline void mobi_spill_used(struct mobi_slot *o)
 	}
 }
 
-/* ---- one file (spill_file.c) ---- */
-
-#define MOBI_SPILL_NAME 32
-void mobi_spill_name(char out[MOBI_SPILL_NAME], uint32_t slot, uint32_t gen);
-/* Writes n bytes to a new file. Errors: DISK_FULL, NOMEM, SYS, IO. */
-int mobi_spill_write(int dirfd, const char *name, const void *at, uint64_t n);
-/* Reads them back. Errors: CORRUPT, NOT_FOUND, NOMEM, SYS. */
-int mobi_spill_read(int dirfd, const char *name, void *at, uint64_t n);
-
-/* Is the file one of an object of n bytes: its end, or all of it? Errors: those of
- * reading. */
-int mobi_spill_verify(int dirfd, const char *name, uint64_t n, bool all);
-
 #endif /* MOBI_SPILL_H */

@@ -6,10 +6,10 @@
  * piece if they are not compressed. Whether that is worth it is tried on the first
  * 32 KiB.
  *
- * A file an object, not containers that are filled and compacted: the file system
- * finds and frees space already, and nothing has to be moved when an object goes.
+ * A file an object from 4 KiB on: the file system finds and frees space already, and
+ * nothing has to be moved when an object goes. Smaller ones share one.
  */
-#include "spill.h"
+#include "spill_file.h"
 
 #include "crc32c.h"
 #include "err.h"
@@ -25,22 +25,9 @@
 #define TRY ((uint64_t)32 << 10)
 #define MAGIC UINT64_C(0x314c4c4950534f4d) /* "MOSPILL1" */
 
-enum { RAW = 0, LZ4 = 1 };
-
 struct block {
 	uint32_t stored;
 	uint32_t crc; /* of what is stored */
-};
-
-/* At the end of the file. */
-struct record {
-	uint64_t magic;
-	uint64_t bytes;  /* of the object */
-	uint64_t stored; /* before the table of blocks */
-	uint32_t method;
-	uint32_t table_crc;
-	uint32_t reserved;
-	uint32_t crc; /* of the fields before */
 };
 
 /* Memory that writing and reading need. */
@@ -50,9 +37,10 @@ struct work {
 	char *room; /* one compressed block */
 };
 
-void mobi_spill_name(char out[MOBI_SPILL_NAME], uint32_t slot, uint32_t gen)
+void mobi_spill_name(char out[MOBI_SPILL_NAME], uint64_t id)
 {
-	(void)snprintf(out, MOBI_SPILL_NAME, "%u.%u", slot, gen);
+	(void)snprintf(out, MOBI_SPILL_NAME, "%u.%u", (uint32_t)id,
+		       (uint32_t)(id >> 32));
 }
 
 static size_t block_of(uint64_t left)
@@ -78,9 +66,47 @@ static void work_end(struct work *w)
 	free(w->room);
 }
 
-static uint32_t record_crc(const struct record *r)
+static uint32_t end_crc(const struct mobi_spill_end *e)
 {
-	return mobi_crc32c(0, r, offsetof(struct record, crc));
+	return mobi_crc32c(0, e, offsetof(struct mobi_spill_end, crc));
+}
+
+void mobi_spill_end_make(struct mobi_spill_end *end, const void *table,
+			 size_t n)
+{
+	end->magic = MAGIC;
+	end->table_crc = mobi_crc32c(0, table, n);
+	end->crc = end_crc(end);
+}
+
+int mobi_spill_damaged(const char *name)
+{
+	return mobi_err(MOB_E_CORRUPT,
+			"the spilled object in file %s is damaged: its "
+			"checksum does not match",
+			name);
+}
+
+int mobi_spill_end_read(int fd, const char *name, struct mobi_spill_end *out,
+			uint64_t *out_size)
+{
+	uint64_t size = 0;
+	int rc = mobi_fd_size(fd, &size);
+
+	if (rc >= 0 && size < sizeof(*out)) {
+		return mobi_spill_damaged(name);
+	}
+	if (rc >= 0) {
+		rc = mobi_fd_read_at(fd, out, sizeof(*out),
+				     size - sizeof(*out));
+	}
+	if (rc < 0) {
+		return rc;
+	}
+	*out_size = size;
+	return out->magic == MAGIC && out->crc == end_crc(out) ?
+		       0 :
+		       mobi_spill_damaged(name);
 }
 
 static size_t table_bytes(const struct work *w)
@@ -98,7 +124,7 @@ static uint32_t method_for(const struct work *w, const char *at, uint64_t n)
 					     LZ4_compressBound((int)BLOCK)) :
 			0;
 
-	return to > 0 && to * 8 < some * 7 ? LZ4 : RAW;
+	return to > 0 && to * 8 < some * 7 ? MOBI_SPILL_LZ4 : MOBI_SPILL_RAW;
 }
 
 static int write_raw(int fd, struct work *w, const char *at, uint64_t n)
@@ -134,27 +160,29 @@ static int write_lz4(int fd, struct work *w, const char *at, uint64_t n,
 	return rc;
 }
 
-int mobi_spill_write(int dirfd, const char *name, const void *at, uint64_t n)
+int mobi_spill_write(int dirfd, uint64_t id, const void *at, uint64_t n)
 {
-	struct record r = { .magic = MAGIC, .bytes = n, .stored = n };
+	struct mobi_spill_end e = { .bytes = n, .stored = n };
+	char name[MOBI_SPILL_NAME];
 	struct work w;
 	int fd = -1;
 	int rc = work_begin(&w, n);
 
+	mobi_spill_name(name, id);
 	if (rc >= 0) {
 		fd = mobi_file_create_at(dirfd, name);
 		rc = fd;
 	}
 	if (rc >= 0) {
-		r.method = method_for(&w, at, n);
-		rc = r.method == RAW ? write_raw(fd, &w, at, n) :
-				       write_lz4(fd, &w, at, n, &r.stored);
+		e.method = method_for(&w, at, n);
+		rc = e.method == MOBI_SPILL_RAW ?
+			     write_raw(fd, &w, at, n) :
+			     write_lz4(fd, &w, at, n, &e.stored);
 	}
 	if (rc >= 0) {
-		r.table_crc = mobi_crc32c(0, w.table, table_bytes(&w));
-		r.crc = record_crc(&r);
-		rc = mobi_file_write_two(fd, w.table, table_bytes(&w), &r,
-					 sizeof(r));
+		mobi_spill_end_make(&e, w.table, table_bytes(&w));
+		rc = mobi_file_write_two(fd, w.table, table_bytes(&w), &e,
+					 sizeof(e));
 	}
 	work_end(&w);
 	mobi_fd_close(fd);
@@ -166,51 +194,34 @@ int mobi_spill_write(int dirfd, const char *name, const void *at, uint64_t n)
 
 /* ---- back ---- */
 
-static int damaged(const char *name)
-{
-	return mobi_err(MOB_E_CORRUPT,
-			"the spilled object in file %s is damaged: its "
-			"checksum does not match",
-			name);
-}
-
-/* The record and the table; all lengths add up. */
+/* The table; all lengths add up. */
 static int read_table(int fd, const char *name, uint64_t n, struct work *w,
-		      struct record *out)
+		      const struct mobi_spill_end *e, uint64_t size)
 {
-	uint64_t size = 0;
-	uint64_t ends = table_bytes(w) + sizeof(*out);
+	uint64_t ends = table_bytes(w) + sizeof(*e);
 	uint64_t sum = 0;
-	int rc = mobi_fd_size(fd, &size);
+	int rc;
 
+	if (e->bytes != n || size < ends || e->stored != size - ends) {
+		return mobi_spill_damaged(name);
+	}
+	rc = mobi_fd_read_at(fd, w->table, table_bytes(w), size - ends);
 	if (rc < 0) {
 		return rc;
 	}
-	if (size < ends) {
-		return damaged(name);
-	}
-	rc = mobi_fd_read_at(fd, out, sizeof(*out), size - sizeof(*out));
-	if (rc >= 0) {
-		rc = mobi_fd_read_at(fd, w->table, table_bytes(w), size - ends);
-	}
-	if (rc < 0) {
-		return rc;
-	}
-	if (out->magic != MAGIC || out->crc != record_crc(out) ||
-	    out->bytes != n || out->stored != size - ends ||
-	    out->table_crc != mobi_crc32c(0, w->table, table_bytes(w))) {
-		return damaged(name);
+	if (e->table_crc != mobi_crc32c(0, w->table, table_bytes(w))) {
+		return mobi_spill_damaged(name);
 	}
 	for (uint32_t i = 0; i < w->blocks; i++) {
 		if (w->table[i].stored >
 		    (uint32_t)LZ4_compressBound((int)BLOCK)) {
-			return damaged(name);
+			return mobi_spill_damaged(name);
 		}
 		sum += w->table[i].stored;
 	}
-	return sum == out->stored && (out->method == LZ4 || sum == n) ?
+	return sum == e->stored && (e->method == MOBI_SPILL_LZ4 || sum == n) ?
 		       0 :
-		       damaged(name);
+		       mobi_spill_damaged(name);
 }
 
 static int read_raw(int fd, const char *name, const struct work *w, char *to,
@@ -223,7 +234,7 @@ static int read_raw(int fd, const char *name, const struct work *w, char *to,
 
 		if (mobi_crc32c_parts(to + i * BLOCK, part) !=
 		    w->table[i].crc) {
-			rc = damaged(name);
+			rc = mobi_spill_damaged(name);
 		}
 	}
 	return rc;
@@ -244,61 +255,76 @@ static int read_lz4(int fd, const char *name, const struct work *w, char *to,
 		    (mobi_crc32c_parts(w->room, b->stored) != b->crc ||
 		     LZ4_decompress_safe(w->room, to + i * BLOCK,
 					 (int)b->stored, part) != part)) {
-			rc = damaged(name);
+			rc = mobi_spill_damaged(name);
 		}
 		off += b->stored;
 	}
 	return rc;
 }
 
-int mobi_spill_read(int dirfd, const char *name, void *at, uint64_t n)
+static int read_own(int fd, const char *name, const struct mobi_spill_end *e,
+		    uint64_t size, void *at, uint64_t n)
 {
-	struct record r = { 0 };
 	struct work w;
-	int fd = -1;
 	int rc = work_begin(&w, n);
 
 	if (rc >= 0) {
-		fd = mobi_file_open_at(dirfd, name);
-		rc = fd;
+		rc = read_table(fd, name, n, &w, e, size);
 	}
-	if (rc >= 0) {
-		rc = read_table(fd, name, n, &w, &r);
-	}
-	if (rc >= 0) {
-		rc = r.method == RAW ? read_raw(fd, name, &w, at, n) :
-				       read_lz4(fd, name, &w, at, n);
+	if (rc >= 0 && at) {
+		rc = e->method == MOBI_SPILL_RAW ?
+			     read_raw(fd, name, &w, at, n) :
+			     read_lz4(fd, name, &w, at, n);
 	}
 	work_end(&w);
+	return rc;
+}
+
+int mobi_spill_read(int dirfd, uint64_t id, void *at, uint64_t n)
+{
+	struct mobi_spill_end e = { 0 };
+	char name[MOBI_SPILL_NAME];
+	uint64_t size = 0;
+	int fd;
+	int rc;
+
+	mobi_spill_name(name, id);
+	fd = mobi_file_open_at(dirfd, name);
+	if (fd < 0) {
+		return fd;
+	}
+	rc = mobi_spill_end_read(fd, name, &e, &size);
+	if (rc >= 0) {
+		rc = e.method == MOBI_SPILL_CONTAINER ?
+			     mobi_container_read(fd, name, &e, size, id, at,
+						 n) :
+			     read_own(fd, name, &e, size, at, n);
+	}
 	mobi_fd_close(fd);
 	return rc < 0 ? rc : 0;
 }
 
-int mobi_spill_verify(int dirfd, const char *name, uint64_t n, bool all)
+int mobi_spill_verify(int dirfd, uint64_t id, uint64_t n, bool all)
 {
-	struct record r = { 0 };
-	struct work w;
-	void *to;
-	int fd = -1;
+	struct mobi_spill_end e = { 0 };
+	char name[MOBI_SPILL_NAME];
+	uint64_t size = 0;
+	void *to = NULL;
+	int fd;
 	int rc;
 
-	if (all) {
-		to = malloc(n ? n : 1);
-		rc = to ? mobi_spill_read(dirfd, name, to, n) :
-			  mobi_err(MOB_E_NOMEM, "no memory to read file %s",
-				   name);
-		free(to);
-		return rc;
+	mobi_spill_name(name, id);
+	if (all && !(to = malloc(n ? n : 1))) {
+		return mobi_err(MOB_E_NOMEM, "no memory to read file %s", name);
 	}
-	rc = work_begin(&w, n);
+	fd = mobi_file_open_at(dirfd, name);
+	rc = fd < 0 ? fd : mobi_spill_end_read(fd, name, &e, &size);
 	if (rc >= 0) {
-		fd = mobi_file_open_at(dirfd, name);
-		rc = fd;
+		rc = e.method == MOBI_SPILL_CONTAINER ?
+			     mobi_spill_damaged(name) :
+			     read_own(fd, name, &e, size, to, n);
 	}
-	if (rc >= 0) {
-		rc = read_table(fd, name, n, &w, &r);
-	}
-	work_end(&w);
 	mobi_fd_close(fd);
+	free(to);
 	return rc < 0 ? rc : 0;
 }

@@ -400,7 +400,8 @@ struct mobi_header {
 	mobi_a64
 		durable_synced_ms; /* end of the last sync, session time; 0: none */
 	mobi_a64 durable_objects; /* hint: in the copy */
-	mobi_a32 durable_steps;   /* who syncs gets on */
+	mobi_a64 sparse; /* hint: an object of a half empty container, or 0 */
+	mobi_a32 durable_steps; /* who syncs gets on */
 	uint32_t reserved;
 	struct mobi_section section[MOBI_SECTIONS];
 	mobi_a64 backed[MOBI_EXTENTS / 64]; /* a bit an extent */

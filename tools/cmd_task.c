@@ -149,9 +149,9 @@ static int open_for_task(struct cli *c, uint64_t *out_id,
 
 static int run_show(struct cli *c)
 {
-	struct mob_session *s;
+	struct mob_session *s = NULL;
 	struct out o;
-	uint64_t id;
+	uint64_t id = 0;
 	int rc = open_for_task(c, &id, &s);
 
 	if (rc) {
@@ -168,10 +168,10 @@ static int run_show(struct cli *c)
 
 static int run_cancel(struct cli *c)
 {
-	struct mob_session *s;
+	struct mob_session *s = NULL;
 	uint32_t flags = (cli_flag(c, "force") ? MOB_CANCEL_FORCE : 0) |
 			 (cli_flag(c, "alone") ? MOB_CANCEL_ALONE : 0);
-	uint64_t id;
+	uint64_t id = 0;
 	int rc = open_for_task(c, &id, &s);
 
 	if (rc) {

@@ -11,9 +11,11 @@
 #include "evict.h"
 #include "spill.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 
 #define BLOCK_BYTES 5000u
+#define SMALL 600u
 #define INNERS 3u
 
 static unsigned char bytes[BLOCK_BYTES]; /* filled with 3 */
@@ -402,6 +404,88 @@ static void parent_spills(struct work *w)
 	assert_int_equal(mobi_spill_some(w->s, 1), 1);
 }
 
+/* Four small objects of the parent, in one container. */
+static void put_four(struct work *w, const uint32_t at[4])
+{
+	for (uint32_t i = 0; i < 4; i++) {
+		w->sh->ref[at[i]] = put_filled(w->s, SMALL, at[i]);
+	}
+}
+
+static void spill_four(struct work *w, const uint32_t at[4])
+{
+	put_four(w, at);
+	assert_int_equal(mobi_spill_some(w->s, 1), 4);
+}
+
+static void check_and_release(struct work *w, uint32_t at)
+{
+	struct mob_view v;
+
+	assert_ok(mob_object_get(w->s, w->sh->ref[at], 0, &v));
+	assert_true(filled(v.at, v.size, at));
+	mob_view_release(w->s, &v);
+	assert_ok(mob_object_release(w->s, w->sh->ref[at]));
+}
+
+/* Nothing is left in the spill directory. */
+static void no_file_is_left(struct work *w)
+{
+	int fd = openat(w->s->spill_fd, ".", O_RDONLY | O_DIRECTORY);
+	DIR *d = fdopendir(fd);
+	struct dirent *e;
+
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		if (e->d_name[0] != '.') {
+			fail_msg("file %s is left", e->d_name);
+		}
+	}
+	(void)closedir(d);
+}
+
+static const uint32_t first_four[4] = { 1, 2, 3, 4 };
+static const uint32_t next_four[4] = { 0, 5, 6, 7 };
+
+static void parent_puts_small(struct work *w)
+{
+	put_four(w, first_four);
+}
+
+static int spill_small(struct work *w)
+{
+	return mobi_spill_some(w->s, 1) == 4 ? 0 : 1;
+}
+
+static void parent_checks_small(struct work *w)
+{
+	for (uint32_t i = 0; i < 4; i++) {
+		check_and_release(w, first_four[i]);
+	}
+	no_file_is_left(w);
+}
+
+/* One container has lost half of its objects, another is about to. */
+static void parent_makes_sparse(struct work *w)
+{
+	mobi_store(&w->s->hdr->sparse, UINT64_C(0));
+	spill_four(w, first_four);
+	assert_ok(mob_object_release(w->s, w->sh->ref[1]));
+	assert_ok(mob_object_release(w->s, w->sh->ref[2]));
+	assert_true(mobi_load(&w->s->hdr->sparse) != 0);
+	spill_four(w, next_four);
+	assert_ok(mob_object_release(w->s, w->sh->ref[7]));
+}
+
+static void parent_checks_merged(struct work *w)
+{
+	parent_finds_gone(w);
+	for (uint32_t i = 3; i < 7; i++) {
+		check_and_release(w, i);
+	}
+	no_file_is_left(w);
+}
+
 /* A cached object of the parent, that nothing else keeps. */
 static void parent_caches(struct work *w)
 {
@@ -477,6 +561,10 @@ const struct operation step_operations[] = {
 	{ "restore", parent_spills, nothing, get_view, NULL, parent_checks },
 	{ "release spilled", parent_spills, take_hold, release, parent_lets_go,
 	  parent_finds_gone },
+	{ "spill small", parent_puts_small, nothing, spill_small, NULL,
+	  parent_checks_small },
+	{ "merge containers", parent_makes_sparse, take_hold, release,
+	  parent_lets_go, parent_checks_merged },
 	{ "evict", parent_caches, look_for_it, evict, NULL, parent_uncaches },
 	{ "reap", victim_dies, nothing, reap, NULL, NULL },
 };

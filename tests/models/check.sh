@@ -165,7 +165,9 @@ heavy_ok seal_wait "-DCQ=1 -DCANCEL=0 -DGIVEUP=0 -DRKILLS=1"
 # ---- spill ----
 mutants spill "-DKILLS=0" NOLOOK VIEWFIRST BITLATE
 mutants spill "-DKILLS=1" VALIDLATE NOOLD FILELATE VALIDSTAYS NOVALID UNDOFILE
+mutants spill "-DKILLS=1 -DNV=1 -DMOVER" MVREMOVE MVNOLOCK
 ok spill "-DKILLS=1"
+ok spill "-DKILLS=1 -DNV=1 -DMOVER"
 ok spill "-DKILLS=1 -DNV=1 -DROUNDS=3 -DRKILLS=1"
 heavy_ok spill "-DKILLS=2 -DRKILLS=1"
 

@@ -17,6 +17,10 @@
  *            CAS SPILL away. Unlock. A janitor may die, too; the next begins
  *            again. Bits of the dead are cleared first.
  *
+ *   move     (-DMOVER, in place of a viewer: two containers become one) SPILL and
+ *            no LOCK: CAS LOCK(me). valid, and loc is SPILLED: the new file takes
+ *            the place of the old in one step. Unlock.
+ *
  * ASSERTED
  *   (a) who reads, reads the object's bytes in a block that is its own, to the end
  *   (b) quiescent: no LOCK; either SPILL, the file and no block, or no SPILL, no
@@ -24,7 +28,8 @@
  *   (c) nobody waits for ever (an invalid end state)
  *
  * MUTANTS (-DM_...): NOLOOK VIEWFIRST VALIDLATE NOOLD FILELATE VALIDSTAYS
- *   NOVALID BITLATE UNDOFILE
+ *   NOVALID BITLATE UNDOFILE; of the mover MVREMOVE (the old name goes before the
+ *   new one is there) MVNOLOCK (without the LOCK)
  */
 #ifndef ROUNDS
 #define ROUNDS 2 /* how often the spiller tries */
@@ -168,6 +173,41 @@ proctype viewer(byte me)
 	} unless { dead[me] }
 }
 
+#ifdef MOVER
+proctype mover()
+{
+	byte n;
+	{ skip;
+	do
+	:: n < 2 ->
+		n++;
+		if
+#ifdef M_MVNOLOCK
+		:: atomic { lock == 0 && spill -> skip }
+#else
+		:: atomic { lock == 0 && spill -> lock = 3 }
+#endif
+		:: atomic { else -> goto next }
+		fi;
+		if
+		:: valid && loc == SPILLED ->
+#ifdef M_MVREMOVE
+			file = 0;
+#endif
+			file = 1
+		:: else
+		fi;
+#ifndef M_MVNOLOCK
+		lock = 0;
+#endif
+next:		skip
+	:: n >= 2 -> break
+	od;
+	fin[3] = 1
+	} unless { dead[3] }
+}
+#endif
+
 #define TODO (dead[1] * 2 + dead[2] * 4 + dead[3] * 8)
 
 proctype janitor()
@@ -217,7 +257,7 @@ proctype killer()
 	do
 	:: atomic { n < KILLS && !dead[SP] && !fin[SP] -> dead[SP] = 1; n++ }
 	:: atomic { n < KILLS && !dead[2] && !fin[2] -> dead[2] = 1; n++ }
-#if NV > 1
+#if NV > 1 || defined(MOVER)
 	:: atomic { n < KILLS && !dead[3] && !fin[3] -> dead[3] = 1; n++ }
 #endif
 	:: atomic { rkilled < RKILLS && (TODO & ~reaped) ->
@@ -237,7 +277,9 @@ active proctype audit()
 		if :: valid = 1 :: valid = 0 fi; /* bytes of an earlier value */
 		run spiller();
 		run viewer(2);
-#if NV > 1
+#ifdef MOVER
+		run mover();
+#elif NV > 1
 		run viewer(3);
 #else
 		fin[3] = 1;

@@ -7,6 +7,7 @@
 #include <mobula/object.h>
 
 #include "spill.h"
+#include "spill_file.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -251,7 +252,7 @@ static void spill_file(char path[512], struct mob_ref ref)
 {
 	char name[MOBI_SPILL_NAME];
 
-	mobi_spill_name(name, (uint32_t)ref.lo, MOBI_GEN(ref.lo));
+	mobi_spill_name(name, ref.lo);
 	(void)snprintf(path, 512, "/proc/self/fd/%d/%s", s->spill_fd, name);
 }
 
