@@ -94,6 +94,18 @@ void raw_copy_close(struct raw_copy *c)
 	}
 }
 
+void raw_copy_times(struct bench *b, struct raw_copy *c, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t t = bench_now();
+
+		memcpy(c->to, c->from, c->size);
+		/* The copy is wanted, whatever the compiler thinks. */
+		__asm__ volatile("" : : "r"(c->to) : "memory");
+		bench_sample(b, bench_now() - t);
+	}
+}
+
 void raw_wait_until(raw_word *word, uint32_t value, bool spin)
 {
 	uint32_t now;
@@ -238,7 +250,13 @@ int raw_peer_wait(struct raw_peer *p)
 	return 0;
 }
 
-int raw_peer_asleep(const struct raw_peer *p)
+static bool sleeps_in(long call, enum raw_sleep in)
+{
+	return in == RAW_IN_FUTEX ? call == SYS_futex :
+				    call == SYS_read || call == SYS_recvfrom;
+}
+
+int raw_peer_asleep(const struct raw_peer *p, enum raw_sleep in)
 {
 	uint64_t end = bench_now() + ASLEEP_LIMIT_NS;
 	char text[64];
@@ -249,7 +267,7 @@ int raw_peer_asleep(const struct raw_peer *p)
 		n = pread(p->syscall_fd, text, sizeof(text) - 1, 0);
 		text[n > 0 ? n : 0] = 0;
 		if (n > 0 && text[0] != 'r' &&
-		    strtol(text, NULL, 10) == SYS_futex) {
+		    sleeps_in(strtol(text, NULL, 10), in)) {
 			end = bench_now() + HALT_NS;
 			while (bench_now() < end) {
 			}
@@ -291,7 +309,7 @@ int raw_wake(struct bench *b, struct raw_peer *p, uint32_t n)
 		while (atomic_load(&page->armed) != i) {
 			(void)sched_yield();
 		}
-		if (raw_peer_asleep(p)) {
+		if (raw_peer_asleep(p, RAW_IN_FUTEX)) {
 			return bench_fail(b, "the peer is not seen asleep");
 		}
 		t = bench_now();

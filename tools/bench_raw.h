@@ -24,6 +24,8 @@ struct raw_copy {
 /* Return 0, or -1 with errno set. */
 int raw_copy_open(struct raw_copy *c, size_t size);
 void raw_copy_close(struct raw_copy *c);
+/* Copies n times, a sample each. */
+void raw_copy_times(struct bench *b, struct raw_copy *c, uint64_t n);
 
 /* ---- a second process ---- */
 
@@ -62,9 +64,10 @@ void raw_peer_stop(struct raw_peer *p);
  * with errno ESRCH. */
 void raw_peer_tell(struct raw_peer *p, uint32_t what, uint32_t n);
 int raw_peer_wait(struct raw_peer *p);
-/* Waits until the peer sleeps in a futex wait and its processor has had the time
- * to halt; -1 if it does not in 10 s. */
-int raw_peer_asleep(const struct raw_peer *p);
+/* Waits until the peer sleeps in a futex wait, or in the read of a socket, and its
+ * processor has had the time to halt; -1 if it does not in 10 s. */
+enum raw_sleep { RAW_IN_FUTEX, RAW_IN_SOCKET };
+int raw_peer_asleep(const struct raw_peer *p, enum raw_sleep in);
 
 /* ---- primitives; each adds n samples and returns 0, or -1 ---- */
 

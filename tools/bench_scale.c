@@ -274,7 +274,7 @@ static int seal_one(struct bench *b, uint32_t round, uint32_t i)
 	while (atomic_load(&page->armed) != round) {
 		(void)sched_yield();
 	}
-	if (raw_peer_asleep(&s->peer)) {
+	if (raw_peer_asleep(&s->peer, RAW_IN_FUTEX)) {
 		return bench_fail(b, "the waiter is not seen in a futex wait");
 	}
 	t = bench_now();

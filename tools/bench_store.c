@@ -457,14 +457,7 @@ static int copy_large(struct bench *b, double *out_value)
 	struct state *s = b->state;
 
 	(void)out_value;
-	for (uint64_t i = 0; i < s->copies; i++) {
-		uint64_t t = bench_now();
-
-		memcpy(s->copy.to, s->copy.from, s->copy.size);
-		/* The copy is wanted, whatever the compiler thinks. */
-		__asm__ volatile("" : : "r"(s->copy.to) : "memory");
-		bench_sample(b, bench_now() - t);
-	}
+	raw_copy_times(b, &s->copy, s->copies);
 	return 0;
 }
 
@@ -498,7 +491,7 @@ static int wake_once(struct bench *b, uint32_t i)
 	while (atomic_load(&page->armed) != i) {
 		(void)sched_yield();
 	}
-	if (raw_peer_asleep(&s->peer)) {
+	if (raw_peer_asleep(&s->peer, RAW_IN_FUTEX)) {
 		return bench_fail(b, "the waiter is not seen in a futex wait");
 	}
 	t = bench_now();

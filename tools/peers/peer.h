@@ -1,96 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the programs of tools/bench-peers share: cases in rounds, printed as `mob
- * bench --json` prints them. Arguments of a program: ROUNDS GLOB PLACE. */
-#ifndef PEER_H
-#define PEER_H
+/* What the programs of tools/bench-peers share. They run their cases in the frame
+ * of `mob bench`, so both sides are measured and printed in the same way.
+ * Arguments of a program: ROUNDS GLOB PLACE [quick]. */
+#ifndef MOBI_PEER_H
+#define MOBI_PEER_H
 
-#include <fnmatch.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
+#include "bench.h"
+#include "bench_raw.h"
 
 #define SMALL 100u
 #define PUTS 100000u
 #define KEPT 200000u
+#define BATCH 1000u
 #define READ 10000u
-#define MIB ((size_t)1 << 20)
+#define MIB (UINT64_C(1) << 20)
+#define GIB (UINT64_C(1) << 30)
 #define LARGE 200u
 #define LISTED 1000000u
-#define ROUNDS_MAX 100
+#define WAKES 500u
 
-struct peer {
-	int rounds;
-	const char *glob;
-	const char *place; /* a directory, or a socket */
-};
+/* A directory, or a socket. */
+extern const char *peer_place;
 
-static inline uint64_t peer_now(void)
-{
-	struct timespec t;
+int peer_main(int argc, char **argv, const struct bench_case *cases);
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
+/* Two processes at once, each with n operations. The second one calls
+ * peer_second from its `other`; work returns false if it failed. The value is the
+ * rate of both together. */
+void peer_second(struct raw_page *page, bool (*work)(void *arg, uint32_t n),
+		 void *arg);
+int peer_both(struct bench *b, struct raw_peer *p, uint32_t n,
+	      bool (*work)(void *arg, uint32_t n), void *arg,
+	      double *out_value);
 
-static inline void peer_die(const char *what, const char *why)
-{
-	(void)fprintf(stderr, "%s: %s\n", what, why);
-	exit(1);
-}
-
-static inline struct peer peer_args(int argc, char **argv)
-{
-	struct peer p = { 0, "*", "" };
-
-	if (argc != 4 || (p.rounds = atoi(argv[1])) < 1 ||
-	    p.rounds > ROUNDS_MAX) {
-		peer_die(argv[0], "usage: ROUNDS (1 to 100) GLOB PLACE");
-	}
-	p.glob = argv[2];
-	p.place = argv[3];
-	return p;
-}
-
-static inline bool peer_wants(const struct peer *p, const char *name)
-{
-	return fnmatch(p->glob, name, 0) == 0;
-}
-
-static inline int peer_order(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* One round warms up. once(arg) returns the value of a round. */
-static inline void peer_case(const struct peer *p, const char *name,
-			     const char *unit, double (*once)(void *arg),
-			     void *arg)
-{
-	double v[ROUNDS_MAX];
-
-	if (!peer_wants(p, name)) {
-		return;
-	}
-	(void)fprintf(stderr, "%s\n", name);
-	(void)once(arg);
-	for (int i = 0; i < p->rounds; i++) {
-		v[i] = once(arg);
-	}
-	qsort(v, (size_t)p->rounds, sizeof(v[0]), peer_order);
-	printf("{\"case\":\"%s\",\"unit\":\"%s\",\"median\":%.1f,"
-	       "\"min\":%.1f,\"max\":%.1f,\"rounds\":%d}\n",
-	       name, unit, v[p->rounds / 2], v[0], v[p->rounds - 1], p->rounds);
-	(void)fflush(stdout);
-}
-
-static inline double peer_rate(uint64_t n, uint64_t began)
-{
-	return (double)n * 1e9 / (double)(peer_now() - began);
-}
-
-#endif /* PEER_H */
+#endif /* MOBI_PEER_H */
