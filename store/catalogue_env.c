@@ -20,6 +20,7 @@
 #include "lock.h"
 #include "os_clock.h"
 #include "os_futex.h"
+#include "pages.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -302,6 +303,39 @@ static int open_mdb(struct mobi_cat_env *e)
 	return 0;
 }
 
+/* Has a process the file open, of which this needs no proof that it lives? */
+static bool is_open(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_len = 1 };
+
+	return fcntl(fd, F_GETLK, &lock) || lock.l_type != F_UNLCK;
+}
+
+/* LMDB ends a process that reads what is cut off. While others have it open they
+ * write, and would have met it. Returns an error of ours. */
+static int check_at_rest(const struct mobi_cat_env *e)
+{
+	char path[PATH_SIZE];
+	int lock_fd;
+	int fd;
+	int rc = 0;
+
+	(void)snprintf(path, sizeof(path), "%s/lock.mdb", e->path);
+	lock_fd = open(path, O_RDWR | O_CLOEXEC);
+	(void)snprintf(path, sizeof(path), "%s/data.mdb", e->path);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && (lock_fd < 0 || !is_open(lock_fd))) {
+		rc = mobi_pages_check(fd, 0, false, "catalogue");
+	}
+	if (fd >= 0) {
+		(void)close(fd);
+	}
+	if (lock_fd >= 0) {
+		(void)close(lock_fd);
+	}
+	return rc;
+}
+
 void mobi_catalogue_patience(struct mobi_catalogue *c, int64_t ns)
 {
 	c->patience_ns = ns;
@@ -329,8 +363,12 @@ static int open_env(struct mobi_catalogue *c)
 	if (rc < 0) {
 		return rc;
 	}
-	mdb_rc = open_mdb(c->env);
+	rc = check_at_rest(c->env);
+	mdb_rc = rc < 0 ? 0 : open_mdb(c->env);
 	mobi_lock_release(&c->shared->opening);
+	if (rc < 0) {
+		return rc;
+	}
 	return mdb_rc ? mobi_cat_fail(mdb_rc, "opening LMDB") : 0;
 }
 

@@ -8,6 +8,7 @@
 
 #include "err.h"
 #include "fault.h"
+#include "pages.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -236,13 +237,40 @@ static int beyond(const struct mob_object_info *info, void *arg)
 	return 0;
 }
 
+#define PAGES_TRIES 8
+
+/* Pages before rows: a wrong one would end the process. Those that writers do not
+ * leave alone for so long are not looked at. */
+static int check_pages(struct mobi_catalogue *c)
+{
+	int rc = MOB_E_AGAIN;
+
+	for (int i = 0; i < PAGES_TRIES && rc == MOB_E_AGAIN; i++) {
+		MDB_txn *txn;
+		int fd = -1;
+		int mdb_rc;
+
+		rc = mobi_cat_begin(c, MDB_RDONLY, &txn);
+		if (rc < 0) {
+			return rc;
+		}
+		mdb_rc = mdb_env_get_fd(c->env->mdb, &fd);
+		rc = mdb_rc ? mobi_cat_fail(mdb_rc, "checking") :
+			      mobi_pages_check(fd, mdb_txn_id(txn), true,
+					       "catalogue");
+		mdb_txn_abort(txn);
+		mobi_cat_leave(c, 0);
+	}
+	return rc == MOB_E_AGAIN ? 0 : rc;
+}
+
 int mobi_catalogue_check(struct mobi_catalogue *c, uint32_t used_slots,
 			 void (*fn)(const char *, void *), void *arg)
 {
 	struct check k = {
 		.c = c, .fn = fn, .arg = arg, .used_slots = used_slots
 	};
-	int rc = 0;
+	int rc = check_pages(c);
 
 	for (uint32_t n = 0; n * MOBI_SLOT_CHUNK < used_slots && !rc; n++) {
 		check_bits(&k, n);

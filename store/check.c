@@ -18,12 +18,15 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct audit {
 	struct mob_store *s;
 	void (*fn)(const char *line, void *arg);
 	void *arg;
 	uint32_t *linked; /* how many edges of a list name each slot */
+	bool *has_block;  /* a block has the tag of this slot, as it should */
+	uint32_t slots;   /* those used, when it began */
 	int bad;
 };
 
@@ -49,7 +52,7 @@ static void audit_block(uint64_t loc, uint64_t tag, void *arg)
 	uint32_t slot = (uint32_t)tag - 1;
 	struct mobi_slot *o;
 
-	if (slot >= mobi_pool_used(a->s, MOBI_POOL_SLOT)) {
+	if (slot >= a->slots) {
 		report(a, "block %#llx is tagged with slot %u, which never was",
 		       (unsigned long long)loc, slot);
 		return;
@@ -63,6 +66,59 @@ static void audit_block(uint64_t loc, uint64_t tag, void *arg)
 		       (unsigned long long)loc, slot, MOBI_GEN(tag),
 		       (unsigned long long)mobi_load(&o->word),
 		       (unsigned long long)mobi_load(&o->loc));
+		return;
+	}
+	a->has_block[slot] = true;
+}
+
+/* Is the part of an object that a slot stands for inside of that object? */
+static void audit_range(struct audit *a, uint32_t i, uint64_t size)
+{
+	struct mobi_range range;
+	uint32_t base;
+	uint64_t whole;
+
+	memcpy(&range, a->s->slots[i].value, sizeof(range));
+	base = (uint32_t)range.base;
+	if (base < a->slots && MOBI_GEN(mobi_load(&a->s->slots[base].word)) ==
+				       MOBI_GEN(range.base)) {
+		whole = mobi_load(&a->s->slots[base].size);
+		if (range.off <= whole && size <= whole - range.off) {
+			return;
+		}
+	}
+	report(a, "slot %u is a part of what is not there", i);
+}
+
+/* Are the bytes of an object where its slot says? */
+static void audit_place(struct audit *a, uint32_t i)
+{
+	struct mobi_slot *o = &a->s->slots[i];
+	uint64_t loc = mobi_load(&o->loc);
+	uint64_t size = mobi_load(&o->size);
+
+	if (!loc && size && MOBI_STATE(mobi_load(&o->word)) == MOBI_S_SEALED) {
+		report(a, "slot %u is sealed without its bytes", i);
+	} else if (loc == MOBI_LOC_INLINE && size > MOBI_INLINE_MAX) {
+		report(a, "slot %u has %llu bytes inside; there is room for %u",
+		       i, (unsigned long long)size, MOBI_INLINE_MAX);
+	} else if (loc == MOBI_LOC_RANGE) {
+		audit_range(a, i, size);
+	} else if (loc == MOBI_LOC_SPILLED) {
+		if (!(mobi_load(&o->word) & MOBI_F_SPILL)) {
+			report(a,
+			       "slot %u has its bytes in a file, and does "
+			       "not say so",
+			       i);
+		}
+	} else if (loc && loc != MOBI_LOC_INLINE) {
+		if (!a->has_block[i]) {
+			report(a, "slot %u: its block %#llx is not there", i,
+			       (unsigned long long)loc);
+		} else if (size > mobi_arena_block_bytes(a->s->arena, loc)) {
+			report(a, "slot %u: %llu bytes are more than its block",
+			       i, (unsigned long long)size);
+		}
 	}
 }
 
@@ -103,6 +159,7 @@ static void audit_slot(struct audit *a, uint32_t i, uint64_t live)
 		report(a, "slot %u leaks: nothing refers to it (word %#llx)", i,
 		       (unsigned long long)w);
 	}
+	audit_place(a, i);
 	for (uint32_t e = mobi_load(&o->head); e && n < 1u << 26; n++) {
 		struct mobi_edge *ed = mobi_edge_at(a->s, e);
 
@@ -250,15 +307,19 @@ static int audit_index(struct audit *a)
 int mob_store_check(struct mob_store *store,
 		    void (*fn)(const char *line, void *), void *arg)
 {
-	struct audit a = { store, fn, arg, NULL, 0 };
+	struct audit a = { store, fn, arg, NULL, NULL, 0, 0 };
 	uint64_t live;
 	uint32_t slots;
 
 	MOBI_ENTER(store);
 	slots = mobi_pool_used(store, MOBI_POOL_SLOT);
+	a.slots = slots;
 	live = mobi_clients_live(store);
 	a.linked = calloc((size_t)slots + 1, sizeof(*a.linked));
-	if (!a.linked) {
+	a.has_block = calloc((size_t)slots + 1, sizeof(*a.has_block));
+	if (!a.linked || !a.has_block) {
+		free(a.linked);
+		free(a.has_block);
 		return mobi_err(MOB_E_NOMEM, "mob_store_check: out of memory");
 	}
 	mobi_arena_walk(store->arena, audit_block, &a);
@@ -294,6 +355,7 @@ int mob_store_check(struct mob_store *store,
 	}
 	audit_board(&a, live);
 	free(a.linked);
+	free(a.has_block);
 	return audit_index(&a);
 }
 

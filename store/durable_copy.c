@@ -8,6 +8,7 @@
 #include "os_dir.h"
 #include "os_file.h"
 #include "os_mem.h"
+#include "pages.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -313,6 +314,20 @@ static int open_state(struct mobi_durable *d)
 	return rc ? rc : open_tables(d);
 }
 
+/* Disks change bits, and LMDB ends a process that meets such a page. */
+static int check_state(int fd)
+{
+	int state = mobi_file_open_at(fd, STATE);
+	int rc;
+
+	if (state < 0) {
+		return state == MOB_E_NOT_FOUND ? 0 : state;
+	}
+	rc = mobi_pages_check(state, 0, true, "durable copy");
+	mobi_fd_close(state);
+	return rc;
+}
+
 int mobi_durable_begin(struct mobi_durable *d, int dir_fd,
 		       const mobi_a32 *progress)
 {
@@ -338,6 +353,11 @@ int mobi_durable_begin(struct mobi_durable *d, int dir_fd,
 	if (d->data_fd < 0) {
 		return mobi_err(MOB_E_CORRUPT, "the durable copy has no "
 					       "directory " DATA);
+	}
+	/* Who syncs has restored it, or made it. */
+	rc = progress ? 0 : check_state(d->fd);
+	if (rc < 0) {
+		return rc;
 	}
 	rc = open_state(d);
 	return rc ? mobi_durable_fail(rc, "opening it") : 0;
