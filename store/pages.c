@@ -127,7 +127,7 @@ static int read_meta(const struct walk *k, uint64_t at, struct meta *out)
 /* Which of the two counts. */
 static int choose_meta(struct walk *k, uint64_t txn_id)
 {
-	struct meta m[2];
+	struct meta m[2] = { 0 };
 	int rc = read_meta(k, 0, &m[0]);
 
 	if (rc >= 0) {
@@ -479,7 +479,7 @@ int mobi_pages_check(int fd, uint64_t txn_id, bool all, const char *what)
 	rc = mobi_fd_size(fd, &bytes);
 	if (rc >= 0 && bytes) {
 		rc = choose_meta(k, txn_id);
-		if (rc >= 0) {
+		if (rc >= 0 && k->page_bytes) {
 			k->pages = bytes / k->page_bytes;
 			k->used = calloc(k->pages / 64 + 1, sizeof(*k->used));
 			k->at = malloc(k->page_bytes);
