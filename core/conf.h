@@ -34,6 +34,9 @@ enum mobi_conf_type { MOBI_CONF_U64, MOBI_CONF_BYTES, MOBI_CONF_STR };
 	  "file system that holds the session directories")                    \
 	X(spill_dir, SPILL_DIR, STR, "", 0, 0,                                 \
 	  "directory that objects of a full store go to; empty: none")         \
+	X(prefetch_bytes, PREFETCH_BYTES, BYTES, "67108864", 0,                \
+	  UINT64_C(1) << 46,                                                   \
+	  "bytes of spilled arguments of a task read ahead at once; 0: none")  \
 	X(room_wait_ms, ROOM_WAIT_MS, U64, "0", 0, 3600000,                    \
 	  "ms that who makes an object waits for room in a full store")        \
 	X(log_level, LOG_LEVEL, STR, "warn", 0, 0, "error, warn, info or debug")
@@ -58,7 +61,7 @@ const struct mobi_conf_entry *mobi_conf_entry(enum mobi_conf_id id);
  * str never fails, and its text is borrowed from the environment. */
 int mobi_conf_u64(enum mobi_conf_id id, uint64_t *out);
 int mobi_conf_str(enum mobi_conf_id id, const char **out);
-/* Parses "64M", "1073741824"; for options of the command line too. K, M and G
+/* Parses "67108864", "1073741824"; for options of the command line too. K, M and G
  * are powers of 1024, in either case. */
 int mobi_conf_parse_bytes(const char *text, uint64_t *out);
 

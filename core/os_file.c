@@ -48,6 +48,28 @@ int mobi_file_open_at(int dirfd, const char *name)
 	return fd >= 0 ? fd : told("open", name);
 }
 
+/* The kernel may cut what it is told at once to its window, which is this size
+ * unless somebody has made it larger. */
+#define PREFETCH ((off_t)128 << 10)
+
+bool mobi_file_prefetch_at(int dirfd, const char *name)
+{
+	int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0) {
+		return false;
+	}
+	if (fstat(fd, &st) == 0) {
+		for (off_t at = 0; at < st.st_size; at += PREFETCH) {
+			(void)posix_fadvise(fd, at, PREFETCH,
+					    POSIX_FADV_WILLNEED);
+		}
+	}
+	(void)close(fd);
+	return true;
+}
+
 int mobi_file_write(int fd, const void *at, size_t n)
 {
 	const char *p = at;

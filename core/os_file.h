@@ -12,6 +12,9 @@
  * NOT_FOUND, SYS. */
 int mobi_file_create_at(int dirfd, const char *name);
 int mobi_file_open_at(int dirfd, const char *name);
+/* Lets the kernel begin to read a file of dirfd into its cache, and does not wait
+ * for the bytes; false if there is none. No error is recorded. */
+bool mobi_file_prefetch_at(int dirfd, const char *name);
 /* Writes all of it, or of both, one after the other. Errors: DISK_FULL, SYS. */
 int mobi_file_write(int fd, const void *at, size_t n);
 int mobi_file_write_two(int fd, const void *a, size_t n_a, const void *b,

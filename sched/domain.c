@@ -23,6 +23,7 @@
 #include "policy_row.h"
 #include "pool.h"
 #include "reap.h"
+#include "spill.h"
 #include "task.h"
 
 #include <stdio.h>
@@ -562,6 +563,42 @@ static uint64_t reserve(const struct turn *t, uint64_t fits)
 	return fits;
 }
 
+/* What this worker would take next, when it took one last. */
+static struct {
+	uint32_t
+		rec; /* + 1; 0: nothing was queued, or nothing is ever spilled */
+	uint32_t version;
+} next;
+
+static void note_next(const struct turn *t, const uint32_t *queues, uint32_t n,
+		      uint64_t fits)
+{
+	next.rec = 0;
+	if (!mobi_spills(t->s)) {
+		return;
+	}
+	for (uint32_t i = 0; i < n && !next.rec; i++) {
+		struct mobi_queue_want want = {
+			.queue = queues[i] & ~MOB_Q_OLDEST,
+			.oldest = (queues[i] & MOB_Q_OLDEST) != 0,
+			.fits = fits,
+		};
+		struct mobi_queue_entry e;
+
+		if (mobi_queues_peek(t->q, &want, &e)) {
+			next.rec = e.task + 1;
+			next.version = e.version;
+		}
+	}
+}
+
+bool mobi_domain_after(uint32_t *out_rec, uint32_t *out_version)
+{
+	*out_rec = next.rec - 1;
+	*out_version = next.version;
+	return next.rec != 0;
+}
+
 /* Takes the best task that the policy lets this worker have. */
 static bool take(struct turn *t, uint32_t *out_rec, uint64_t *out_w)
 {
@@ -587,6 +624,7 @@ static bool take(struct turn *t, uint32_t *out_rec, uint64_t *out_w)
 				*out_rec = e.task;
 				mobi_store_relaxed(&t->g->last_take_ns, t->now);
 				mobi_store_relaxed(&t->g->unfit, UINT64_C(0));
+				note_next(t, queues + i, n - i, fits);
 				return true;
 			}
 			if (MOBI_VERSION(mobi_load(&t->s->recs[e.task].word)) ==

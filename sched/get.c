@@ -222,6 +222,9 @@ static int join_all(const struct mob_ref *refs, size_t n)
 	return rc;
 }
 
+/* Of these so many are read ahead at once, if they are spilled. */
+#define AHEAD 16u
+
 /* Which refs the thread views already: they keep it after a failure. NULL
  * without memory, or if the type is not read in place. */
 static bool *viewed(const struct mob_ref *refs, size_t n,
@@ -280,6 +283,11 @@ int mob_get_all_raw(const struct mob_ref *refs, size_t n,
 		size_t i = 0;
 
 		for (; i < n && rc >= 0; i++) {
+			if (n > 1 && i % AHEAD == 0) {
+				(void)mob_object_prefetch(
+					mobi_rt.store, refs + i,
+					n - i < AHEAD ? n - i : AHEAD);
+			}
 			rc = mob_get_raw(refs[i], type, MOB_FOREVER,
 					 at + i * type->size);
 		}

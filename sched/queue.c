@@ -444,13 +444,14 @@ static void mark_passed(struct mobi_queues *q,
 	}
 }
 
-bool mobi_queues_pop(struct mobi_queues *q, const struct mobi_queue_want *want,
-		     struct mobi_queue_entry *out_entry)
+/* The best of the shapes that fit; NIL: there is none. */
+static uint32_t best_of(const struct mobi_queues *q,
+			const struct mobi_queue_want *want)
 {
-	uint64_t shapes = *shapes_at(q, want->queue);
 	uint32_t best = NIL;
 
-	for (uint64_t m = shapes & want->fits; m; m &= m - 1) {
+	for (uint64_t m = mobi_queues_shapes(q, want->queue) & want->fits; m;
+	     m &= m - 1) {
 		uint32_t s = (uint32_t)__builtin_ctzll(m);
 		uint32_t i = front(q, want->queue, s, want->oldest);
 
@@ -458,6 +459,28 @@ bool mobi_queues_pop(struct mobi_queues *q, const struct mobi_queue_want *want,
 			best = i;
 		}
 	}
+	return best;
+}
+
+bool mobi_queues_peek(const struct mobi_queues *q,
+		      const struct mobi_queue_want *want,
+		      struct mobi_queue_entry *out_entry)
+{
+	uint32_t best = best_of(q, want);
+
+	if (best == NIL) {
+		return false;
+	}
+	entry_of(q, best, out_entry);
+	return true;
+}
+
+bool mobi_queues_pop(struct mobi_queues *q, const struct mobi_queue_want *want,
+		     struct mobi_queue_entry *out_entry)
+{
+	uint64_t shapes = *shapes_at(q, want->queue);
+	uint32_t best = best_of(q, want);
+
 	mark_passed(q, want, shapes & ~want->fits & ~q->passed, best);
 	if (best == NIL) {
 		return false;

@@ -132,6 +132,11 @@ struct mobi_queue_want {
 bool mobi_queues_pop(struct mobi_queues *q, const struct mobi_queue_want *want,
 		     struct mobi_queue_entry *out_entry);
 
+/* What pop would take now; nothing changes. */
+bool mobi_queues_peek(const struct mobi_queues *q,
+		      const struct mobi_queue_want *want,
+		      struct mobi_queue_entry *out_entry);
+
 /* Takes a task out wherever it is; false if it is not queued. */
 bool mobi_queues_remove(struct mobi_queues *q, uint32_t task);
 

@@ -17,8 +17,10 @@
 #include "os_futex.h"
 #include "os_run.h"
 #include "os_sock.h"
+#include "prefetch.h"
 #include "reap.h"
 #include "sched_reap.h"
+#include "spill.h"
 #include "task.h"
 #include "wait.h"
 
@@ -168,8 +170,13 @@ static void run_one(struct mob_store *s, uint32_t rec, uint64_t w,
 		    uint64_t taken_ns)
 {
 	struct mobi_place_shared *p = &mobi_rt.sched->place[mobi_rt.place];
+	uint64_t ran_ns;
 	int rc;
-	uint64_t ran_ns = mobi_task_run(s, rec, w, taken_ns, &rc);
+
+	if (mobi_spills(s)) {
+		mobi_task_prefetch(s, rec, w);
+	}
+	ran_ns = mobi_task_run(s, rec, w, taken_ns, &rc);
 
 	mobi_store(&p->ann, UINT64_C(0));
 	mobi_domain_ran(ran_ns ? ran_ns : 1, rc);

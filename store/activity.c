@@ -54,29 +54,17 @@ static void look_slot(struct mob_store *s, uint32_t slot, struct look *l)
 	}
 }
 
-static uint64_t count_of(const struct mob_store *s, uint32_t client,
-			 uint32_t what)
-{
-	uint64_t sum = 0;
-
-	for (uint32_t i = 0; i < MOBI_COUNT_ROWS; i++) {
-		sum += mobi_load(
-			&s->counts[client * MOBI_COUNT_ROWS + i].n[what]);
-	}
-	return sum;
-}
-
 static void look_counts(struct mob_store *s, struct look *l)
 {
 	for (uint32_t i = 0; i < MOBI_CLIENTS; i++) {
 		struct mob_process *p = &l->by[i];
 
-		p->put_bytes = count_of(s, i, MOBI_N_PUT_BYTES);
-		p->gets = count_of(s, i, MOBI_N_GET);
-		p->spills = count_of(s, i, MOBI_N_SPILL);
-		p->restores = count_of(s, i, MOBI_N_RESTORE);
-		p->sleeps = count_of(s, i, MOBI_N_SLEEP);
-		p->room_waits = count_of(s, i, MOBI_N_ROOM);
+		p->put_bytes = mobi_count_of(s, i, MOBI_N_PUT_BYTES);
+		p->gets = mobi_count_of(s, i, MOBI_N_GET);
+		p->spills = mobi_count_of(s, i, MOBI_N_SPILL);
+		p->restores = mobi_count_of(s, i, MOBI_N_RESTORE);
+		p->sleeps = mobi_count_of(s, i, MOBI_N_SLEEP);
+		p->room_waits = mobi_count_of(s, i, MOBI_N_ROOM);
 		l->out->put_bytes += p->put_bytes;
 		l->out->gets += p->gets;
 		l->out->spills += p->spills;

@@ -5,6 +5,7 @@
  */
 #include "board.h"
 #include "catalogue_env.h"
+#include "count.h"
 #include "cq.h"
 #include "durable.h"
 #include "edge.h"
@@ -389,6 +390,9 @@ int mob_store_stat(struct mob_store *store, struct mob_store_stat *out)
 		return rc;
 	}
 	st.evicted = mobi_load(&store->cat_shared->evicted);
+	for (uint32_t i = 1; i < MOBI_CLIENTS; i++) {
+		st.prefetches += mobi_count_of(store, i, MOBI_N_PREFETCH);
+	}
 	st.durable = mobi_is_durable(store);
 	st.durable_objects = mobi_load(&store->hdr->durable_objects);
 	st.durable_synced_ms = mobi_load(&store->hdr->durable_synced_ms);

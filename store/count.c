@@ -27,3 +27,15 @@ void mobi_count_find(struct mob_store *s)
 	mobi_count_here.row = &s->counts[s->me * MOBI_COUNT_ROWS + n];
 	mobi_count_here.shared = n == last;
 }
+
+uint64_t mobi_count_of(const struct mob_store *s, uint32_t client,
+		       uint32_t what)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < MOBI_COUNT_ROWS; i++) {
+		sum += mobi_load(
+			&s->counts[client * MOBI_COUNT_ROWS + i].n[what]);
+	}
+	return sum;
+}

@@ -24,6 +24,10 @@ void mobi_count_find(struct mob_store *s);
 /* A number that no other store of this process has had. */
 uint64_t mobi_count_id(void);
 
+/* The sum of all rows of a process's number. */
+uint64_t mobi_count_of(const struct mob_store *s, uint32_t client,
+		       uint32_t what);
+
 /* hot */
 static inline struct mobi_count_row *mobi_count_row(struct mob_store *s)
 {

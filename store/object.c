@@ -437,6 +437,24 @@ int mob_object_get(struct mob_store *store, struct mob_ref ref,
 	return mobi_object_view_in(store, id, timeout_ns, out_view);
 }
 
+int mob_object_prefetch(struct mob_store *store, const struct mob_ref *refs,
+			size_t n)
+{
+	int found = 0;
+
+	MOBI_ENTER(store);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t id;
+		int rc = mobi_slot_of(store, refs[i], &id);
+
+		if (rc < 0) {
+			return rc;
+		}
+		found += mobi_spill_prefetch(store, id) && found < INT32_MAX;
+	}
+	return found;
+}
+
 void mob_view_release(struct mob_store *store, struct mob_view *view)
 {
 	uint64_t id;

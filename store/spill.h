@@ -46,6 +46,10 @@ int mobi_spill_some(struct mob_store *s, uint64_t bytes);
  * for another who moves it. Errors: TIMEOUT, INTERRUPTED, CLOSED, STORE_FULL, CORRUPT (the file is not what was written), IO, NOT_FOUND,
  * NOMEM. */
 int mobi_spill_restore(struct mob_store *s, uint64_t id, int64_t timeout_ns);
+/* If the object is in a file, the kernel begins to read that ahead. It costs memory
+ * of the kernel's cache alone, which goes before anything else, and changes nothing
+ * that a kill could leave half done. Returns its bytes; 0: nothing is to be done. */
+uint64_t mobi_spill_prefetch(struct mob_store *s, uint64_t id);
 /* Under LOCK(me), taken over from a dead one, with SPILL. */
 void mobi_spill_repair(struct mob_store *s, uint32_t slot);
 /* The object is freed: its file goes. */

@@ -304,6 +304,7 @@ enum {
 	MOBI_N_RESTORE,   /* and read back */
 	MOBI_N_SLEEP,     /* sleeps until something is resolved */
 	MOBI_N_ROOM,      /* waits for room */
+	MOBI_N_PREFETCH,  /* files that were begun to be read ahead */
 	MOBI_NS = 8
 };
 struct mobi_count_row {

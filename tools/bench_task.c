@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include "bench.h"
+#include "bench_ahead.h"
 #include "bench_proc.h"
 #include "bench_raw.h"
 
@@ -648,6 +649,12 @@ const struct bench_case bench_task_cases[] = {
 	  returns, NULL, teardown, 0 },
 	{ "task.nested_10", NULL, BENCH_NS, BENCH_ON_VALUE, 20e6, setup_async,
 	  nested, NULL, teardown, 0 },
+	{ "task.spilled", "not read ahead", BENCH_NS, BENCH_ON_RATIO, 0.9,
+	  bench_ahead_setup, bench_ahead, bench_ahead_raw, bench_ahead_teardown,
+	  0 },
+	{ "task.spilled_chain", "not read ahead", BENCH_NS, BENCH_ON_RATIO, 0.9,
+	  bench_ahead_setup, bench_ahead_chain, bench_ahead_chain_raw,
+	  bench_ahead_teardown, 0 },
 	{ "task.metg", NULL, BENCH_NS, BENCH_ON_VALUE, 3e3, setup_metg, metg,
 	  NULL, teardown, 0 },
 	{ "session.start", "fork + exec", BENCH_NS, BENCH_ON_VALUE, 30e6, NULL,

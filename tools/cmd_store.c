@@ -15,6 +15,7 @@ static const struct out_col stat_cols[] = {
 	{ "objects_pending", "pending", OUT_COUNT },
 	{ "spilled_objects", "spilled", OUT_COUNT },
 	{ "spilled_bytes", "bytes spilled", OUT_BYTES },
+	{ "prefetches", "spilled objects read ahead", OUT_COUNT },
 	{ "evicted", "cached objects evicted", OUT_COUNT },
 	{ "durable_objects", "in the durable copy", OUT_COUNT },
 	{ "durable_unsynced", "changed since its sync", OUT_COUNT },
@@ -50,6 +51,7 @@ static int run_stat(struct cli *c)
 	out_u64(&o, st.objects_pending);
 	out_u64(&o, st.spilled_objects);
 	out_u64(&o, st.spilled_bytes);
+	out_u64(&o, st.prefetches);
 	out_u64(&o, st.evicted);
 	out_u64(&o, st.durable_objects);
 	out_u64(&o, st.durable_unsynced);

@@ -214,6 +214,18 @@ MOB_API MOB_NODISCARD int mob_object_get(struct mob_store *store,
  * view only one may be released. In a forked child: nothing. Thread: any. */
 MOB_API void mob_view_release(struct mob_store *store, struct mob_view *view);
 
+/*
+ * These objects will be got soon: the files of those that are spilled are begun to
+ * be read, all at once, by the kernel into its cache, so that getting them does not
+ * wait for the disk. They stay where they are, the store has no less room for it,
+ * and nothing is to be undone; more than there is free memory for is of no use.
+ * Returns how many files; others (not spilled, pending, gone) are passed over.
+ * Errors: BAD_REF (of another session), FORKED. Thread: any. Blocks: no longer than
+ * the disk takes to accept the wishes. Since 0.1.
+ */
+MOB_API int mob_object_prefetch(struct mob_store *store,
+				const struct mob_ref *refs, size_t n);
+
 /* What is known of an object without waiting. */
 enum mob_object_state {
 	MOB_OBJECT_GONE = 0,
@@ -438,7 +450,8 @@ struct mob_store_stat {
 	uint64_t spilled_bytes;
 	uint64_t
 		evicted; /* cached objects that went for want of room, so far */
-	uint64_t durable; /* 1: it has a copy on disk, of: */
+	uint64_t prefetches; /* files of spilled objects read ahead, so far */
+	uint64_t durable;    /* 1: it has a copy on disk, of: */
 	uint64_t durable_objects;
 	uint64_t durable_unsynced;  /* names, pins and objects changed since */
 	uint64_t durable_synced_ms; /* when: as born_ms; 0: not since */

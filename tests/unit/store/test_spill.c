@@ -340,6 +340,96 @@ static void test_spill_flipped_bit_or_cut_is_always_told(void **state)
 	}
 }
 
+/* Pages of a file that are in the kernel's cache. */
+static size_t cached_pages(const char *path, size_t *out_all)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	unsigned char in[ONE / 512];
+	struct stat st;
+	size_t n = 0;
+	void *at;
+
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	*out_all = ((size_t)st.st_size + page - 1) / page;
+	assert_true(*out_all <= sizeof(in));
+	at = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(at, MAP_FAILED);
+	assert_int_equal(mincore(at, (size_t)st.st_size, in), 0);
+	for (size_t i = 0; i < *out_all; i++) {
+		n += in[i] & 1u;
+	}
+	assert_int_equal(munmap(at, (size_t)st.st_size), 0);
+	assert_int_equal(close(fd), 0);
+	return n;
+}
+
+/* False: the file system keeps its pages, whatever it is told. */
+static bool drop_from_cache(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t all;
+
+	assert_true(fd >= 0);
+	assert_int_equal(fdatasync(fd), 0);
+	assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+	assert_int_equal(close(fd), 0);
+	return cached_pages(path, &all) == 0;
+}
+
+static uint64_t prefetches(void)
+{
+	struct mob_store_stat st;
+
+	assert_ok(mob_store_stat(s, &st));
+	return st.prefetches;
+}
+
+/* All of the file comes into the cache, and nothing of the store changes. */
+static void test_spill_prefetch_reads_files_and_moves_nothing(void **state)
+{
+	struct mob_ref two[2];
+	struct mob_ref gone;
+	struct counts before;
+	char path[512];
+	uint64_t seed = 1;
+	bool cold;
+
+	(void)state;
+	two[0] = put_of_kind(ONE, true, &seed);
+	put_many(MANY);
+	two[1] = r[MANY - 1];
+	assert_true(is_spilled(two[0]) && !is_spilled(two[1]));
+	gone = put_filled(s, 8, 1);
+	assert_ok(mob_object_release(s, gone));
+	spill_file(path, two[0]);
+	cold = drop_from_cache(path);
+	before = counts_of(s);
+	assert_int_equal(mob_object_prefetch(s, &gone, 1), 0);
+	assert_int_equal(prefetches(), 0);
+	assert_int_equal(mob_object_prefetch(s, two, 2), 1);
+	assert_int_equal(prefetches(), 1);
+	if (cold) {
+		uint64_t end = now_ns() + WATCHDOG_S * UINT64_C(1000000000);
+		size_t all = 0;
+
+		while (cached_pages(path, &all) < all) {
+			assert_true(now_ns() < end);
+			(void)sched_yield();
+		}
+	}
+	assert_true(is_spilled(two[0]));
+	assert_int_equal(counts_differ(before, counts_of(s)), 0);
+	gone.hi ^= 1;
+	assert_int_equal(mob_object_prefetch(s, &gone, 1), MOB_E_BAD_REF);
+	/* A file that is not there is told by the get, not by this. */
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mob_object_prefetch(s, two, 1), 0);
+	assert_ok(mob_object_release(s, two[0]));
+	release_many(MANY);
+}
+
 static void test_spill_damaged_file_is_that_objects_error(void **state)
 {
 	char path[512];
@@ -570,6 +660,7 @@ int main(void)
 		TEST(test_spill_not_for_what_never_fits),
 		TEST(test_spill_headers_ranges_names_and_sizes),
 		TEST(test_spill_flipped_bit_or_cut_is_always_told),
+		TEST(test_spill_prefetch_reads_files_and_moves_nothing),
 		TEST(test_spill_damaged_file_is_that_objects_error),
 		TEST(test_spill_directory_that_takes_nothing),
 		TEST(test_spill_to_memory_refused_unless_forced),
