@@ -73,7 +73,8 @@ static int plan_value(struct mobi_args_plan *p, uint32_t i)
 	    t->kind == MOB_KIND_REFS) {
 		return rc;
 	}
-	rc = mobi_value_put(t, value, &id);
+	(void)mobi_module_number(mobi_rt.sched, p->def, &number);
+	rc = mobi_value_put(t, value, mobi_module_site(p->def), &id);
 	if (rc >= 0) {
 		p->big[i] = id + 1;
 		p->bytes[i] = sizeof(uint64_t);

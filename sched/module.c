@@ -184,6 +184,31 @@ static int find_number(struct mobi_sched *sh, const struct mob_task_def *def,
 			MOBI_FUNCTIONS);
 }
 
+/* Places of definitions, by their numbers. */
+static struct mob_site sites[MOBI_FUNCTIONS];
+
+/* Before the number is at hand. Several threads may come here for one. */
+static void site_set(uint32_t fn, const struct mob_task_def *def)
+{
+	struct mob_site *site = &sites[fn % MOBI_FUNCTIONS];
+
+	(void)pthread_mutex_lock(&reg.lock);
+	if (site->file != def->file || site->line != def->line) {
+		site->file = def->file;
+		site->line = def->line;
+	}
+	(void)pthread_mutex_unlock(&reg.lock);
+}
+
+struct mob_site *mobi_module_site(const struct mob_task_def *def)
+{
+	uint32_t n = mobi_load(at_hand(def));
+
+	/* Another definition may have the same place in the table at hand. */
+	return n && mobi_load(&reg.of_number[n - 1]) == def ? &sites[n - 1] :
+							      NULL;
+}
+
 int mobi_module_number(struct mobi_sched *sh, const struct mob_task_def *def,
 		       uint32_t *out_fn)
 {
@@ -196,6 +221,7 @@ int mobi_module_number(struct mobi_sched *sh, const struct mob_task_def *def,
 	}
 	rc = find_number(sh, def, out_fn);
 	if (rc >= 0) {
+		site_set(*out_fn, def);
 		mobi_store(at_hand(def), *out_fn + 1);
 	}
 	return rc;

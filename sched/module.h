@@ -15,6 +15,8 @@ int mobi_module_load(const char *path);
 /* Number of a definition in the session, made at first use. LIMIT. */
 int mobi_module_number(struct mobi_sched *sh, const struct mob_task_def *def,
 		       uint32_t *out_fn);
+/* The place of a definition that has a number; NULL: not yet. */
+struct mob_site *mobi_module_site(const struct mob_task_def *def);
 /* Definition with that number, or NULL if this process has none. */
 const struct mob_task_def *mobi_module_def(const struct mobi_sched *sh,
 					   uint32_t fn);

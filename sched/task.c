@@ -24,6 +24,7 @@
 #include "module.h"
 #include "os_clock.h"
 #include "retry.h"
+#include "site.h"
 #include "slot.h"
 #include "task_cancel.h"
 
@@ -228,10 +229,11 @@ static int fill_task(struct mobi_task *t, const struct mobi_context *c,
 }
 
 /* The return slots: made, linked, and held by the caller. */
-static int make_returns(struct edger *g, size_t n, uint64_t *ids,
-			size_t *out_made)
+static int make_returns(struct edger *g, const struct mob_task_def *def,
+			size_t n, uint64_t *ids, size_t *out_made)
 {
 	uint64_t producer = (uint64_t)g->gen << 32 | (g->rec + 1);
+	uint32_t row = mobi_site_row_of(g->s, mobi_module_site(def));
 
 	for (size_t i = 0; i < n; i++) {
 		int rc = mobi_slot_new(g->s, 0, &ids[i]);
@@ -242,6 +244,7 @@ static int make_returns(struct edger *g, size_t n, uint64_t *ids,
 		/* Under the LOCK of birth: the CAS that ends it publishes. */
 		mobi_store_relaxed(&g->s->slots[(uint32_t)ids[i]].producer,
 				   producer);
+		mobi_site_set(g->s, ids[i], row);
 		*out_made = i + 1;
 		rc = link_edge(g, MOBI_EF_QUIET, ids[i]);
 		if (rc < 0) {
@@ -398,7 +401,7 @@ static int build(struct submit *b, const struct mob_task_def *def,
 	if (rc >= 0) {
 		rc = fill_task(mobi_task_at(s, b->g.rec), b->c, def, o, b->n);
 		if (rc >= 0) {
-			rc = make_returns(&b->g, b->n, b->ids, &b->made);
+			rc = make_returns(&b->g, def, b->n, b->ids, &b->made);
 		}
 		if (rc >= 0) {
 			rc = place_args(&b->g, &plan);

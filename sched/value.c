@@ -8,6 +8,7 @@
 #include "error.h"
 #include "frame.h"
 #include "object.h"
+#include "site.h"
 #include "slot.h"
 
 #include <stdio.h>
@@ -330,9 +331,10 @@ struct mob_ref mob_seal_raw(const struct mob_type *type, const void *value)
 /* ---- put ---- */
 
 int mobi_value_put(const struct mob_type *type, const void *value,
-		   uint64_t *out_id)
+		   struct mob_site *site, uint64_t *out_id)
 {
 	struct mob_store *s = mobi_rt.store;
+	uint32_t row = mobi_site_row_of(s, site);
 	struct mobi_span refs = mobi_value_refs(type, value);
 	uint64_t id;
 	uint64_t n;
@@ -345,6 +347,7 @@ int mobi_value_put(const struct mob_type *type, const void *value,
 	if (rc < 0) {
 		return rc;
 	}
+	mobi_site_set(s, id, row);
 	mobi_value_store(type, value, to);
 	if (refs.n) {
 		rc = mobi_object_nest(s, id, refs.at, refs.n);
@@ -359,7 +362,8 @@ int mobi_value_put(const struct mob_type *type, const void *value,
 	return 0;
 }
 
-struct mob_ref mob_put_raw(const struct mob_type *type, const void *value)
+struct mob_ref mob_put_raw_from(const struct mob_type *type, const void *value,
+				struct mob_site *site)
 {
 	struct mobi_context *c = mobi_context();
 	uint64_t id;
@@ -369,7 +373,7 @@ struct mob_ref mob_put_raw(const struct mob_type *type, const void *value)
 		rc = mobi_err(MOB_E_NOMEM, "mob_put: out of memory");
 	}
 	if (rc >= 0) {
-		rc = mobi_value_put(type, value, &id);
+		rc = mobi_value_put(type, value, site, &id);
 	}
 	if (rc < 0) {
 		return mobi_error_ref(rc);
@@ -379,4 +383,9 @@ struct mob_ref mob_put_raw(const struct mob_type *type, const void *value)
 		return mobi_error_ref(MOB_E_NOMEM);
 	}
 	return mobi_ref_of(mobi_rt.store, id);
+}
+
+struct mob_ref mob_put_raw(const struct mob_type *type, const void *value)
+{
+	return mob_put_raw_from(type, value, NULL);
 }

@@ -35,9 +35,9 @@ int mobi_value_type(const struct mob_type *type, uint64_t size,
 int mobi_value_return(struct mobi_context *c, uint64_t id,
 		      const struct mob_type *type, const void *value);
 
-/* A sealed object of a copy, with one hold of the caller. */
+/* A sealed object of a copy, with one hold of the caller; site may be NULL. */
 int mobi_value_put(const struct mob_type *type, const void *value,
-		   uint64_t *out_id);
+		   struct mob_site *site, uint64_t *out_id);
 
 /* Name of a type id as far as it is known; static or `buf`. */
 const char *mobi_type_name(mob_type_id id, char *buf, size_t size);

@@ -4,6 +4,8 @@
 
 #include "os_run.h"
 
+#include <mobula/memory.h>
+
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -114,6 +116,52 @@ MOB_TASK(int64_t, t_add, int64_t, a, int64_t, b)
 static int64_t not_registered(int64_t x)
 {
 	return x;
+}
+
+/* "file:line" of the call or definition that made it, without the folders. */
+static void site_of(mob_ref r, char out[MOB_SITE_TEXT])
+{
+	char text[MOB_SITE_TEXT];
+	struct mob_object_info info;
+	const char *slash;
+
+	assert_int_equal(mob_object_stat(mobi_rt.store, r, &info), 0);
+	assert_true(mob_site_text(mobi_rt.store, info.site, text,
+				  sizeof(text)) > 0);
+	slash = strrchr(text, '/');
+	(void)snprintf(out, MOB_SITE_TEXT, "%s", slash ? slash + 1 : text);
+}
+
+enum { HERE = __LINE__ + 1 };
+MOB_TASK(mob_bytes, t_here, mob_bytes, b)
+{
+	return b;
+}
+
+static void test_task_place_of_puts_and_results(void **state)
+{
+	static unsigned char bytes[10000];
+	char want[MOB_SITE_TEXT];
+	char have[MOB_SITE_TEXT];
+	const int at = __LINE__ + 1;
+	mob_ref put = mob_put(7);
+	mob_ref put_bytes = mob_put_bytes(bytes, sizeof(bytes));
+	mob_ref result = mob_submit(t_here, put_bytes);
+
+	(void)state;
+	(void)snprintf(want, sizeof(want), "test_task.c:%d", at);
+	site_of(put, have);
+	assert_string_equal(have, want);
+	(void)snprintf(want, sizeof(want), "test_task.c:%d", at + 1);
+	site_of(put_bytes, have);
+	assert_string_equal(have, want);
+	/* Pending or not: it is the task's place, whoever runs it. */
+	(void)snprintf(want, sizeof(want), "test_task.c:%d", HERE);
+	site_of(result, have);
+	assert_string_equal(have, want);
+	assert_int_equal(mob_join(result), 0);
+	site_of(result, have);
+	assert_string_equal(have, want);
 }
 
 static void test_task_arguments_of_each_number_type_arrive(void **state)
@@ -857,6 +905,7 @@ MOB_MAIN(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_task_arguments_of_each_number_type_arrive),
+		T(test_task_place_of_puts_and_results),
 		T(test_task_strings_of_any_length_go_and_come_back),
 		T(test_task_spans_of_any_length_arrive_aligned),
 		T(test_task_spans_of_four_types_in_one_call),

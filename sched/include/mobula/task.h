@@ -397,6 +397,12 @@ MOB_API bool mob_task_cancelled(void);
  */
 MOB_API struct mob_ref mob_put_raw(const struct mob_type *type,
 				   const void *value);
+/* The same with the place in the source that is shown for the object; it is static,
+ * or NULL. mob_put and its kin give their own; a result has that of its task's
+ * definition. Since 0.1. */
+MOB_API struct mob_ref mob_put_raw_from(const struct mob_type *type,
+					const void *value,
+					struct mob_site *site);
 
 /*
  * Waits for the object and reads it into *out as a value of the type: a copy,

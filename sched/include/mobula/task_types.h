@@ -249,10 +249,16 @@ typedef void mobi_ret_void;
 
 /* ---- put ---- */
 
+#ifdef MOB_HERE
+#define MOBI_HERE MOB_HERE
+#else
+#define MOBI_HERE NULL
+#endif
+
 #define MOBI_PUT(T)                                                            \
-	static inline struct mob_ref mobi_put_##T(T v)                         \
+	static inline struct mob_ref mobi_put_##T(T v, struct mob_site *site)  \
 	{                                                                      \
-		return mob_put_raw(&mobi_type_##T, &v);                        \
+		return mob_put_raw_from(&mobi_type_##T, &v, site);             \
 	}                                                                      \
 	struct mob_type
 MOBI_PUT(_Bool);
@@ -296,16 +302,21 @@ MOBI_PUT(mob_refs);
 		struct mob_f32s: mobi_put_mob_f32s,                            \
 		struct mob_f64s: mobi_put_mob_f64s,                            \
 		struct mob_ref: mobi_put_mob_ref,                              \
-		struct mob_refs: mobi_put_mob_refs)(v)
+		struct mob_refs: mobi_put_mob_refs)(v, MOBI_HERE)
 #define mob_put_as(T, v)                                                       \
-	mob_put_raw(MOBI_TYPE_OF(T), (const MOBI_CAT(mobi_object_, T)[1]){ v })
+	mob_put_raw_from(MOBI_TYPE_OF(T),                                      \
+			 (const MOBI_CAT(mobi_object_, T)[1]){ v }, MOBI_HERE)
 #define MOBI_TYPE_OF(T) (&MOBI_CAT(mobi_type_, T))
 
 /* mob_put(mob_bytes_of(at, n)) */
 static inline struct mob_ref mob_put_bytes(const void *at, size_t n)
 {
-	return mob_put(mob_bytes_of(at, n));
+	return mobi_put_mob_bytes(mob_bytes_of(at, n), NULL);
 }
+#ifdef MOB_HERE
+#define mob_put_bytes(...)                                                     \
+	mobi_put_mob_bytes(mob_bytes_of(__VA_ARGS__), MOB_HERE)
+#endif
 
 /* ---- get ---- */
 
