@@ -209,6 +209,56 @@ static int print_creators(const struct memory *m)
 	return out_end(&o);
 }
 
+/* ---- by holder ---- */
+
+static int by_held(const void *a, const void *b)
+{
+	const struct mob_process *x = a;
+	const struct mob_process *y = b;
+
+	if (x->held_bytes != y->held_bytes) {
+		return x->held_bytes < y->held_bytes ? 1 : -1;
+	}
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+/* What several hold counts for each of them: no sum of it is that of the store. */
+static int run_holders(struct mob_store *store)
+{
+	static const struct out_col cols[] = {
+		{ "number", "NUMBER", OUT_COUNT },
+		{ "pid", "PID", OUT_COUNT },
+		{ "command", "COMMAND", OUT_TEXT },
+		{ "state", "STATE", OUT_TEXT },
+		{ "held_objects", "HELD", OUT_COUNT },
+		{ "held_bytes", "BLOCKS", OUT_BYTES },
+		{ "viewed_bytes", "VIEWED", OUT_BYTES },
+		{ 0 },
+	};
+	static struct mob_activity act;
+	struct out o;
+	int rc = mob_store_activity(store, &act);
+
+	if (rc < 0) {
+		return cli_fail_rc(rc, mob_store_name(store));
+	}
+	qsort(act.process, act.n_processes, sizeof(act.process[0]), by_held);
+	out_begin(&o, cols);
+	for (uint32_t i = 0; i < act.n_processes; i++) {
+		const struct mob_process *p = &act.process[i];
+
+		out_u64(&o, p->number);
+		out_u64(&o, p->pid);
+		out_text(&o, p->command);
+		out_text(&o, mob_process_state_name(p->state));
+		out_u64(&o, p->held_objects);
+		out_u64(&o, p->held_bytes);
+		out_u64(&o, p->viewed_bytes);
+		out_end_row(&o);
+	}
+	return out_end(&o);
+}
+
 /* ---- by place ---- */
 
 static int by_blocks(const void *a, const void *b)
@@ -362,14 +412,15 @@ static int run(struct cli *c)
 	if (rc) {
 		return rc;
 	}
-	rc = strcmp(by, "kind") == 0 ? run_kinds(store) :
-				       run_rows(c, store, by);
+	rc = strcmp(by, "kind") == 0   ? run_kinds(store) :
+	     strcmp(by, "holder") == 0 ? run_holders(store) :
+					 run_rows(c, store, by);
 	mob_store_close(store);
 	return rc;
 }
 
 static const struct cli_opt opts[] = {
-	{ "by", 0, CLI_CHOICE, "kind|creator|site|object", "kind",
+	{ "by", 0, CLI_CHOICE, "kind|creator|holder|site|object", "kind",
 	  "a line for each of these" },
 	{ "limit", 'n', CLI_NUMBER, "N", NULL,
 	  "by object: at most so many, the largest" },

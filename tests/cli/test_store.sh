@@ -291,6 +291,9 @@ json objects size_bytes block_bytes site
 prints 'tools/cmd_put.c:'
 [ "$(wc -l <"$tmp/out")" -eq 1 ] || fail "memory --limit 1: not one line"
 expect 0 memory --by creator --no-header
+expect 0 memory --by holder --json
+json number pid command state held_objects held_bytes viewed_bytes
+prints '"command":"mob"'
 expect 2 memory --by nothing
 expect 3 memory no-such-store
 expect 0 object names cats/ --json
