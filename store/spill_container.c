@@ -136,7 +136,7 @@ int mobi_container_read(int fd, const char *name,
 			const struct mobi_spill_end *end, uint64_t size,
 			uint64_t id, void *at, uint64_t n)
 {
-	struct mobi_item item[MOBI_CONTAINER_ITEMS];
+	struct mobi_item item[MOBI_CONTAINER_ITEMS] = { { 0 } };
 	int rc = read_table(fd, name, end, size, item);
 
 	for (uint32_t i = 0; rc >= 0 && i < end->bytes; i++) {

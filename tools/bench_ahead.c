@@ -81,8 +81,8 @@ void bench_ahead_teardown(struct bench *b)
 	}
 }
 
-/* Writes back and drops what the kernel has of the files below a directory. */
-static void drop_cache(int dirfd)
+/* fn closes what it is given. */
+static void each_below(int dirfd, void (*fn)(int fd))
 {
 	DIR *d = fdopendir(dirfd);
 	struct dirent *e;
@@ -92,17 +92,32 @@ static void drop_cache(int dirfd)
 				 -1 :
 				 openat(dirfd, e->d_name, O_RDONLY | O_CLOEXEC);
 
-		if (fd >= 0 && e->d_type == DT_DIR) {
-			drop_cache(fd); /* which closes it */
-		} else if (fd >= 0) {
-			(void)fdatasync(fd);
-			(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-			(void)close(fd);
+		if (fd >= 0) {
+			fn(fd);
 		}
 	}
 	if (d) {
 		(void)closedir(d);
 	}
+}
+
+static void drop_file(int fd)
+{
+	(void)fdatasync(fd);
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	(void)close(fd);
+}
+
+static void drop_session(int fd)
+{
+	each_below(fd, drop_file);
+}
+
+/* Writes back and drops what the kernel has of the files of the sessions that
+ * spill to an open directory, which is closed. */
+static void drop_cache(int dirfd)
+{
+	each_below(dirfd, drop_session);
 }
 
 static int begin(struct bench *b, uint32_t n, bool ahead)

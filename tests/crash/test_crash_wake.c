@@ -227,10 +227,10 @@ static void pairs(const char *spin, uint64_t n)
 	}
 	if (i < n) {
 		fail_msg("a wake-up is lost: %s, pair %" PRIu64 ", "
-								"MOBULA_SPIN=%"
-								"s, "
-								"MOB_TEST_SEED="
-								"%" PRIu64,
+			 "MOBULA_SPIN=%"
+			 "s, "
+			 "MOB_TEST_SEED="
+			 "%" PRIu64,
 			 names[mobi_load(&sh->lost) - 1], i, spin, seed);
 	}
 	assert_int_equal(child_result(pid), 0);
