@@ -190,9 +190,15 @@ static int join_all(const struct mob_ref *refs, size_t n)
 		mobi_cq_ring_from(q, UINT32_MAX);
 	}
 	for (size_t i = 0; i < n && rc >= 0; i++) {
-		if (mob_object_state(s, refs[i]) == MOB_OBJECT_PENDING) {
+		enum mob_object_state st = mob_object_state(s, refs[i]);
+
+		if (st == MOB_OBJECT_PENDING) {
 			rc = mob_cq_add(q, refs[i], i);
 			added++;
+		} else if (st != MOB_OBJECT_SEALED) {
+			/* It failed since it was looked at. */
+			mob_cq_close(q);
+			return mob_get_raw(refs[i], NULL, 0, NULL);
 		}
 	}
 	if (rc < 0) {
