@@ -61,7 +61,7 @@ const struct mobi_conf_entry *mobi_conf_entry(enum mobi_conf_id id);
  * str never fails, and its text is borrowed from the environment. */
 int mobi_conf_u64(enum mobi_conf_id id, uint64_t *out);
 int mobi_conf_str(enum mobi_conf_id id, const char **out);
-/* Parses "67108864", "1073741824"; for options of the command line too. K, M and G
+/* Parses "64M", "1073741824"; for options of the command line too. K, M and G
  * are powers of 1024, in either case. */
 int mobi_conf_parse_bytes(const char *text, uint64_t *out);
 

@@ -7,6 +7,7 @@
 #include "object.h"
 #include "os_clock.h"
 #include "slot.h"
+#include "spill.h"
 #include "value.h"
 #include "wait.h"
 
@@ -289,7 +290,8 @@ int mob_get_all_raw(const struct mob_ref *refs, size_t n,
 		size_t i = 0;
 
 		for (; i < n && rc >= 0; i++) {
-			if (n > 1 && i % AHEAD == 0) {
+			if (n > 1 && i % AHEAD == 0 &&
+			    mobi_spills(mobi_rt.store)) {
 				(void)mob_object_prefetch(
 					mobi_rt.store, refs + i,
 					n - i < AHEAD ? n - i : AHEAD);

@@ -199,21 +199,15 @@ static void move(struct mob_store *s, struct mobi_container *c)
 	}
 }
 
-/* Some object that the container of fd still has; 0: none. */
+/* Some object but id that the container of fd still has, which has lost half of them
+ * if `left` are left; 0: none. */
 static uint64_t one_left(struct mob_store *s, int fd, uint64_t id,
 			 uint64_t left, const char *name)
 {
-	struct mobi_spill_end end = { 0 };
-	struct mobi_container *c;
-	uint64_t size;
+	struct mobi_container *c = mobi_small_new();
 	uint64_t found = 0;
 
-	if (mobi_spill_end_read(fd, name, &end, &size) < 0 ||
-	    end.method != MOBI_SPILL_CONTAINER || left > end.bytes / 2) {
-		return 0;
-	}
-	c = mobi_small_new();
-	if (c && mobi_container_load(fd, name, c) >= 0) {
+	if (c && mobi_container_load(fd, name, c) >= 0 && left <= c->n / 2) {
 		for (uint32_t i = 0; i < c->n && !found; i++) {
 			if (c->item[i].id != id &&
 			    is_name_of(s, c->item[i].id, fd)) {
