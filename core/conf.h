@@ -39,6 +39,8 @@ enum mobi_conf_type { MOBI_CONF_U64, MOBI_CONF_BYTES, MOBI_CONF_STR };
 	  "bytes of spilled arguments of a task read ahead at once; 0: none")  \
 	X(room_wait_ms, ROOM_WAIT_MS, U64, "0", 0, 3600000,                    \
 	  "ms that who makes an object waits for room in a full store")        \
+	X(eviction, EVICTION, STR, "sieve", 0, 0,                              \
+	  "which objects go when a store is full: sieve or clock")             \
 	X(log_level, LOG_LEVEL, STR, "warn", 0, 0, "error, warn, info or debug")
 
 #define MOBI_CONF_ENUM_(id, ID, type, def, min, max, help) MOBI_CONF_ID_##id,

@@ -27,8 +27,8 @@ struct mobi_cat_shared {
 	mobi_a32 has_names;  /* there may be names or pins */
 	mobi_a32 recount;    /* bits and rows of these may disagree: name.h */
 	mobi_a32 has_cached; /* there may be objects that can be evicted */
-	mobi_a32 evict_hand; /* slot that is evicted next */
-	mobi_a64 evicted;    /* objects so far */
+	uint32_t reserved;
+	mobi_a64 evicted;         /* objects so far */
 	struct mobi_lock opening; /* one process at a time opens LMDB */
 	/* And one writes. LMDB's own lock survives a death; for one that is
 	 * stopped it makes all others wait, and cannot be tried. */

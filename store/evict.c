@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which cached objects go when room is needed: those that nothing keeps but cached
- * names. A hand goes round the table, as in CLOCK (Corbato 1968): what was viewed
- * since it came by last is passed over once.
+ * names, in the order that the policy wants (victim.h).
  *
  * The tables say who may go (a lone bit of names), the catalogue whether its names
  * are cached; they are taken away in one transaction, as mob_object_free does.
@@ -10,6 +9,7 @@
 #include "evict.h"
 
 #include "name_rows.h"
+#include "victim.h"
 
 static bool is_candidate(const struct mobi_slot *o, uint64_t w)
 {
@@ -27,32 +27,21 @@ static bool is_candidate(const struct mobi_slot *o, uint64_t w)
 int mobi_evict_some(struct mob_store *s, uint64_t bytes)
 {
 	struct mobi_cat_shared *shared = s->cat_shared;
-	uint32_t end = mobi_pool_used(s, MOBI_POOL_SLOT);
+	struct mobi_search q = mobi_victim_search(s, MOBI_HAND_EVICT,
+						  is_candidate);
 	uint64_t freed = 0;
-	bool any = false; /* may go in the second round */
+	uint32_t slot;
 	int n = 0;
 
 	if (!mobi_load(&shared->has_cached)) {
 		return 0;
 	}
-	for (uint64_t i = 0; i < 2 * (uint64_t)end && freed < bytes; i++) {
-		uint32_t slot = mobi_fetch_add(&shared->evict_hand, 1u) % end;
+	while (freed < bytes && mobi_victim_next(&q, &slot)) {
 		struct mobi_slot *o = &s->slots[slot];
 		uint64_t w = mobi_load(&o->word);
 		uint64_t room;
 		int rc;
 
-		if (i == end && !any) {
-			break;
-		}
-		if (!is_candidate(o, w)) {
-			continue;
-		}
-		if (i < end && (mobi_load(&o->creator) & MOBI_CREATOR_USED)) {
-			any = true;
-			(void)mobi_fetch_and(&o->creator, ~MOBI_CREATOR_USED);
-			continue;
-		}
 		room = mobi_arena_block_bytes(s->arena, mobi_load(&o->loc));
 		rc = mobi_name_drop_cached(s,
 					   (uint64_t)MOBI_GEN(w) << 32 | slot);

@@ -12,6 +12,7 @@
 #include "site.h"
 #include "slot.h"
 #include "spill.h"
+#include "victim.h"
 #include "wait.h"
 
 #include <stdio.h>
@@ -366,10 +367,11 @@ int mobi_object_view_in(struct mob_store *s, uint64_t id, int64_t timeout_ns,
 			mobi_slot_unview(s, id);
 			return rc;
 		}
-	}
-	/* Or it may be a cached one: in a line that is at hand. */
-	if (mobi_spills(s) || (mobi_load_relaxed(&o->hold) & MOBI_KEPT)) {
-		mobi_spill_used(o);
+		mobi_victim_back(s, o);
+	} else if (mobi_spills(s) ||
+		   /* Or it may be a cached one: in a line that is at hand. */
+		   (mobi_load_relaxed(&o->hold) & MOBI_KEPT)) {
+		mobi_victim_used(o);
 	}
 	rc = mobi_resolved(w) ? state_error(w, id) :
 				mobi_err(MOB_E_STATE, "object %u is pending",

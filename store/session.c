@@ -25,6 +25,7 @@
 #include "pool.h"
 #include "reap.h"
 #include "spill.h"
+#include "victim.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -269,6 +270,9 @@ static int build(struct mob_store *s, uint64_t arena_bytes,
 		rc = mobi_segment_make(s, arena_bytes,
 				       opts->flags & (MOB_STORE_PRIVATE |
 						      MOB_STORE_DURABLE));
+	}
+	if (rc >= 0) {
+		rc = mobi_victim_choose(s);
 	}
 	if (rc >= 0 && (opts->flags & MOB_STORE_DURABLE)) {
 		return build_durable(s, opts, c);

@@ -20,6 +20,7 @@
 #include "room.h"
 #include "slot.h"
 #include "spill_small.h"
+#include "victim.h"
 #include "wait.h"
 
 #include <stdio.h>
@@ -310,7 +311,6 @@ static void tell_once(struct mob_store *s, int rc)
 struct spilling {
 	struct mob_store *s;
 	uint64_t freed;
-	uint32_t filled; /* slots looked at only to fill a container */
 	int n;
 	int rc; /* why one could not be written */
 	struct mobi_container *small;
@@ -364,44 +364,32 @@ static void spill_one(struct spilling *g, uint32_t slot)
 	}
 }
 
-static bool enough(struct spilling *g, uint64_t bytes)
+/* One more: for room, or to fill the container when there is room. */
+static bool next(struct spilling *g, struct mobi_search *q, uint64_t bytes,
+		 uint32_t *out_slot)
 {
 	if (g->rc < 0) {
-		return true;
-	}
-	if (g->freed < bytes) {
 		return false;
 	}
-	return !g->small || !g->small->n || ++g->filled > FILL_SCAN;
+	if (g->freed >= bytes) {
+		if (!g->small || !g->small->n) {
+			return false;
+		}
+		if (!q->limit) {
+			q->limit = q->steps + FILL_SCAN;
+		}
+	}
+	return mobi_victim_next(q, out_slot);
 }
 
-/*
- * A hand goes round the table of objects, as in CLOCK (Corbato 1968): what was
- * viewed since it came by last is passed over once. New objects are not put
- * before the hand but where the table has room, so that a scan does not push
- * out what is in use, as in SIEVE (Zhang and others, NSDI 2024).
- */
 int mobi_spill_some(struct mob_store *s, uint64_t bytes)
 {
-	uint32_t end = mobi_pool_used(s, MOBI_POOL_SLOT);
+	struct mobi_search q = mobi_victim_search(s, MOBI_HAND_SPILL,
+						  is_candidate);
 	struct spilling g = { .s = s };
-	bool any = false; /* may be spilled in the second round */
+	uint32_t slot;
 
-	for (uint64_t i = 0; i < 2 * (uint64_t)end && !enough(&g, bytes); i++) {
-		uint32_t slot = mobi_fetch_add(&s->hdr->spill_hand, 1u) % end;
-		struct mobi_slot *o = &s->slots[slot];
-
-		if (i == end && !any) {
-			break;
-		}
-		if (!is_candidate(o, mobi_load(&o->word))) {
-			continue;
-		}
-		any = true;
-		if (mobi_load(&o->creator) & MOBI_CREATOR_USED) {
-			(void)mobi_fetch_and(&o->creator, ~MOBI_CREATOR_USED);
-			continue;
-		}
+	while (next(&g, &q, bytes, &slot)) {
 		spill_one(&g, slot);
 	}
 	if (g.small) {

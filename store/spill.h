@@ -59,12 +59,5 @@ void mobi_spill_forget(struct mob_store *s, uint32_t slot, uint32_t gen);
 void mobi_spill_adopt(struct mob_store *s, uint32_t slot, mob_type_id type);
 /* Is a spilled object where it should be? For audits. */
 bool mobi_spill_is_whole(struct mob_store *s, uint32_t slot);
-/* It was viewed: later than others it is spilled. */
-static inline void mobi_spill_used(struct mobi_slot *o)
-{
-	if (!(mobi_load_relaxed(&o->creator) & MOBI_CREATOR_USED)) {
-		(void)mobi_fetch_or(&o->creator, MOBI_CREATOR_USED);
-	}
-}
 
 #endif /* MOBI_SPILL_H */

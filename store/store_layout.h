@@ -102,8 +102,9 @@ struct mobi_slot {
 		producer; /* {gen, record + 1} of the task that makes it, or 0 */
 	mobi_a32 nested;  /* first edge chunk + 1 of the refs inside, or 0 */
 	mobi_a32 born_ms; /* since the session began */
-	mobi_a32 creator; /* {used 1, cached 1, place 22, client 8} */
-	mobi_a32 header;  /* bytes of the header behind the value, or 0 */
+	mobi_a32
+		creator; /* {used 1, cached 1, settled 1, place 21, client 8} */
+	mobi_a32 header; /* bytes of the header behind the value, or 0 */
 	unsigned char value[MOBI_INLINE_MAX];
 };
 MOBI_AT(struct mobi_slot, head, 24);
@@ -112,13 +113,15 @@ MOBI_AT(struct mobi_slot, producer, 56);
 MOBI_AT(struct mobi_slot, value, 80);
 MOBI_SIZE(struct mobi_slot, 128);
 
-/* In a store that spills: it was viewed. */
+/* Hint: it was viewed; only kept where it matters (victim.h). */
 #define MOBI_CREATOR_USED 0x80000000u
 /* Hint: its names may be cached ones. */
 #define MOBI_CREATOR_CACHED 0x40000000u
+/* Hint: the hand has passed over it (victim.c). */
+#define MOBI_CREATOR_SETTLED 0x20000000u
 #define MOBI_CREATOR(v) ((v)&255u)
 /* Row + 1 of the place in the source that made it; 0: unknown. */
-#define MOBI_CREATOR_SITE(v) ((v) >> 8 & 0x3fffffu)
+#define MOBI_CREATOR_SITE(v) ((v) >> 8 & 0x1fffffu)
 #define MOBI_CREATOR_AT(client, site) ((client) | (site) << 8)
 
 /* Values of loc that are no block. */
@@ -346,6 +349,15 @@ struct mobi_board {
 };
 MOBI_AT(struct mobi_board, root, 64);
 
+/* ---- hands that look for objects that may go: victim.c; all hints ---- */
+enum { MOBI_HAND_EVICT = 0, MOBI_HAND_SPILL = 1, MOBI_HANDS = 2 };
+struct mobi_hand {
+	mobi_a64 at;    /* {kind of round 32, slot 32} */
+	mobi_a32 met;   /* in this round: objects that may go */
+	mobi_a32 taken; /* and those that went */
+};
+MOBI_SIZE(struct mobi_hand, 16);
+
 /* ---- head of the control segment ---- */
 #define MOBI_MAGIC UINT64_C(0x314c54434c424f4d) /* "MOBLCTL1" */
 #define MOBI_FORMAT 1u
@@ -393,7 +405,7 @@ struct mobi_header {
 	mobi_a32 leftover;     /* edges below the LOCK of a stopped process */
 	mobi_a64 reaps;        /* dead processes cleaned up */
 	mobi_a32 has_sched;    /* only a process with sched may reap */
-	mobi_a32 spill_hand;   /* slot that is spilled next */
+	uint32_t eviction;     /* row of the policy: victim.c */
 	mobi_a32 room_tickets; /* drawn by who waits for room */
 	uint32_t gen_base;     /* first generation of slots never used yet */
 	uint64_t version_base; /* of names: what restored ones have reached */
@@ -404,6 +416,7 @@ struct mobi_header {
 	mobi_a64 sparse; /* hint: an object of a half empty container, or 0 */
 	mobi_a32 durable_steps; /* who syncs gets on */
 	uint32_t reserved;
+	struct mobi_hand hand[MOBI_HANDS];
 	struct mobi_section section[MOBI_SECTIONS];
 	mobi_a64 backed[MOBI_EXTENTS / 64]; /* a bit an extent */
 };

@@ -31,6 +31,12 @@ int bench_spill_raw(struct bench *b, double *out_value);
 int bench_restore(struct bench *b, double *out_value);
 int bench_restore_raw(struct bench *b, double *out_value);
 
+int bench_setup_evict_zipf(struct bench *b);
+int bench_setup_evict_loop(struct bench *b);
+void bench_evict_teardown(struct bench *b);
+int bench_evict(struct bench *b, double *out_value);
+int bench_evict_raw(struct bench *b, double *out_value);
+
 int bench_setup_durable(struct bench *b);
 void bench_durable_teardown(struct bench *b);
 int bench_sync(struct bench *b, double *out_value);

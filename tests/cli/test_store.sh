@@ -355,7 +355,7 @@ expect 3 store stat
 expect 0 bench store --quick --rounds 2 --json
 json case unit better median min max rounds raw raw_median ratio machine \
 	commit build
-[ "$(wc -l <"$tmp/out")" -eq 20 ] || fail "not all cases of bench store ran"
+[ "$(wc -l <"$tmp/out")" -eq 22 ] || fail "not all cases of bench store ran"
 json reach reach_of reached
 expect 0 bench store --quick --rounds 1 --case 'store.wake'
 prints "p99.9"

@@ -82,6 +82,25 @@ static void test_evict_cached_ones_go_when_room_is_needed(void **state)
 	store_end(s);
 }
 
+/* Objects that are held, until there is no room for another. */
+static void fill_to_the_brim(struct mob_store *s)
+{
+	struct mob_ref r[ARENA / ONE];
+	uint32_t n = 0;
+	void *at;
+	int rc;
+
+	while ((rc = mob_object_create(s, ONE, MOB_TYPE_BYTES, &r[n], &at)) ==
+	       0) {
+		assert_true(++n < ARENA / ONE);
+	}
+	assert_int_equal(rc, MOB_E_STORE_FULL);
+	while (n > 0) {
+		assert_ok(mob_object_abort(s, r[--n]));
+		assert_ok(mob_object_release(s, r[n]));
+	}
+}
+
 static void test_evict_what_is_needed_stays(void **state)
 {
 	struct mob_store *s = store_new(NULL, ARENA);
@@ -123,15 +142,11 @@ static void test_evict_what_is_needed_stays(void **state)
 	assert_true(there(s, "pinned", 4));
 	assert_true(there(s, "named", 5));
 	assert_true(there(s, "second", 6));
-	/* What was needed and is not any more goes, when its turn comes. */
+	/* What was needed and is not any more goes, if nothing else can. */
 	mob_view_release(s, &v);
 	assert_ok(mob_object_release(s, held));
 	assert_ok(mob_object_release(s, outer));
-	for (int turn = 0; turn < 3; turn++) {
-		for (uint32_t i = 0; i < MANY; i++) {
-			cache(s, name_of(as, sizeof(as), i), i);
-		}
-	}
+	fill_to_the_brim(s);
 	assert_false(there(s, "held", 1));
 	assert_false(there(s, "inner", 2));
 	assert_false(there(s, "viewed", 3));
@@ -166,6 +181,122 @@ static void test_evict_comes_before_spilling(void **state)
 		assert_ok(mob_object_release(s, held[i]));
 	}
 	drop_all(s);
+	store_end(s);
+}
+
+#define HOT 20u
+
+/* How many objects that were viewed before a scan of three stores are there
+ * after it. */
+static uint32_t hot_after_a_scan(const char *policy)
+{
+	const char *was = getenv("MOBULA_EVICTION");
+	char *saved = was ? strdup(was) : NULL;
+	struct mob_store *s;
+	struct mob_store *other;
+	uint32_t left = 0;
+	char as[16];
+
+	assert_int_equal(setenv("MOBULA_EVICTION", policy, 1), 0);
+	s = store_new(NULL, ARENA);
+	/* All processes have that of the session, whatever theirs is. */
+	assert_int_equal(setenv("MOBULA_EVICTION", "nonsense", 1), 0);
+	assert_ok(mob_store_open(mob_store_name(s), &other));
+	assert_int_equal(saved ? setenv("MOBULA_EVICTION", saved, 1) :
+				 unsetenv("MOBULA_EVICTION"),
+			 0);
+	free(saved);
+	for (uint32_t i = 0; i < HOT; i++) {
+		(void)snprintf(as, sizeof(as), "hot%u", i);
+		cache(s, as, i);
+		assert_true(there(s, as, i));
+	}
+	for (uint32_t i = 0; i < MANY; i++) {
+		cache(i % 2 ? s : other, name_of(as, sizeof(as), i), i);
+	}
+	for (uint32_t i = 0; i < HOT; i++) {
+		(void)snprintf(as, sizeof(as), "hot%u", i);
+		if (there(s, as, i)) {
+			left++;
+			assert_ok(mob_name_remove(s, as));
+		}
+	}
+	assert_int_equal(mob_store_check(s, print_finding, NULL), 0);
+	drop_all(s);
+	mob_store_close(other);
+	store_end(s);
+	return left;
+}
+
+static void test_evict_a_scan_spares_what_is_hot_with_sieve(void **state)
+{
+	uint32_t sieve = hot_after_a_scan("sieve");
+	uint32_t clock = hot_after_a_scan("clock");
+
+	(void)state;
+	print_message("of %u: sieve %u, clock %u\n", HOT, sieve, clock);
+	assert_int_equal(sieve, HOT);
+	assert_true(clock < HOT / 2);
+}
+
+static void
+test_evict_unknown_policy_is_refused_with_those_there_are(void **state)
+{
+	struct mob_store_opts opts = MOB_STORE_OPTS_INIT;
+	const char *was = getenv("MOBULA_EVICTION");
+	char *saved = was ? strdup(was) : NULL;
+	struct mob_store *s = NULL;
+	int rc;
+
+	(void)state;
+	opts.flags = MOB_STORE_PRIVATE;
+	opts.arena_bytes = ARENA;
+	assert_int_equal(setenv("MOBULA_EVICTION", "lru", 1), 0);
+	rc = mob_store_create(NULL, &opts, &s);
+	assert_int_equal(saved ? setenv("MOBULA_EVICTION", saved, 1) :
+				 unsetenv("MOBULA_EVICTION"),
+			 0);
+	free(saved);
+	assert_int_equal(rc, MOB_E_INVAL);
+	assert_non_null(strstr(mob_err_detail(rc), "MOBULA_EVICTION is 'lru'"));
+	assert_non_null(strstr(mob_err_detail(rc), "sieve or clock"));
+}
+
+/* Whatever the hints say, what may go does when nothing else is left. */
+static void test_evict_hints_keep_nothing_in_a_full_store(void **state)
+{
+	const uint32_t hints[] = { 0, MOBI_CREATOR_USED, MOBI_CREATOR_SETTLED,
+				   MOBI_CREATOR_USED | MOBI_CREATOR_SETTLED };
+	struct mob_store *s = store_new(NULL, ARENA);
+	struct mob_ref held[ARENA / ONE + 1];
+	uint32_t n = 0;
+	void *at;
+
+	(void)state;
+	while (mob_object_create(s, ONE, MOB_TYPE_BYTES, &held[n], &at) == 0) {
+		assert_true(++n <= ARENA / ONE);
+	}
+	for (uint32_t i = 0; i < 8; i++) {
+		struct mob_ref r;
+
+		assert_ok(mob_object_abort(s, held[n - 1]));
+		assert_ok(mob_object_release(s, held[n - 1]));
+		cache(s, "c", i);
+		assert_ok(mob_name_get(s, "c", &r, NULL));
+		(void)mobi_fetch_or(&slot_at(s, r)->creator, hints[i / 2]);
+		/* The hand is at the begin, in a round of either kind. */
+		mobi_store(&s->hdr->hand[MOBI_HAND_EVICT].at, (uint64_t)(i % 2)
+								      << 32);
+		assert_ok(mob_object_release(s, r));
+		assert_ok(mob_object_create(s, ONE, MOB_TYPE_BYTES,
+					    &held[n - 1], &at));
+		assert_int_equal(mob_name_get(s, "c", &r, NULL),
+				 MOB_E_NOT_FOUND);
+	}
+	while (n > 0) {
+		assert_ok(mob_object_abort(s, held[--n]));
+		assert_ok(mob_object_release(s, held[n]));
+	}
 	store_end(s);
 }
 
@@ -293,6 +424,11 @@ int main(void)
 		cmocka_unit_test(test_evict_cached_ones_go_when_room_is_needed),
 		cmocka_unit_test(test_evict_what_is_needed_stays),
 		cmocka_unit_test(test_evict_comes_before_spilling),
+		cmocka_unit_test(
+			test_evict_a_scan_spares_what_is_hot_with_sieve),
+		cmocka_unit_test(
+			test_evict_unknown_policy_is_refused_with_those_there_are),
+		cmocka_unit_test(test_evict_hints_keep_nothing_in_a_full_store),
 		cmocka_unit_test(test_evict_nothing_helps_says_full),
 #ifdef MOB_FAILPOINTS
 		cmocka_unit_test(test_evict_killed_at_every_failpoint),
