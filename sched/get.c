@@ -3,6 +3,7 @@
 #include "cq.h"
 #include "err.h"
 #include "error.h"
+#include "fault.h"
 #include "frame.h"
 #include "object.h"
 #include "os_clock.h"
@@ -190,6 +191,7 @@ static int join_all(const struct mob_ref *refs, size_t n)
 	if (rc >= 0) {
 		mobi_cq_ring_from(q, UINT32_MAX);
 	}
+	MOBI_FAULT("get.all");
 	for (size_t i = 0; i < n && rc >= 0; i++) {
 		enum mob_object_state st = mob_object_state(s, refs[i]);
 

@@ -22,8 +22,8 @@
 #include "os_run.h"
 #include "os_sock.h"
 #include "reap.h"
-#include "retry.h"
 #include "sched_reap.h"
+#include "timer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +66,7 @@ struct node {
 	uint64_t last_look;  /* for the dead whom nobody announced */
 	uint64_t hung_up;    /* when a connection ended last */
 	uint64_t extra_seen; /* when more than the wanted workers were busy */
+	struct mobi_due due; /* what the timers know */
 	bool over;
 };
 
@@ -455,9 +456,9 @@ static void catalogue(struct node *n)
 }
 
 /* How long to wait for news: less than a tick if a task is due before. */
-static int tick_ms(const struct node *n)
+static int tick_ms(struct node *n)
 {
-	uint64_t due = mobi_timer_watch(n->s);
+	uint64_t due = mobi_timer_watch(n->s, &n->due);
 	uint64_t now = mobi_now_ns();
 
 	if (due <= now) {

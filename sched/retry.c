@@ -6,22 +6,19 @@
  * random part of at most `jitter` of that: exponential backoff with jitter, so that
  * tasks that failed together do not come again together (M. Brooker, "Exponential
  * Backoff And Jitter", AWS Architecture Blog, 2015). What waits is a record in
- * DELAY: no worker has it. The bits and next_ns of the timers are hints; the janitor
- * sets them again for every such record whenever a process died, the daemon too.
+ * DELAY: no worker has it, and the daemon makes it READY (time_limits.c).
  */
 #include "retry.h"
 
-#include "board.h"
-#include "domain.h"
 #include "err.h"
 #include "error.h"
-#include "fault.h"
 #include "os_clock.h"
+#include "time_limits.h"
 
 #include <string.h>
 
 #define BACKOFF_MAX_NS (60 * (uint64_t)MOB_SEC)
-#define BACKOFF_LIMIT_NS (86400 * (uint64_t)MOB_SEC)
+#define BACKOFF_LIMIT_NS MOBI_LIMIT_DAY_NS
 
 /* ---- options ---- */
 
@@ -92,8 +89,8 @@ static int find_row(struct mobi_sched *sh, const struct mobi_plan *p,
 		}
 	}
 	return mobi_err(MOB_E_LIMIT,
-			"mob_submit: %u different ways to retry in one "
-			"session, the most it can have",
+			"mob_submit: %u different ways to retry and to limit "
+			"tasks in one session, the most it can have",
 			MOBI_PLANS);
 }
 
@@ -108,8 +105,11 @@ int mobi_retry_plan(struct mobi_sched *sh, const struct mob_task_opts *o,
 	if (rc >= 0) {
 		rc = check_backoff(o);
 	}
-	if (rc < 0 ||
-	    (!o->retry_errors && !o->n_retry_codes && !o->backoff_ns)) {
+	if (rc >= 0) {
+		rc = mobi_limits_check(o);
+	}
+	if (rc < 0 || (!o->retry_errors && !o->n_retry_codes &&
+		       !o->backoff_ns && !mobi_limits_given(o))) {
 		return rc;
 	}
 	p.backoff_ns = o->backoff_ns;
@@ -121,6 +121,9 @@ int mobi_retry_plan(struct mobi_sched *sh, const struct mob_task_opts *o,
 	p.jitter = (uint32_t)(o->jitter * 10000 + 0.5);
 	p.errors = o->retry_errors != 0;
 	p.n_codes = o->n_retry_codes;
+	p.timeout_ns = o->timeout_ns;
+	p.grace_ns = o->grace_ns;
+	p.soft = o->soft_deadline != 0;
 	for (uint32_t i = 0; i < o->n_retry_codes; i++) {
 		p.codes[i] = o->retry_codes[i];
 	}
@@ -129,8 +132,8 @@ int mobi_retry_plan(struct mobi_sched *sh, const struct mob_task_opts *o,
 
 /* ---- one more attempt ---- */
 
-static const struct mobi_plan *plan_of(const struct mobi_sched *sh,
-				       const struct mobi_task *t)
+const struct mobi_plan *mobi_retry_plan_of(const struct mobi_sched *sh,
+					   const struct mobi_task *t)
 {
 	return t->plan && t->plan <= MOBI_PLANS ? &sh->plan[t->plan - 1].plan :
 						  NULL;
@@ -139,7 +142,7 @@ static const struct mobi_plan *plan_of(const struct mobi_sched *sh,
 bool mobi_retry_wanted(const struct mobi_sched *sh, const struct mobi_task *t,
 		       uint64_t w, const struct mobi_error *e)
 {
-	const struct mobi_plan *p = plan_of(sh, t);
+	const struct mobi_plan *p = mobi_retry_plan_of(sh, t);
 
 	if (!p || !e || !mobi_retry_left(t, w)) {
 		return false;
@@ -176,7 +179,7 @@ static uint64_t delay(const struct mobi_plan *p, uint32_t charged,
 uint64_t mobi_retry_next(const struct mobi_sched *sh, struct mobi_task *t,
 			 uint64_t w, bool at_once)
 {
-	const struct mobi_plan *p = plan_of(sh, t);
+	const struct mobi_plan *p = mobi_retry_plan_of(sh, t);
 	uint32_t state = MOBI_T_READY;
 
 	if (p && p->backoff_ns && !at_once) {
@@ -187,86 +190,4 @@ uint64_t mobi_retry_next(const struct mobi_sched *sh, struct mobi_task *t,
 		state = MOBI_T_DELAY;
 	}
 	return MOBI_RWORD(MOBI_GEN(w), (MOBI_ATTEMPT(w) + 1) & 255u, 0, state);
-}
-
-/* ---- timers ---- */
-
-static void lower(struct mobi_timers *t, uint64_t ns)
-{
-	uint64_t next = mobi_load(&t->next_ns);
-
-	while (ns < next && !mobi_cas64(&t->next_ns, &next, ns)) {
-	}
-}
-
-static void set_bit(struct mobi_timers *t, uint32_t rec)
-{
-	(void)mobi_fetch_or(&t->leaf[rec / 64], MOBI_BIT(rec % 64));
-	(void)mobi_fetch_or(&t->mid[rec / 4096], MOBI_BIT(rec / 64 % 64));
-}
-
-void mobi_timer_set(struct mob_store *s, uint32_t rec)
-{
-	struct mobi_sched *sh = s->sched;
-	/* It may be another task's by now: then it is looked at for nothing. */
-	uint64_t due = mobi_load(&mobi_task_at(s, rec)->run_ns);
-
-	MOBI_FAULT("timer.set");
-	set_bit(&sh->timers, rec);
-	lower(&sh->timers, due);
-}
-
-/* Makes it READY if it is due, else it stays among the timers. */
-static void look(struct mob_store *s, uint32_t rec, uint64_t now)
-{
-	struct mobi_sched *sh = s->sched;
-	uint64_t w = mobi_load(&s->recs[rec].word);
-	uint64_t due = mobi_load(&mobi_task_at(s, rec)->run_ns);
-
-	if (MOBI_STATE(w) != MOBI_T_DELAY) {
-		return;
-	}
-	if (due > now) {
-		set_bit(&sh->timers, rec);
-		lower(&sh->timers, due);
-		return;
-	}
-	if (mobi_cas64(&s->recs[rec].word, &w,
-		       MOBI_RWORD(MOBI_GEN(w), MOBI_ATTEMPT(w), 0,
-				  MOBI_T_READY))) {
-		MOBI_FAULT("timer.ready");
-		mobi_board_mark(s, rec);
-		mobi_wake_worker(s);
-	}
-}
-
-uint64_t mobi_timer_watch(struct mob_store *s)
-{
-	struct mobi_sched *sh = s->sched;
-	struct mobi_timers *t = &sh->timers;
-	uint64_t now = mobi_now_ns();
-	uint64_t next = mobi_load(&t->next_ns);
-
-	if (now < next) {
-		return next;
-	}
-	/* First: who sets a timer from now on lowers it again. */
-	mobi_store(&t->next_ns, UINT64_MAX);
-	for (uint32_t m = 0; m < MOBI_RECS / 4096; m++) {
-		uint64_t mid = mobi_load(&t->mid[m]) ?
-				       mobi_exchange(&t->mid[m], UINT64_C(0)) :
-				       0;
-
-		for (; mid; mid &= mid - 1) {
-			uint32_t l = m * 64 + (uint32_t)__builtin_ctzll(mid);
-			uint64_t bits = mobi_exchange(&t->leaf[l], UINT64_C(0));
-
-			for (; bits; bits &= bits - 1) {
-				look(s,
-				     l * 64 + (uint32_t)__builtin_ctzll(bits),
-				     now);
-			}
-		}
-	}
-	return mobi_load(&t->next_ns);
 }

@@ -7,10 +7,13 @@
 
 struct mobi_error;
 
-/* Row + 1 of how the options want it retried; 0 for those that say nothing of it.
- * INVAL, LIMIT. */
+/* Row + 1 of how the options want it retried and limited; 0 for those that say
+ * nothing of it. INVAL, LIMIT. */
 int mobi_retry_plan(struct mobi_sched *sh, const struct mob_task_opts *o,
 		    uint16_t *out_row);
+/* NULL: it has none. */
+const struct mobi_plan *mobi_retry_plan_of(const struct mobi_sched *sh,
+					   const struct mobi_task *t);
 
 /* Attempts before this one that count against the retries. */
 static inline uint32_t mobi_retry_charged(const struct mobi_task *t, uint64_t w)
@@ -25,7 +28,7 @@ static inline bool mobi_retry_left(const struct mobi_task *t, uint64_t w)
 	       mobi_retry_charged(t, w) < t->retries;
 }
 
-/* Is the task that reported e to be run again? */
+/* Is the task that ended with e to be run again? */
 bool mobi_retry_wanted(const struct mobi_sched *sh, const struct mobi_task *t,
 		       uint64_t w, const struct mobi_error *e);
 
@@ -36,13 +39,5 @@ bool mobi_retry_wanted(const struct mobi_sched *sh, const struct mobi_task *t,
  */
 uint64_t mobi_retry_next(const struct mobi_sched *sh, struct mobi_task *t,
 			 uint64_t w, bool at_once);
-
-/* ---- timers ---- */
-
-/* A record has become DELAY, or may have been before a kill. */
-void mobi_timer_set(struct mob_store *s, uint32_t rec);
-/* Makes those READY that are due; for the daemon. Returns when the next one is, on
- * the clock of mobi_now_ns, or UINT64_MAX. */
-uint64_t mobi_timer_watch(struct mob_store *s);
 
 #endif /* MOBI_RETRY_H */

@@ -23,6 +23,8 @@
 #include "slot.h"
 #include "task.h"
 #include "task_cancel.h"
+#include "time_limits.h"
+#include "timer.h"
 #include "value.h"
 
 #include <stdio.h>
@@ -192,8 +194,8 @@ static int call(struct mobi_context *c, const struct mob_task_def *def,
 	k.at = many ? space : NULL;
 	/* One that waits may run this one: its token is its own. */
 	was = mob_cancel_use(NULL);
-	watched = mobi_cancel_watch((struct mobi_cancel_watch){
-		&s->recs[rec].word, MOBI_TF_CANCEL });
+	watched = mobi_cancel_watch(
+		(struct mobi_cancel_watch){ &s->recs[rec].word, MOBI_TF_TOLD });
 	def->run(args->arg, ret, n);
 	c->ran = true;
 	(void)mobi_cancel_watch(watched);
@@ -204,7 +206,7 @@ static int call(struct mobi_context *c, const struct mob_task_def *def,
 		mobi_exit_now(FORKED_CHILD);
 	}
 	/* What it returns then may be made of values that were not there. */
-	c->cancelled = (mobi_load(&s->recs[rec].word) & MOBI_TF_CANCEL) != 0;
+	c->cancelled = (mobi_load(&s->recs[rec].word) & MOBI_TF_TOLD) != 0;
 	if (!c->error && !c->cancelled) {
 		mobi_task_returns(s, rec, store_one, &k);
 		if (k.rc >= 0) {
@@ -275,18 +277,26 @@ static void learn(struct mobi_sched *sh, uint32_t fn, uint64_t ns)
 	mobi_store_relaxed(&f->runs, mobi_load_relaxed(&f->runs) + 1);
 }
 
-/* RUN(me) -> READY or DELAY with attempt + 1; if it was cancelled meanwhile, it ends
- * so. */
-static void put_back(struct mob_store *s, uint32_t rec, uint64_t w)
+/* RUN(me) -> READY or DELAY with attempt + 1; if it was told to end meanwhile, it
+ * does. */
+static void put_back(struct mob_store *s, uint32_t rec)
 {
 	struct mobi_sched *sh = mobi_rt.sched;
-	uint64_t next = mobi_retry_next(sh, mobi_task_at(s, rec), w, false);
+	uint64_t w = mobi_load(&s->recs[rec].word);
+	uint64_t next;
 
 	MOBI_FAULT("task.put_back");
-	if (!mobi_cas64(&s->recs[rec].word, &w, next)) {
-		mobi_task_end_cancelled(s, rec, w);
-		return;
-	}
+	do {
+		if ((w & MOBI_TF_CANCEL) ||
+		    ((w & MOBI_TF_LATE) && !mobi_limits_again(s, rec, w))) {
+			mobi_task_end_cancelled(s, rec, w);
+			return;
+		}
+		if (w & MOBI_TF_LATE) {
+			mobi_task_cancel_children(s, rec, w);
+		}
+		next = mobi_retry_next(sh, mobi_task_at(s, rec), w, false);
+	} while (!mobi_cas64(&s->recs[rec].word, &w, next));
 	MOBI_FAULT("task.put_back.done");
 	if (MOBI_STATE(next) == MOBI_T_DELAY) {
 		mobi_timer_set(s, rec);
@@ -295,6 +305,20 @@ static void put_back(struct mob_store *s, uint32_t rec, uint64_t w)
 		mobi_wake_worker(s);
 	}
 	(void)mobi_fetch_add(&sh->retried, UINT64_C(1));
+}
+
+/* Is there to be another attempt after this one, which ended with e? */
+static bool wants_again(struct mob_store *s, uint32_t rec,
+			const struct mobi_context *c,
+			const struct mobi_error *e)
+{
+	uint64_t w = mobi_load(&s->recs[rec].word);
+
+	if (c->cancelled) {
+		return mobi_limits_again(s, rec, w);
+	}
+	return c->ran &&
+	       mobi_retry_wanted(mobi_rt.sched, mobi_task_at(s, rec), w, e);
 }
 
 uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
@@ -316,7 +340,14 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	c.task = (uint64_t)MOBI_GEN(w) << 32 | rec;
 	c.attempt = MOBI_ATTEMPT(w);
 	mobi_context_push(&c);
-	e = attempt(s, rec, w, &c, &failed);
+	if (mobi_limits_begin(s, rec, began_ns)) {
+		e = attempt(s, rec, w, &c, &failed);
+	} else {
+		failed = true;
+		c.cancelled = true;
+		e = mobi_task_cancelled_error(s, rec,
+					      mobi_load(&s->recs[rec].word));
+	}
 	if (out_rc) {
 		*out_rc = !failed ? 0 : e ? e->rc : MOB_E_NOMEM;
 	}
@@ -324,8 +355,7 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 		mobi_task_cancel_children(s, rec,
 					  mobi_load(&s->recs[rec].word));
 	}
-	again = failed && c.ran && !c.cancelled &&
-		mobi_retry_wanted(mobi_rt.sched, t, w, e);
+	again = failed && wants_again(s, rec, &c, e);
 	if (failed && !again) {
 		fail_all(s, rec, e);
 	}
@@ -341,8 +371,14 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	p = &mobi_rt.sched->place[mobi_rt.place];
 	/* Only this worker writes it. */
 	mobi_store_relaxed(&p->runs, mobi_load_relaxed(&p->runs) + 1);
+	/* It was to be killed, and has lived through it. */
+	if (mobi_load_relaxed(&p->shot)) {
+		uint64_t mark = MOBI_ANN(MOBI_VERSION(w), rec);
+
+		(void)mobi_cas64(&p->shot, &mark, UINT64_C(0));
+	}
 	if (again) {
-		put_back(s, rec, w);
+		put_back(s, rec);
 	} else {
 		MOB_ASSERT(mobi_task_retire(s, rec, w));
 	}

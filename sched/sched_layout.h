@@ -27,6 +27,9 @@
  * Cancelled: RUN gets the flag CANCEL, and ends as cancelled, whoever ends it,
  * unless its results are there already. WAITING, READY or DELAY -> RUN(who cancels)
  * with CANCEL, in one CAS: it never runs, and who cancels ends it.
+ *
+ * Late (time_limits.c): the same by the daemon with the flag LATE, which is of one
+ * attempt: unless CANCEL is set, too, another may follow.
  */
 enum { MOBI_T_WAITING = 2, MOBI_T_READY = 3, MOBI_T_RUN = 4, MOBI_T_DELAY = 5 };
 
@@ -34,6 +37,13 @@ enum { MOBI_T_WAITING = 2, MOBI_T_READY = 3, MOBI_T_RUN = 4, MOBI_T_DELAY = 5 };
 #define MOBI_TF_CANCEL (UINT64_C(1) << 8)
 #define MOBI_TF_ALONE (UINT64_C(1) << 9) /* the tasks that it submitted go on */
 #define MOBI_TF_TAKEN (UINT64_C(1) << 10) /* it never ran: who cancels has it */
+#define MOBI_TF_LATE (UINT64_C(1) << 11)  /* its time is over */
+#define MOBI_TF_TIMED                                                          \
+	(UINT64_C(1) << 12) /* run_ns is of this attempt: it has a
+					   * timeout from then on */
+#define MOBI_TF_STOP                                                           \
+	(UINT64_C(1) << 13) /* cancelled: to be killed in the end */
+#define MOBI_TF_TOLD (MOBI_TF_CANCEL | MOBI_TF_LATE)
 #define MOBI_TF_MASK UINT64_C(0xff00)
 
 #define MOBI_TASK_INLINE 64u /* bytes of encoded arguments inside a record */
@@ -51,13 +61,13 @@ enum { MOBI_T_WAITING = 2, MOBI_T_READY = 3, MOBI_T_RUN = 4, MOBI_T_DELAY = 5 };
 struct mobi_task {
 	uint64_t seq; /* order of submission */
 	uint64_t submit_ns;
-	uint64_t deadline_ns; /* 0: none */
+	uint64_t deadline_ns; /* when; 0: none */
 	mobi_a64 run_ns;      /* when this attempt began; DELAY: will begin */
 	uint64_t args_id;     /* object with the encoded arguments, or 0 */
 	mobi_a64
 		parent; /* {gen, record + 1} of the task that submitted it, 0 */
 	uint16_t fn;    /* index of its function */
-	uint16_t plan;  /* row of how it is retried + 1, or 0 */
+	uint16_t plan;  /* row of how it is retried and limited + 1, or 0 */
 	uint32_t args_len;
 	uint32_t chunk; /* first edge chunk + 1 */
 	uint32_t n_rets;
@@ -103,7 +113,7 @@ struct mobi_name_shared {
 };
 MOBI_SIZE(struct mobi_name_shared, 64);
 
-/* ---- how tasks are retried; never forgotten ---- */
+/* ---- how tasks are retried and limited; never forgotten ---- */
 #define MOBI_PLANS 255u
 #define MOBI_RETRY_CODES 8u
 struct mobi_plan {
@@ -113,18 +123,20 @@ struct mobi_plan {
 	uint32_t errors; /* all errors of the task */
 	uint32_t n_codes;
 	int32_t codes[MOBI_RETRY_CODES]; /* or these */
-	uint32_t reserved;
+	uint32_t soft;                   /* the deadline is a wish only */
+	uint64_t timeout_ns;             /* of an attempt; 0: none */
+	uint64_t grace_ns; /* between two steps of ending one that is told */
 };
 struct mobi_plan_shared {
 	mobi_a32 state; /* as of functions */
 	uint32_t reserved;
 	struct mobi_plan plan;
 };
-MOBI_SIZE(struct mobi_plan_shared, 72);
+MOBI_SIZE(struct mobi_plan_shared, 88);
 
-/* ---- timers: a bit for each record that may be in DELAY ---- */
+/* ---- timers: a bit for each record that the daemon is to look at ---- */
 struct mobi_timers {
-	mobi_a64 next_ns; /* hint: nothing is due before */
+	mobi_a32 some; /* hint: some bit is set */
 	mobi_a64 mid[MOBI_RECS / 64 / 64];
 	mobi_a64 leaf[MOBI_RECS / 64];
 };

@@ -18,6 +18,8 @@
 #include "slot.h"
 #include "task.h"
 #include "task_cancel.h"
+#include "time_limits.h"
+#include "timer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,11 +151,15 @@ static void reap_run(struct mob_store *s, uint32_t rec, uint64_t w)
 		(void)mobi_task_retire(s, rec, w);
 		return;
 	}
-	if (w & MOBI_TF_CANCEL) {
+	if ((w & MOBI_TF_TOLD) && !mobi_limits_again(s, rec, w)) {
 		mobi_task_end_cancelled(s, rec, w);
 		return;
 	}
-	at_once = (mobi_load(&t->spared) & 255u) < SPARES &&
+	if (w & MOBI_TF_LATE) {
+		mobi_task_cancel_children(s, rec, w);
+	}
+	at_once = !(w & MOBI_TF_LATE) &&
+		  (mobi_load(&t->spared) & 255u) < SPARES &&
 		  only_shared(sh, rec, w);
 	if (at_once) {
 		spare(t, w);
@@ -169,7 +175,7 @@ static void reap_run(struct mob_store *s, uint32_t rec, uint64_t w)
 	/* False: it was cancelled meanwhile. */
 	if (mobi_cas64(&s->recs[rec].word, &w, next)) {
 		(void)mobi_fetch_add(&sh->retried, UINT64_C(1));
-	} else if (w & MOBI_TF_CANCEL) {
+	} else if (w & MOBI_TF_TOLD) {
 		mobi_task_end_cancelled(s, rec, w);
 	}
 }
@@ -191,7 +197,8 @@ static void reap_tasks(struct mob_store *s, uint64_t dead)
 		if (MOBI_STATE(w) == MOBI_T_WAITING ||
 		    MOBI_STATE(w) == MOBI_T_READY) {
 			mobi_board_mark(s, r);
-		} else if (MOBI_STATE(w) == MOBI_T_DELAY) {
+		}
+		if (mobi_limits_watched(sh, mobi_task_at(s, r), w)) {
 			mobi_timer_set(s, r);
 		}
 	}

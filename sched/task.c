@@ -27,6 +27,8 @@
 #include "site.h"
 #include "slot.h"
 #include "task_cancel.h"
+#include "time_limits.h"
+#include "timer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,6 +101,12 @@ static int check_opts(const struct mob_task_opts *o)
 	if (!(o->cpus >= 0.0 && o->cpus <= 1024.0)) {
 		return mobi_err(MOB_E_INVAL,
 				"mob_submit: cpus is %g; 0 to 1024", o->cpus);
+	}
+	if (o->cpus > 0.0 && o->cpus * MOBI_CPU_UNIT < 1.0) {
+		return mobi_err(MOB_E_INVAL,
+				"mob_submit: cpus is %g; 0, or at least "
+				"1/%u",
+				o->cpus, MOBI_CPU_UNIT);
 	}
 	if (o->retries < -1 || o->retries > 254) {
 		return mobi_err(MOB_E_INVAL,
@@ -373,7 +381,7 @@ static void follow_parent(struct mob_store *s, const struct mobi_context *c,
 
 	if (c->def) {
 		w = mobi_load(&s->recs[(uint32_t)c->task].word);
-		if ((w & MOBI_TF_CANCEL) && !(w & MOBI_TF_ALONE)) {
+		if ((w & MOBI_TF_TOLD) && !(w & MOBI_TF_ALONE)) {
 			(void)mobi_task_cancel(s, rec, gen, 0);
 		}
 	}
@@ -414,6 +422,9 @@ static int build(struct submit *b, const struct mob_task_def *def,
 		}
 		if (rc >= 0) {
 			hand_over(s, b->g.rec, b->g.gen, b->g.needs);
+			if (o->deadline_ns && !o->soft_deadline) {
+				mobi_timer_set(s, b->g.rec);
+			}
 			follow_parent(s, b->c, b->g.rec, b->g.gen);
 		}
 	}

@@ -14,6 +14,9 @@
  *
  * Killed in between: RUN with CANCEL of a dead process is ended by the janitor, as
  * cancelled, and never run again. tests/models/cancel.pml.
+ *
+ * Late: the same with LATE, by the daemon; the children of one that runs are left to
+ * who ends it, as the next attempt may have others.
  */
 #include "task_cancel.h"
 
@@ -26,11 +29,14 @@
 #include "pool.h"
 #include "slot.h"
 #include "task.h"
+#include "time_limits.h"
+#include "timer.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FLAGS (MOB_CANCEL_FORCE | MOB_CANCEL_ALONE)
+#define FLAGS (MOB_CANCEL_FORCE | MOB_CANCEL_ALONE | MOB_CANCEL_ESCALATE)
 
 /* ---- ending ---- */
 
@@ -38,15 +44,20 @@ struct mobi_error *mobi_task_cancelled_error(const struct mob_store *s,
 					     uint32_t rec, uint64_t w)
 {
 	const struct mobi_task *t = mobi_task_at(s, rec);
-	const char *name = mobi_task_name(s->sched, t);
-	char text[200];
+	int code = w & MOBI_TF_CANCEL ? MOB_E_CANCELLED : MOB_E_TIMEOUT;
+	char text[300];
 	struct mobi_error *e;
 
-	(void)snprintf(text, sizeof(text),
-		       "task %s was cancelled %s attempt %u", name,
-		       w & MOBI_TF_TAKEN ? "before" : "in",
-		       MOBI_ATTEMPT(w) + 1);
-	e = mobi_error_new(MOB_E_CANCELLED, MOB_E_CANCELLED, text);
+	if (w & MOBI_TF_CANCEL) {
+		(void)snprintf(text, sizeof(text),
+			       "task %s was cancelled %s attempt %u",
+			       mobi_task_name(s->sched, t),
+			       w & MOBI_TF_TAKEN ? "before" : "in",
+			       MOBI_ATTEMPT(w) + 1);
+	} else {
+		mobi_limits_text(s, rec, w, text, sizeof(text));
+	}
+	e = mobi_error_new(code, code, text);
 	if (e) {
 		e->attempt = MOBI_ATTEMPT(w) + 1;
 	}
@@ -126,8 +137,7 @@ static bool take_pending(struct mob_store *s, uint32_t rec, uint64_t w,
 	return true;
 }
 
-/* Kills the worker that runs it: not one that has gone on to something else. */
-static void shoot(struct mob_store *s, uint32_t rec, uint64_t w)
+void mobi_task_shoot(struct mob_store *s, uint32_t rec, uint64_t w, int sig)
 {
 	uint32_t owner = MOBI_ROWNER(w) % MOBI_CLIENTS;
 	struct mobi_proc proc = s->clients[owner].proc;
@@ -140,7 +150,7 @@ static void shoot(struct mob_store *s, uint32_t rec, uint64_t w)
 	}
 	mobi_store(&p->shot, mark);
 	now = mobi_load(&s->recs[rec].word);
-	if (((now ^ w) & ~MOBI_TF_MASK) || mobi_proc_signal(&proc, 9) < 0) {
+	if (((now ^ w) & ~MOBI_TF_MASK) || mobi_proc_signal(&proc, sig) < 0) {
 		/* Unless another shoots at another task of it. */
 		(void)mobi_cas64(&p->shot, &mark, UINT64_C(0));
 	}
@@ -154,12 +164,24 @@ static void tell_worker(struct mob_store *s, uint64_t w)
 	(void)mobi_proc_signal(&proc, mobi_news_signal());
 }
 
+/* RUN with word w gets the flags that it has not. False: the word has changed. */
+static bool add_flags(struct mob_store *s, uint32_t rec, uint64_t w,
+		      uint64_t bits)
+{
+	if (w & MOBI_TF_CANCEL) {
+		bits &= MOBI_TF_STOP; /* ALONE is the first one's to say */
+	}
+	return (w & bits) == bits ||
+	       mobi_cas64(&s->recs[rec].word, &w, w | bits);
+}
+
 /* Cancels one; *p gets it if its children are to follow. 1, or 0: it is over. */
 static int cancel_one(struct mob_store *s, uint32_t rec, uint32_t gen,
 		      uint32_t flags, struct parents *p)
 {
 	uint64_t bits = MOBI_TF_CANCEL |
-			(flags & MOB_CANCEL_ALONE ? MOBI_TF_ALONE : 0);
+			(flags & MOB_CANCEL_ALONE ? MOBI_TF_ALONE : 0) |
+			(flags & MOB_CANCEL_ESCALATE ? MOBI_TF_STOP : 0);
 
 	for (;;) {
 		uint64_t w = mobi_load(&s->recs[rec].word);
@@ -177,15 +199,17 @@ static int cancel_one(struct mob_store *s, uint32_t rec, uint32_t gen,
 			continue;
 		case MOBI_T_RUN:
 			if (w & MOBI_TF_TAKEN) {
-				return 1;
+				return (w & MOBI_TF_CANCEL) != 0;
 			}
-			if (!(w & MOBI_TF_CANCEL) &&
-			    !mobi_cas64(&s->recs[rec].word, &w, w | bits)) {
+			if (!add_flags(s, rec, w, bits)) {
 				continue;
 			}
 			MOBI_FAULT("task.cancel.flagged");
+			if (flags & MOB_CANCEL_ESCALATE) {
+				mobi_timer_set(s, rec);
+			}
 			if (flags & MOB_CANCEL_FORCE) {
-				shoot(s, rec, w);
+				mobi_task_shoot(s, rec, w, SIGKILL);
 			} else {
 				tell_worker(s, w);
 			}
@@ -216,7 +240,8 @@ static void cancel_children_of(struct mob_store *s, uint64_t parent,
 		    MOBI_GEN(mobi_load(&s->recs[r].word)) != MOBI_GEN(w)) {
 			continue;
 		}
-		if ((w & MOBI_TF_CANCEL) && !(flags & MOB_CANCEL_FORCE)) {
+		if ((w & MOBI_TF_CANCEL) &&
+		    !(flags & (MOB_CANCEL_FORCE | MOB_CANCEL_ESCALATE))) {
 			continue; /* who set it sees to the children */
 		}
 		(void)cancel_one(s, r, MOBI_GEN(w), flags, p);
@@ -263,15 +288,41 @@ int mobi_task_cancel(struct mob_store *s, uint32_t rec, uint32_t gen,
 	return rc;
 }
 
+bool mobi_task_late(struct mob_store *s, uint32_t rec, uint64_t w)
+{
+	struct parents p = { 0 };
+
+	if (MOBI_STATE(w) == MOBI_T_RUN) {
+		if (!mobi_cas64(&s->recs[rec].word, &w, w | MOBI_TF_LATE)) {
+			return false;
+		}
+		MOBI_FAULT("task.late.flagged");
+		tell_worker(s, w);
+		return true;
+	}
+	if (!take_pending(s, rec, w, MOBI_TF_LATE, &p)) {
+		return false;
+	}
+	cancel_below(s, 0, &p);
+	return true;
+}
+
 /* ---- public ---- */
 
 static int check_flags(const char *call, uint32_t flags)
 {
 	if (flags & ~FLAGS) {
 		return mobi_err(MOB_E_INVAL,
-				"%s: flags are %#x; MOB_CANCEL_FORCE, "
-				"MOB_CANCEL_ALONE, or both",
+				"%s: flags are %#x; MOB_CANCEL_FORCE or "
+				"MOB_CANCEL_ESCALATE, and MOB_CANCEL_ALONE",
 				call, flags);
+	}
+	if ((flags & MOB_CANCEL_FORCE) && (flags & MOB_CANCEL_ESCALATE)) {
+		return mobi_err(MOB_E_INVAL,
+				"%s: MOB_CANCEL_FORCE kills at once and "
+				"MOB_CANCEL_ESCALATE after a while; give one "
+				"of them",
+				call);
 	}
 	return 0;
 }
@@ -332,7 +383,7 @@ bool mob_task_cancelled(void)
 
 	return c && c->def &&
 	       (mobi_load(&mobi_rt.store->recs[(uint32_t)c->task].word) &
-		MOBI_TF_CANCEL);
+		MOBI_TF_TOLD);
 }
 
 struct cancel_call {

@@ -16,12 +16,22 @@ int mobi_task_cancel(struct mob_store *s, uint32_t rec, uint32_t gen,
  * alone. Who runs w may call it, and who holds the record. */
 void mobi_task_cancel_children(struct mob_store *s, uint32_t rec, uint64_t w);
 
-/* What the returns of a task hold that was cancelled in state w; malloc'd, NULL
- * without memory. */
+/*
+ * The time of the task with word w is over: pending, it ends; running, it is told.
+ * For the daemon. False: the word has changed.
+ */
+bool mobi_task_late(struct mob_store *s, uint32_t rec, uint64_t w);
+
+/* Sends a deadly signal to the worker that runs the attempt of word w: not to one
+ * that has gone on to something else. What else it runs is spared. */
+void mobi_task_shoot(struct mob_store *s, uint32_t rec, uint64_t w, int sig);
+
+/* What the returns of a task hold that was cancelled, or late, in state w; malloc'd,
+ * NULL without memory. */
 struct mobi_error *mobi_task_cancelled_error(const struct mob_store *s,
 					     uint32_t rec, uint64_t w);
 
-/* Ends RUN with CANCEL, of this process or of a dead one: its children, then its
+/* Ends RUN with CANCEL or LATE, of this process or of a dead one: its children, then its
  * returns, then the record. May be done again after a kill. */
 void mobi_task_end_cancelled(struct mob_store *s, uint32_t rec, uint64_t w);
 

@@ -170,6 +170,7 @@ static int run_cancel(struct cli *c)
 {
 	struct mob_session *s = NULL;
 	uint32_t flags = (cli_flag(c, "force") ? MOB_CANCEL_FORCE : 0) |
+			 (cli_flag(c, "escalate") ? MOB_CANCEL_ESCALATE : 0) |
 			 (cli_flag(c, "alone") ? MOB_CANCEL_ALONE : 0);
 	uint64_t id = 0;
 	int rc = open_for_task(c, &id, &s);
@@ -189,6 +190,8 @@ static int run_cancel(struct cli *c)
 static const struct cli_opt cancel_opts[] = {
 	{ "force", 'f', CLI_FLAG, NULL, NULL,
 	  "kill the worker of a task that runs" },
+	{ "escalate", 'e', CLI_FLAG, NULL, NULL,
+	  "tell it, then SIGTERM to its worker, then SIGKILL" },
 	{ "alone", 0, CLI_FLAG, NULL, NULL, "not what the task has submitted" },
 	{ 0 },
 };

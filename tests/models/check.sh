@@ -175,8 +175,14 @@ heavy_ok spill "-DKILLS=2 -DRKILLS=1"
 mutants cancel "" BLINDRETRY NOENDCHILD BLINDTAKE NOREAPCHILD
 ok cancel ""
 
+# ---- late ----
+mutants late "" BLINDLATE DAEMONKILLS LOSTCANCEL REAPTAKEN CHILDRENAFTER
+ok late "-DDKILLS=0"
+ok late "-DWKILLS=0"
+heavy_ok late ""
+
 # ---- retry ----
-mutants retry "-DKILLS=2" NEXTLATE NEXTFIRST NOREAP NOKEEP
+mutants retry "-DKILLS=2" SOMELATE SOMEFIRST NOREAP NOKEEP
 ok retry "-DKILLS=2"
 heavy_ok retry "-DKILLS=0 -DNT=2"
 

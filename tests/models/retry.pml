@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * retry.pml - a retry that waits: the record in DELAY, its bit among the timers, the
- * hint when the next one is due (sched/retry.c, run.c, sched_reap.c). Time is not
- * modelled: what is due may be made READY at any look, or be left for the next.
+ * hint that some bit is set, what the daemon remembers (sched/timer.c, run.c,
+ * sched_reap.c). Time is not modelled: what is due may be made READY at any look, or
+ * be left for the next.
  * Two levels of bits are one here: submit.pml has the board of three.
  *
  * PROTOCOL IN WORDS
- *   put back  RUN(me) -> DELAY; the bit; THEN next is lowered.
- *   daemon    next is due: next := never; THEN the bits are taken by exchange; DELAY
- *             and due: CAS -> READY, the bit of the board; not due: its bit and next
- *             again.
- *   janitor   after a death: RUN(dead) -> DELAY; every DELAY: bit, next; every READY:
- *             the bit of the board. A dead daemon is replaced.
+ *   put back  RUN(me) -> DELAY; the bit; THEN some := 1.
+ *   daemon    some: some := 0; THEN the bits are taken by exchange. These, and what it
+ *             remembers: DELAY and due: CAS -> READY, the bit of the board; not due: it
+ *             remembers it.
+ *   janitor   after a death: RUN(dead) -> DELAY; every DELAY: bit, some; every READY:
+ *             the bit of the board. A dead daemon is replaced, by one that remembers
+ *             nothing.
  *
  * ASSERTED quiescent: every task has run twice, none is left in DELAY or READY.
  *
- * MUTANTS (-DM_...): NEXTLATE NEXTFIRST NOREAP NOKEEP
+ * MUTANTS (-DM_...): SOMELATE SOMEFIRST NOREAP NOKEEP
  */
 #ifndef KILLS
 #define KILLS 1
@@ -29,19 +31,19 @@
 #define DONE 4
 
 byte st[2], ow[2], att[2];
-bool tbit[2], board[2], next;
+bool tbit[2], board[2], some;
 /* ghosts */
 bool dead[5], fin;
 byte reaped;
 
 inline set_timer(r)
 {
-#ifdef M_NEXTFIRST
-	next = 1;
+#ifdef M_SOMEFIRST
+	some = 1;
 	tbit[r] = 1
 #else
 	tbit[r] = 1;
-	next = 1
+	some = 1
 #endif
 }
 
@@ -69,35 +71,36 @@ end_turn:
 proctype daemon(byte me)
 {
 	byte r;
-	bool had[2];
+	bool had[2], mine[2];
 	{ skip;
 end_turn:
-	atomic { next -> skip };
-#ifndef M_NEXTLATE
-	next = 0;
+	atomic { some || mine[0] || mine[1] -> skip };
+#ifndef M_SOMELATE
+	some = 0;
 #endif
 	r = 0;
 	do
 	:: r < 2 ->
 		atomic { had[r] = tbit[r]; tbit[r] = 0 };
 		if
-		:: had[r] && st[r] == DELAY ->
+		:: (had[r] || mine[r]) && st[r] == DELAY ->
 			if
 			:: atomic { st[r] == DELAY -> st[r] = READY };
+				mine[r] = 0;
 				board[r] = 1
 #ifndef M_NOKEEP
-			:: set_timer(r) /* not due yet */
+			:: mine[r] = 1 /* not due yet */
 #else
-			:: skip
+			:: mine[r] = 0
 #endif
 			fi
-		:: else
+		:: else -> mine[r] = 0
 		fi;
 		r++
 	:: else -> break
 	od;
-#ifdef M_NEXTLATE
-	next = 0;
+#ifdef M_SOMELATE
+	some = 0;
 #endif
 	goto end_turn
 	} unless { dead[me] }

@@ -240,7 +240,8 @@ static void test_options_mixed_cpus_all_run(void **state)
 	for (int i = 0; i < 300; i++) {
 		r[i] = mob_submit_with(
 			MOB_OPTS(.cpus = cpus[i % 6], .priority = i % 7 - 3,
-				 .deadline_ns = 1000, .policy_hint = 5),
+				 .deadline_ns = 1000, .soft_deadline = 1,
+				 .policy_hint = 5),
 			o_add, i, 1);
 	}
 	for (int i = 0; i < 300; i++) {

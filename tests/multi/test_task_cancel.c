@@ -709,8 +709,13 @@ static void test_task_cancel_bad_arguments_are_refused(void **state)
 	mob_ref r = mob_put(INT64_C(5));
 
 	(void)state;
-	assert_int_equal(mob_task_cancel(r, 4), MOB_E_INVAL);
+	assert_int_equal(mob_task_cancel(r, 8), MOB_E_INVAL);
 	assert_non_null(strstr(mob_error(), "MOB_CANCEL_FORCE"));
+	mob_error_clear();
+	assert_int_equal(mob_task_cancel(r, MOB_CANCEL_FORCE |
+						    MOB_CANCEL_ESCALATE),
+			 MOB_E_INVAL);
+	assert_non_null(strstr(mob_error(), "give one of them"));
 	mob_error_clear();
 	assert_int_equal(mob_task_cancel(r, 0), 0);
 	assert_int_equal(mob_task_cancel(MOB_REF_NONE, 0), MOB_E_BAD_REF);

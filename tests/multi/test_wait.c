@@ -6,9 +6,11 @@
  */
 #include "live.h"
 
+#include "fault.h"
 #include "os_run.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,6 +151,85 @@ static void test_wait_get_all_fails_fast_and_clears_all(void **state)
 	r[2] = r[1];
 	assert_int_equal(mob_get_all(r, 4, x), 0);
 	assert_true(x[0] == 1 && x[1] == 2 && x[2] == 2 && x[3] == 2);
+}
+
+#ifdef MOB_FAILPOINTS
+/* Fails when the ledger says so. */
+MOB_TASK(int64_t, w_fail_later, mob_str, path)
+{
+	while (!live_ledger_get(path, 0)) {
+		mobi_pause_ns(MOB_MS / 2);
+	}
+	mob_fail(4, "on purpose");
+	return 0;
+}
+
+MOB_TASK(int64_t, w_note, mob_str, path)
+{
+	(void)live_ledger_add(path, 1);
+	return 0;
+}
+
+/* A child of fork: while its parent is stopped, the task fails, and the worker goes
+ * on to the next. */
+static void fail_while_stopped(struct live_ledger *l, int parent)
+{
+	char path[64];
+	char line[400];
+	char *state = NULL;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", parent);
+	while (!state || state[2] != 'T') {
+		FILE *f = fopen(path, "r");
+
+		state = f && fgets(line, sizeof(line), f) ? strrchr(line, ')') :
+							    NULL;
+		if (f) {
+			(void)fclose(f);
+		}
+	}
+	l->at[0] = 1;
+	while (!l->at[1]) {
+		mobi_pause_ns(MOB_MS / 2);
+	}
+	(void)kill(parent, SIGCONT);
+	_exit(0);
+}
+#endif
+
+/* Between the first look and the queue it is in neither. */
+static void test_wait_get_all_sees_what_fails_as_it_begins(void **state)
+{
+	(void)state;
+#ifndef MOB_FAILPOINTS
+	skip();
+#else
+	struct live_ledger l;
+	mob_ref r[2];
+	int64_t x[2];
+	int pid;
+
+	gate_close();
+	live_ledger_open(&l, 2);
+	r[0] = mob_submit(w_gate, gate_path, 1);
+	r[1] = mob_submit(w_fail_later, l.path);
+	/* Runs where the one before it ran, as the other worker waits. */
+	(void)mob_submit(w_note, l.path);
+	mobi_fault_arm("get.all=stop");
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		fail_while_stopped(&l, getppid());
+	}
+	/* Not when r[0] ends, which is never before it. */
+	assert_int_equal(mob_get_all(r, 2, x), MOB_E_TASK);
+	mob_error_clear();
+	mobi_fault_arm("");
+	assert_int_equal(live_collect(pid), 0);
+	gate_open();
+	assert_int_equal(mob_get(r[0], &x[0]), 0);
+	live_ledger_close(&l);
+#endif
 }
 
 /* ---- cancelled ---- */
@@ -625,6 +706,7 @@ MOB_MAIN(void)
 		T(test_wait_marks_at_most_what_was_asked_in_order),
 		T(test_wait_time_outs_leave_nothing_pending),
 		T(test_wait_get_all_fails_fast_and_clears_all),
+		T(test_wait_get_all_sees_what_fails_as_it_begins),
 		T(test_wait_cancelled_is_no_pending_error),
 		T(test_wait_queue_yields_in_order_of_completion),
 		T(test_wait_queue_is_popped_by_several_threads),

@@ -303,7 +303,9 @@ struct mob_task_opts {
 	int32_t retries; /* after a worker died, and of errors that are retried:
 			  * 3; 0 none, -1 for ever */
 	double cpus;     /* 1; 0 and fractions to 1/10,000 */
-	uint64_t deadline_ns; /* wish for policies: end, after submit; 0 */
+	uint64_t
+		deadline_ns; /* when it has to have ended, after submit; policies
+			       * see it, too; 0: none */
 	const char *name; /* in lists and errors; NULL: the task's. Copied, up
 			   * to 59 characters; the 256th different one of a
 			   * session and later ones are not told */
@@ -323,11 +325,27 @@ struct mob_task_opts {
 	uint64_t backoff_ns;     /* 0: retried at once; at most a day */
 	uint64_t backoff_max_ns; /* 0: a minute */
 	double jitter;           /* 0.5; 0 to 1 */
+	/*
+	 * How long an attempt may run, its waits included; 0: without end. One that
+	 * runs longer, or beyond the deadline, is told, as one that is cancelled;
+	 * grace_ns later its worker gets SIGTERM, and as long after that SIGKILL.
+	 * Its results are MOB_E_TIMEOUT, and what it has submitted is cancelled. A
+	 * task whose deadline passes before it runs never does. A timeout is
+	 * retried as an error of the task is, if MOB_E_TIMEOUT is among
+	 * retry_codes, or with retry_errors; not after the deadline. Kept to 10 ms.
+	 */
+	uint64_t timeout_ns;
+	uint64_t grace_ns; /* a second; 0: SIGKILL at once; a day at most, or
+			    * MOB_GRACE_NONE: it is only told */
+	uint32_t
+		soft_deadline; /* 1: the deadline is only a wish for policies */
+	uint32_t reserved;
 };
+#define MOB_GRACE_NONE UINT64_MAX
 #define MOB_TASK_OPTS_INIT                                                     \
 	{                                                                      \
 		(uint32_t)sizeof(struct mob_task_opts), 3, 1.0, 0, 0, 0, 0, 0, \
-			0, 0, 0, 0, 0.5                                        \
+			0, 0, 0, 0, 0.5, 0, UINT64_C(1000000000), 0, 0         \
 	}
 
 /* How an argument is given. */
@@ -362,8 +380,9 @@ MOB_API int mob_submit_raw(const struct mob_task_def *def,
 
 /* ---- cancel ---- */
 
-#define MOB_CANCEL_FORCE 1u /* kill the worker of a task that runs */
-#define MOB_CANCEL_ALONE 2u /* not what the task has submitted */
+#define MOB_CANCEL_FORCE 1u    /* kill the worker of a task that runs */
+#define MOB_CANCEL_ALONE 2u    /* not what the task has submitted */
+#define MOB_CANCEL_ESCALATE 4u /* tell, then SIGTERM, then SIGKILL */
 
 /*
  * Cancels the task that makes the object of ref; for a task with several results,
@@ -373,9 +392,11 @@ MOB_API int mob_submit_raw(const struct mob_task_def *def,
  * end in MOB_E_CANCELLED, and when its function returns its results are
  * MOB_E_CANCELLED, whatever it returned. A cancelled task is never run again. With
  * MOB_CANCEL_FORCE its worker is killed; other tasks that this process had in hand
- * run again, and it does not count against their retries. Tasks that it has
- * submitted are cancelled in the same way, and those that they have, unless flags
- * say MOB_CANCEL_ALONE.
+ * run again, and it does not count against their retries. With MOB_CANCEL_ESCALATE
+ * it is told first; if it runs on after its grace_ns (of the options), its worker
+ * gets SIGTERM, and as long after that SIGKILL. Tasks that it has submitted are
+ * cancelled in the same way, and those that they have, unless flags say
+ * MOB_CANCEL_ALONE.
  * Returns 1 if it is cancelled, or told, by this call or before; 0 if it was over,
  * which changes nothing. One that is about to end when it is told may end with its
  * results after all. Errors, pending: BAD_REF, INVAL (flags; the object is not the
@@ -383,7 +404,8 @@ MOB_API int mob_submit_raw(const struct mob_task_def *def,
  */
 MOB_API int mob_task_cancel(struct mob_ref ref, uint32_t flags);
 
-/* True in a task that was cancelled: it should return, with what does not matter.
+/* True in a task that was cancelled, or is late: it should return, with what does
+ * not matter.
  * Costs a few ns. False outside a task. Thread: any. Blocks: no. Since 0.1. */
 MOB_API bool mob_task_cancelled(void);
 
