@@ -5,7 +5,6 @@
  */
 #include "live.h"
 
-#include "fault.h"
 #include "os_run.h"
 
 #include <math.h>
@@ -532,8 +531,6 @@ static void test_time_limits_survive_a_kill_at_each_step(void **state)
 		assert_int_equal(setenv("MOBULA_FAULT", faults[i], 1), 0);
 		live_start(2);
 		live_ledger_open(&ledger, WORDS);
-		/* This process does not die of it. */
-		mobi_fault_arm("");
 		runs = mob_submit_with(MOB_OPTS(.timeout_ns = 10 * MOB_MS,
 						.grace_ns = 5 * MOB_MS,
 						.retries = -1),
