@@ -7,6 +7,7 @@
 #include "module.h"
 #include "object.h"
 #include "slot.h"
+#include "unread.h"
 #include "value.h"
 
 #include <stdio.h>
@@ -325,6 +326,7 @@ static int view(uint64_t id, struct mob_view *v, const char *name,
 	if (rc == MOB_E_TASK) {
 		struct mobi_error *e = mobi_error_read(v);
 
+		mobi_unread_seen(mobi_rt.store, id);
 		mob_view_release(mobi_rt.store, v);
 		*out_error = e ? mobi_error_through(e, name) : NULL;
 		free(e);

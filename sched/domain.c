@@ -157,6 +157,7 @@ void mobi_place_leave(struct mob_store *s, uint32_t place)
 
 	mobi_store(&p->ann, UINT64_C(0));
 	mobi_store(&p->blocked, 0u);
+	mobi_store(&p->fault, 0u);
 	(void)mobi_cas32(&p->client, &me, 0);
 }
 

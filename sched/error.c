@@ -13,46 +13,98 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct mobi_error *mobi_error_new(int rc, int code, const char *text)
+static uint32_t length(const char *text)
 {
-	size_t n = strlen(text);
-	struct mobi_error *e;
+	size_t n = text ? strlen(text) : 0;
 
-	n = n < MOBI_ERROR_TEXT_MAX ? n : MOBI_ERROR_TEXT_MAX;
-	e = malloc(sizeof(*e) + n + 1);
+	return (uint32_t)(n < MOBI_ERROR_TEXT_MAX ? n : MOBI_ERROR_TEXT_MAX);
+}
+
+static char *append(char *at, const char *text, uint32_t n)
+{
+	if (n) {
+		memcpy(at, text, n);
+	}
+	at[n] = '\0';
+	return at + n + 1;
+}
+
+struct mobi_error *mobi_error_make(int rc, int code,
+				   const struct mobi_error_parts *p,
+				   const struct mobi_error *like)
+{
+	struct mobi_error head = { .rc = rc,
+				   .code = code,
+				   .attempt = like ? like->attempt : 1,
+				   .pid = like ? like->pid :
+						 mobi_proc_self().pid,
+				   .worker = like ? like->worker : 0,
+				   .line = like ? like->line : 0,
+				   .text_len = length(p->text),
+				   .name_len = length(p->name),
+				   .file_len = length(p->file),
+				   .payload_len = p->payload_len };
+	struct mobi_error *e = malloc(mobi_error_bytes(&head));
+	char *at;
+
 	if (!e) {
 		return NULL;
 	}
-	memset(e, 0, sizeof(*e));
-	e->rc = rc;
-	e->code = code;
-	e->attempt = 1;
-	e->pid = mobi_proc_self().pid;
-	e->text_len = n;
-	memcpy(e->text, text, n);
-	e->text[n] = '\0';
+	*e = head;
+	at = append(e->text, p->text, e->text_len);
+	at = append(at, p->name, e->name_len);
+	at = append(at, p->file, e->file_len);
+	if (e->payload_len) {
+		memcpy(at, p->payload, e->payload_len);
+	}
 	return e;
+}
+
+struct mobi_error *mobi_error_new(int rc, int code, const char *text)
+{
+	return mobi_error_make(
+		rc, code, &(struct mobi_error_parts){ .text = text }, NULL);
+}
+
+struct mobi_error *mobi_error_retold(const struct mobi_error *e,
+				     const char *text)
+{
+	struct mobi_error_parts p = { text, mobi_error_name(e),
+				      mobi_error_file(e), mobi_error_payload(e),
+				      e->payload_len };
+
+	return mobi_error_make(e->rc, e->code, &p, e);
+}
+
+/* Are all its parts inside, and the texts ended? */
+static bool is_whole(const struct mobi_error *e, uint64_t size)
+{
+	return e->text_len <= MOBI_ERROR_TEXT_MAX &&
+	       e->name_len <= MOBI_ERROR_TEXT_MAX &&
+	       e->file_len <= MOBI_ERROR_TEXT_MAX &&
+	       mobi_error_bytes(e) == size;
 }
 
 struct mobi_error *mobi_error_read(const struct mob_view *v)
 {
 	struct mobi_error head;
-	struct mobi_error *e;
+	struct mobi_error *e = NULL;
 
-	if (v->type != MOB_TYPE_ERROR || v->size < sizeof(head)) {
+	if (v->type == MOB_TYPE_ERROR && v->size >= sizeof(head)) {
+		memcpy(&head, v->at, sizeof(head));
+		if (is_whole(&head, v->size)) {
+			e = malloc(v->size);
+			if (!e) {
+				return NULL;
+			}
+			memcpy(e, v->at, v->size);
+		}
+	}
+	if (!e || e->text[e->text_len] || mobi_error_name(e)[e->name_len] ||
+	    mobi_error_file(e)[e->file_len]) {
+		free(e);
 		return mobi_error_new(MOB_E_CORRUPT, MOB_E_CORRUPT,
 				      "the error of the object cannot be read");
-	}
-	memcpy(&head, v->at, sizeof(head));
-	if (head.text_len > v->size - sizeof(head) - 1 ||
-	    v->size == sizeof(head)) {
-		return mobi_error_new(MOB_E_CORRUPT, MOB_E_CORRUPT,
-				      "the error of the object cannot be read");
-	}
-	e = malloc(sizeof(head) + head.text_len + 1);
-	if (e) {
-		memcpy(e, v->at, sizeof(head) + head.text_len);
-		e->text[head.text_len] = '\0';
 	}
 	return e;
 }
@@ -82,7 +134,7 @@ int mobi_error_pend_rc(int rc)
 bool mobi_error_resolve(struct mob_store *s, uint64_t id,
 			const struct mobi_error *e)
 {
-	uint64_t n = sizeof(*e) + e->text_len + 1;
+	uint64_t n = mobi_error_bytes(e);
 	void *at;
 
 	if (mobi_resolved(mobi_load(&s->slots[(uint32_t)id].word))) {
@@ -92,16 +144,19 @@ bool mobi_error_resolve(struct mob_store *s, uint64_t id,
 	 * room inside the slot. */
 	mobi_room_forbid();
 	if (mobi_slot_value(s, id, n, MOB_TYPE_ERROR, &at) < 0) {
-		struct mobi_error small = *e;
+		static const struct mobi_error_parts none;
+		struct mobi_error *small = mobi_error_make(e->rc, e->code,
+							   &none, e);
 
-		small.text_len = 0;
-		n = sizeof(small) + 1;
-		if (mobi_slot_value(s, id, n, MOB_TYPE_ERROR, &at) < 0) {
+		n = sizeof(*e) + 3;
+		if (!small ||
+		    mobi_slot_value(s, id, n, MOB_TYPE_ERROR, &at) < 0) {
+			free(small);
 			mobi_room_allow();
 			return mobi_slot_resolve(s, id, MOBI_S_LOST);
 		}
-		memcpy(at, &small, sizeof(small));
-		((char *)at)[sizeof(small)] = '\0';
+		memcpy(at, small, n);
+		free(small);
 	} else {
 		memcpy(at, e, n);
 	}
@@ -113,17 +168,9 @@ struct mobi_error *mobi_error_through(const struct mobi_error *e,
 				      const char *name)
 {
 	char text[MOBI_ERROR_TEXT_MAX + 1];
-	struct mobi_error *out;
 
 	(void)snprintf(text, sizeof(text), "%s <- %s", e->text, name);
-	out = mobi_error_new(e->rc, e->code, text);
-	if (out) {
-		out->attempt = e->attempt;
-		out->pid = e->pid;
-		out->worker = e->worker;
-		out->line = e->line;
-	}
-	return out;
+	return mobi_error_retold(e, text);
 }
 
 struct mob_ref mobi_error_ref(int rc)
@@ -157,24 +204,79 @@ struct mob_ref mobi_error_ref(int rc)
 
 /* ---- public ---- */
 
-void mob_fail(int code, const char *fmt, ...)
+static void fail_with(int code, const void *payload, size_t size,
+		      const char *fmt, va_list ap)
 {
 	struct mobi_context *c = mobi_context();
 	char text[MOBI_ERROR_TEXT_MAX + 1];
-	va_list ap;
+	struct mobi_error_parts p = { .text = text };
 	int n;
 
 	if (!c) {
 		return;
 	}
-	va_start(ap, fmt);
 	n = vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
 	if (n < 0) {
 		text[0] = '\0';
 	}
+	if (size > MOB_ERROR_PAYLOAD_MAX) {
+		size_t len = strlen(text);
+
+		/* The error is not lost for that. */
+		(void)snprintf(text + len, sizeof(text) - len,
+			       " (its payload of %zu bytes was left out: at "
+			       "most %u)",
+			       size, MOB_ERROR_PAYLOAD_MAX);
+	} else if (payload) {
+		p.payload = payload;
+		p.payload_len = (uint32_t)size;
+	}
 	free(c->error);
-	c->error = mobi_error_new(MOB_E_TASK, code ? code : MOB_E_TASK, text);
+	c->error = mobi_error_make(MOB_E_TASK, code ? code : MOB_E_TASK, &p,
+				   NULL);
+}
+
+void mob_fail(int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fail_with(code, NULL, 0, fmt, ap);
+	va_end(ap);
+}
+
+void mob_fail_with(int code, const void *payload, size_t size, const char *fmt,
+		   ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fail_with(code, payload, size, fmt, ap);
+	va_end(ap);
+}
+
+bool mob_error_info(struct mob_error_info *out)
+{
+	const struct mobi_context *c = mobi_context();
+	const struct mobi_error *e = c ? c->error : NULL;
+
+	memset(out, 0, sizeof(*out));
+	out->struct_size = (uint32_t)sizeof(*out);
+	if (!e) {
+		return false;
+	}
+	out->rc = e->rc;
+	out->code = e->code;
+	out->attempt = e->attempt;
+	out->pid = e->pid;
+	out->worker = e->worker;
+	out->line = e->line;
+	out->text = e->text;
+	out->task = mobi_error_name(e);
+	out->file = mobi_error_file(e);
+	out->payload = e->payload_len ? mobi_error_payload(e) : NULL;
+	out->payload_size = e->payload_len;
+	return true;
 }
 
 const char *mob_error(void)

@@ -5,22 +5,59 @@
 
 #include "runtime.h"
 
-/* Value of a FAILED object; the text follows, with its NUL. */
+/* Value of a FAILED object; text, name and file follow, each with its NUL, and the
+ * payload. */
 struct mobi_error {
 	int32_t rc;       /* MOB_E_* */
 	int32_t code;     /* what mobi_fail was given, else rc */
 	uint32_t attempt; /* 1: the first run */
 	uint32_t pid;
-	uint32_t worker;
+	uint32_t worker; /* its number; 0: none */
 	uint32_t line;
-	uint64_t text_len;
+	uint32_t text_len;
+	uint32_t name_len; /* of the task; 0: none */
+	uint32_t file_len; /* of its definition */
+	uint32_t payload_len;
 	char text[];
 };
 
 #define MOBI_ERROR_TEXT_MAX 4000u
 
-/* malloc'd; text may be longer than is kept. NULL without memory. */
+/* What an error is made of; NULL is "". */
+struct mobi_error_parts {
+	const char *text; /* may be longer than is kept */
+	const char *name;
+	const char *file;
+	const void *payload;
+	uint32_t payload_len;
+};
+/* malloc'd; NULL without memory. like: its numbers; or NULL. */
+struct mobi_error *mobi_error_make(int rc, int code,
+				   const struct mobi_error_parts *p,
+				   const struct mobi_error *like);
+/* The same of a text alone. */
 struct mobi_error *mobi_error_new(int rc, int code, const char *text);
+/* A copy of e with another text. */
+struct mobi_error *mobi_error_retold(const struct mobi_error *e,
+				     const char *text);
+static inline const char *mobi_error_name(const struct mobi_error *e)
+{
+	return e->text + e->text_len + 1;
+}
+static inline const char *mobi_error_file(const struct mobi_error *e)
+{
+	return mobi_error_name(e) + e->name_len + 1;
+}
+static inline const void *mobi_error_payload(const struct mobi_error *e)
+{
+	return mobi_error_file(e) + e->file_len + 1;
+}
+static inline uint64_t mobi_error_bytes(const struct mobi_error *e)
+{
+	return sizeof(*e) + (uint64_t)e->text_len + 1 + e->name_len + 1 +
+	       e->file_len + 1 + e->payload_len;
+}
+
 /* Of a FAILED object that the caller views; checks sizes. */
 struct mobi_error *mobi_error_read(const struct mob_view *v);
 

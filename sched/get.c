@@ -9,6 +9,7 @@
 #include "os_clock.h"
 #include "slot.h"
 #include "spill.h"
+#include "unread.h"
 #include "value.h"
 #include "wait.h"
 
@@ -88,6 +89,7 @@ static int read_value(struct mobi_context *c, uint64_t id,
 	if (rc == MOB_E_TASK) {
 		struct mobi_error *e = mobi_error_read(&v);
 
+		mobi_unread_seen(s, id);
 		mob_view_release(s, &v);
 		rc = e ? e->rc : MOB_E_NOMEM;
 		(void)mobi_err(rc, "%.400s", e ? e->text : "out of memory");

@@ -24,6 +24,7 @@
 #include "reap.h"
 #include "sched_reap.h"
 #include "timer.h"
+#include "unread.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -491,6 +492,7 @@ static void loop(struct node *n)
 		keep_workers(n);
 		shrink(n);
 		mobi_domain_watch(n->s);
+		mobi_unread_watch(n->s, false);
 		catalogue(n);
 	}
 }
@@ -596,6 +598,7 @@ int mobi_node_main(const char *path)
 		}
 		end_session(&n);
 	}
+	mobi_unread_watch(n.s, true);
 	is_private = (n.s->hdr->flags & MOB_STORE_PRIVATE) != 0;
 	remove = is_private ? strdup(n.s->path) : NULL;
 	if (remove) {

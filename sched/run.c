@@ -112,11 +112,20 @@ static struct mobi_error *place_error(struct mobi_error *e,
 	}
 	(void)snprintf(text, sizeof(text), "%s (task %s, %s:%u)", e->text, name,
 		       def->file, def->line);
-	out = mobi_error_new(e->rc, e->code, text);
+	if (e->name_len) { /* it came from another task: that is its place */
+		out = mobi_error_retold(e, text);
+		free(e);
+		return out;
+	}
+	out = mobi_error_make(e->rc, e->code,
+			      &(struct mobi_error_parts){ text, name, def->file,
+							  mobi_error_payload(e),
+							  e->payload_len },
+			      NULL);
 	free(e);
 	if (out) {
 		out->attempt = attempt + 1;
-		out->worker = mobi_rt.place;
+		out->worker = mobi_rt.store->me;
 		out->line = def->line;
 	}
 	return out;

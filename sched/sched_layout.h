@@ -141,6 +141,24 @@ struct mobi_timers {
 	mobi_a64 leaf[MOBI_RECS / 64];
 };
 
+/* ---- errors that nobody read: unread.c ---- */
+#define MOBI_UNREAD_ROWS 32u
+#define MOBI_UNREAD_SEEN 256u
+struct mobi_unread_row {
+	mobi_a32 state; /* {client 24, state 8} */
+	uint32_t reserved;
+	mobi_a64 task; /* that made the object, or 0 */
+	uint64_t due_ns;
+	char text[488];
+};
+MOBI_SIZE(struct mobi_unread_row, 512);
+struct mobi_unread {
+	mobi_a32 some;     /* hint: there is a row, or left_out */
+	mobi_a32 left_out; /* for lack of a row */
+	mobi_a64 seen[MOBI_UNREAD_SEEN];
+	struct mobi_unread_row row[MOBI_UNREAD_ROWS];
+};
+
 /* ---- places: where a worker stands ---- */
 #define MOBI_PLACES 64u
 struct mobi_place_shared {
@@ -160,8 +178,19 @@ struct mobi_place_shared {
 	mobi_a32 helps; /* blocked: it has refs of tasks that it may run */
 	/* blocked: what it waits for without end, an object or MOBI_ANY_OF; 0 */
 	mobi_a64 waits;
+	/* Of an access to memory that ends its process: MOBI_FAULT_*, and where. */
+	mobi_a32 fault;
+	uint32_t reserved;
+	mobi_a64 fault_addr;
+	uint64_t reserved2[6];
 };
-MOBI_SIZE(struct mobi_place_shared, 64);
+MOBI_SIZE(struct mobi_place_shared, 128);
+enum {
+	MOBI_FAULT_STACK = 1, /* its stack ran over */
+	MOBI_FAULT_STORE = 2, /* a write to an object that is sealed */
+	MOBI_FAULT_NULL = 3,
+	MOBI_FAULT_OTHER = 4
+};
 #define MOBI_VERSION(w) (MOBI_GEN(w) << 8 | MOBI_ATTEMPT(w))
 #define MOBI_ANN(version, rec) ((uint64_t)(version) << 32 | ((rec) + 1))
 
@@ -245,6 +274,7 @@ struct mobi_sched {
 	struct mobi_policy_row policy[MOBI_POLICIES];
 	_Alignas(64) struct mobi_gen gens[MOBI_GENS];
 	_Alignas(64) struct mobi_timers timers;
+	struct mobi_unread unread;
 	/* struct mobi_queues, one a generation, follow at MOBI_QUEUES_OFF. */
 };
 #define MOBI_QUEUES_OFF (UINT64_C(1) << 20)

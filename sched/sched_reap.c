@@ -20,9 +20,11 @@
 #include "task_cancel.h"
 #include "time_limits.h"
 #include "timer.h"
+#include "unread.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static bool is_dead(uint64_t dead, uint32_t client)
 {
@@ -45,6 +47,34 @@ static void fail_one(struct mob_store *s, uint64_t id, void *arg)
 	}
 }
 
+/* What the process said of it before, if it could. */
+static void add_fault(const struct mobi_place_shared *p, char *out, size_t size)
+{
+	size_t n = strlen(out);
+	unsigned long long addr = mobi_load(&p->fault_addr);
+
+	switch (mobi_load(&p->fault)) {
+	case MOBI_FAULT_STACK:
+		(void)snprintf(out + n, size - n, ": stack overflow");
+		break;
+	case MOBI_FAULT_STORE:
+		(void)snprintf(out + n, size - n,
+			       ": it wrote to an object of the store, which is "
+			       "read only, at %#llx",
+			       addr);
+		break;
+	case MOBI_FAULT_NULL:
+		(void)snprintf(out + n, size - n, ": null pointer, at %#llx",
+			       addr);
+		break;
+	case MOBI_FAULT_OTHER:
+		(void)snprintf(out + n, size - n, ": bad address %#llx", addr);
+		break;
+	default:
+		break;
+	}
+}
+
 /* How the worker that ran the task ended, as far as it is known. */
 static void how(struct mobi_sched *sh, uint32_t client, char *out, size_t size)
 {
@@ -55,6 +85,7 @@ static void how(struct mobi_sched *sh, uint32_t client, char *out, size_t size)
 		    mobi_load(&p->exit_pid)) {
 			mobi_status_text((int)mobi_load(&p->exit_status), out,
 					 size);
+			add_fault(p, out, size);
 			return;
 		}
 	}
@@ -65,8 +96,8 @@ static void give_up(struct mob_store *s, uint32_t rec, uint64_t w)
 {
 	struct mobi_sched *sh = s->sched;
 	struct mobi_task *t = mobi_task_at(s, rec);
-	char cause[80];
-	char text[300];
+	char cause[200];
+	char text[420];
 	struct mobi_error *e;
 
 	how(sh, MOBI_ROWNER(w), cause, sizeof(cause));
@@ -74,7 +105,16 @@ static void give_up(struct mob_store *s, uint32_t rec, uint64_t w)
 		       "task %s: its worker died by %s, attempt %u of %u",
 		       mobi_task_name(sh, t), cause,
 		       mobi_retry_charged(t, w) + 1, t->retries + 1u);
-	e = mobi_error_new(MOB_E_CRASHED, MOB_E_CRASHED, text);
+	e = mobi_error_make(
+		MOB_E_CRASHED, MOB_E_CRASHED,
+		&(struct mobi_error_parts){ .text = text,
+					    .name = mobi_task_name(sh, t) },
+		NULL);
+	if (e) {
+		e->attempt = MOBI_ATTEMPT(w) + 1;
+		e->worker = MOBI_ROWNER(w);
+		e->pid = s->clients[MOBI_ROWNER(w)].proc.pid;
+	}
 	mobi_task_returns(s, rec, fail_one, e);
 	free(e);
 	(void)mobi_task_retire(s, rec, w);
@@ -202,6 +242,7 @@ static void reap_tasks(struct mob_store *s, uint64_t dead)
 			mobi_timer_set(s, r);
 		}
 	}
+	mobi_unread_reap(s, dead);
 	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
 		struct mobi_place_shared *p = &sh->place[i];
 		uint32_t client = mobi_load(&p->client);
@@ -210,6 +251,7 @@ static void reap_tasks(struct mob_store *s, uint64_t dead)
 			mobi_store(&p->ann, UINT64_C(0));
 			mobi_store(&p->blocked, 0u);
 			mobi_store(&p->exit_pid, 0u);
+			mobi_store(&p->fault, 0u);
 			(void)mobi_cas32(&p->client, &client, 0);
 		}
 	}
@@ -224,4 +266,5 @@ void mobi_sched_reap_init(struct mob_store *s)
 {
 	s->hooks = &hooks;
 	s->wake = mobi_wake_worker;
+	mobi_unread_init(s);
 }

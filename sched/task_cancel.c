@@ -57,7 +57,11 @@ struct mobi_error *mobi_task_cancelled_error(const struct mob_store *s,
 	} else {
 		mobi_limits_text(s, rec, w, text, sizeof(text));
 	}
-	e = mobi_error_new(code, code, text);
+	e = mobi_error_make(code, code,
+			    &(struct mobi_error_parts){
+				    .text = text,
+				    .name = mobi_task_name(s->sched, t) },
+			    NULL);
 	if (e) {
 		e->attempt = MOBI_ATTEMPT(w) + 1;
 	}

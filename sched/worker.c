@@ -14,6 +14,7 @@
 #include "log.h"
 #include "module.h"
 #include "node.h"
+#include "os_crash.h"
 #include "os_futex.h"
 #include "os_run.h"
 #include "os_sock.h"
@@ -98,6 +99,26 @@ static int prepare_news(struct mob_store *s)
 	}
 	mobi_on_signal(mobi_news_signal(), on_news);
 	return 0;
+}
+
+/* ---- the end of this process ---- */
+
+/* In a signal handler. */
+static void tell_fault(uint64_t addr, bool near_stack)
+{
+	const struct mob_store *s = mobi_rt.store;
+	struct mobi_place_shared *p;
+
+	if (!s || mobi_rt.place == MOBI_NO_PLACE ||
+	    !mobi_load_relaxed(s->not_forked)) {
+		return;
+	}
+	p = &mobi_rt.sched->place[mobi_rt.place];
+	mobi_store(&p->fault_addr, addr);
+	mobi_store(&p->fault, mobi_segment_has(s, addr) ? MOBI_FAULT_STORE :
+			      near_stack                ? MOBI_FAULT_STACK :
+			      addr < 4096               ? MOBI_FAULT_NULL :
+							  MOBI_FAULT_OTHER);
 }
 
 /* ---- loop ---- */
@@ -251,6 +272,7 @@ int mobi_worker_main(const char *path)
 		mob_store_close(s);
 		return rc != MOB_E_CLOSED;
 	}
+	mobi_crash_watch(tell_fault);
 	/* Connects, as if the daemon were new; in the handler, for the same may
 	 * come in between. */
 	(void)raise(mobi_news_signal());

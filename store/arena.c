@@ -450,6 +450,14 @@ const void *mobi_arena_ro(const struct mobi_arena *a, uint64_t loc)
 	return loc_inside(a, loc) ? a->ro + (loc & ~MOBI_LOC_LOW) : NULL;
 }
 
+bool mobi_arena_has(const struct mobi_arena *a, uint64_t addr)
+{
+	uint64_t bytes = a->units << MOBI_UNIT_SHIFT;
+
+	return addr - (uint64_t)(uintptr_t)a->rw < bytes ||
+	       addr - (uint64_t)(uintptr_t)a->ro < bytes;
+}
+
 uint64_t mobi_arena_off(uint64_t loc)
 {
 	return loc & ~MOBI_LOC_LOW;

@@ -78,6 +78,8 @@ bool mobi_arena_retag(struct mobi_arena *a, uint64_t loc, uint64_t from,
 /* Address of the block in this process; NULL if loc is none of the arena. */
 void *mobi_arena_rw(const struct mobi_arena *a, uint64_t loc);
 const void *mobi_arena_ro(const struct mobi_arena *a, uint64_t loc);
+/* Is the address one of its mappings in this process? */
+bool mobi_arena_has(const struct mobi_arena *a, uint64_t addr);
 /* Where the block starts in the arena. */
 uint64_t mobi_arena_off(uint64_t loc);
 /* Bytes of the block, 0 if loc names none. */

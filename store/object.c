@@ -380,6 +380,9 @@ int mobi_object_view_in(struct mob_store *s, uint64_t id, int64_t timeout_ns,
 		mobi_slot_unview(s, id);
 		return rc;
 	}
+	if (rc == MOB_E_TASK) {
+		mobi_victim_used(o); /* somebody has read it */
+	}
 	fill_view(s, id, out_view);
 	return rc == MOB_E_TASK ?
 		       mobi_err(rc, "object %u holds an error", (uint32_t)id) :

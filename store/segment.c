@@ -242,6 +242,13 @@ void mobi_segment_point(struct mob_store *s)
 	s->began_ns = s->hdr->began_ns;
 }
 
+bool mobi_segment_has(const struct mob_store *s, uint64_t addr)
+{
+	return addr - (uint64_t)(uintptr_t)s->hdr < s->mapped_bytes ||
+	       addr - (uint64_t)(uintptr_t)s->ro < s->mapped_bytes ||
+	       (s->arena && mobi_arena_has(s->arena, addr));
+}
+
 int mobi_segment_pools(struct mob_store *s)
 {
 	unsigned char *at = (unsigned char *)s->hdr;

@@ -108,6 +108,8 @@ struct mob_store {
 	/* Says of a client that looks dead whether it may be reaped by this
 	 * process now; NULL: yes. */
 	bool (*may_reap)(struct mob_store *s, uint32_t client);
+	/* An object with an error is freed that nobody viewed. */
+	void (*unread)(struct mob_store *s, uint32_t slot);
 	/* Wakes a worker if it helps; NULL: any idle one. */
 	void (*wake)(struct mob_store *s);
 	int spill_fd;       /* spill.h; -1: this store does not spill */
@@ -133,6 +135,9 @@ struct mob_store {
 
 /* Backs [off, off + len) of the control segment. Idempotent. */
 int mobi_ctl_back(struct mob_store *s, uint64_t off, uint64_t len);
+/* Does the address lie where the store is mapped in this process? May be asked in a
+ * signal handler. */
+bool mobi_segment_has(const struct mob_store *s, uint64_t addr);
 /* Milliseconds since the session began. */
 uint32_t mobi_session_ms(const struct mob_store *s);
 /* The public create and open, in a given role. set_up (may be NULL) is called

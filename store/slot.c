@@ -587,6 +587,11 @@ void mobi_slot_finish_free(struct mob_store *s, uint32_t slot, uint32_t gen)
 	uint32_t next = gen < s->gen_base ? s->gen_base : gen + 1;
 
 	MOB_ASSERT(!mobi_load(&o->head));
+	if (mobi_load_relaxed(&o->type) == MOB_TYPE_ERROR && s->unread &&
+	    mobi_load(&o->loc) &&
+	    !(mobi_load(&o->creator) & MOBI_CREATOR_USED)) {
+		s->unread(s, slot);
+	}
 	drop_block(s, slot, gen);
 	if (nested) {
 		mobi_chunks_retire(s, nested, MOBI_CK_SLOT,

@@ -113,7 +113,7 @@ MOBI_AT(struct mobi_slot, producer, 56);
 MOBI_AT(struct mobi_slot, value, 80);
 MOBI_SIZE(struct mobi_slot, 128);
 
-/* Hint: it was viewed; only kept where it matters (victim.h). */
+/* Hint: it was viewed; only kept where it matters (victim.h), and of errors. */
 #define MOBI_CREATOR_USED 0x80000000u
 /* Hint: its names may be cached ones. */
 #define MOBI_CREATOR_CACHED 0x40000000u

@@ -518,6 +518,36 @@ MOB_API struct mob_ref mob_seal_raw(const struct mob_type *type,
  */
 MOB_API void mob_fail(int code, const char *fmt, ...) MOB_PRINTF(2, 3);
 
+/*
+ * The same with bytes of the program's own, copied, for who handles the error
+ * (mob_error_info). At most MOB_ERROR_PAYLOAD_MAX; more is left out, and the text says
+ * so. Since 0.1.
+ */
+MOB_API void mob_fail_with(int code, const void *payload, size_t size,
+			   const char *fmt, ...) MOB_PRINTF(4, 5);
+#define MOB_ERROR_PAYLOAD_MAX (1u << 20)
+
+/* The pending error, in parts. Strings and payload are borrowed as that of
+ * mob_error. */
+struct mob_error_info {
+	uint32_t struct_size;
+	int rc;           /* MOB_E_TASK: the task reported it; or another */
+	int code;         /* as mob_error_code */
+	uint32_t attempt; /* that failed; 1: the first run */
+	uint32_t pid;     /* of the process in which it arose */
+	uint32_t worker;  /* its number in mob worker list; 0: not a worker's */
+	uint32_t line;    /* of the task's definition; 0: not a task's */
+	uint32_t reserved;
+	const char *text;    /* as mob_error */
+	const char *task;    /* its name; "": not a task's */
+	const char *file;    /* of its definition; "" */
+	const void *payload; /* aligned to 1; NULL: none */
+	size_t payload_size;
+};
+/* False if none is pending; then all is 0 and NULL. Thread: any. Blocks: no. Since
+ * 0.1. */
+MOB_API bool mob_error_info(struct mob_error_info *out);
+
 /* Text of the pending error: what failed, and through which tasks the error
  * came here; "" if none is pending. Owner: borrowed until the thread's next
  * error or mob_error_clear. Thread: any. Since 0.1. */
