@@ -172,6 +172,12 @@ int mobi_shm_back(int fd, uint64_t off, uint64_t len)
 	return 0;
 }
 
+bool mobi_shm_back_at(void *at, size_t len)
+{
+	/* It returns an error where a touch would be a SIGBUS. */
+	return madvise(at, len, MADV_POPULATE_WRITE) == 0;
+}
+
 int mobi_shm_punch(int fd, uint64_t off, uint64_t len)
 {
 	int rc = 0;

@@ -28,6 +28,10 @@ void mobi_shm_unmap(void *at, uint64_t size);
  * twice is harmless.
  */
 int mobi_shm_back(int fd, uint64_t off, uint64_t len);
+/* The same by writing faults of a mapping, which has huge pages for it if it
+ * asked for them. False: not all of it could be had, or Linux is older than
+ * 5.14; no error is recorded. */
+bool mobi_shm_back_at(void *at, size_t len);
 /* Gives [off, off + len) back; it reads as zeros afterwards. */
 int mobi_shm_punch(int fd, uint64_t off, uint64_t len);
 /* Makes the pages of [at, at + len) read only, or writable again, in this

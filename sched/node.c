@@ -19,6 +19,7 @@
 #include "name.h"
 #include "os_clock.h"
 #include "os_dir.h"
+#include "os_huge.h"
 #include "os_run.h"
 #include "os_sock.h"
 #include "reap.h"
@@ -440,7 +441,11 @@ static void memory(struct node *n, uint64_t now)
 	if (n->last_trim) {
 		mobi_arena_trim(n->s->arena, KEEP_BYTES);
 	}
-	mobi_arena_warm(n->s->arena, WARM_BYTES);
+	/* Who touches memory first decides its node: on a machine with several
+	 * that is left to who writes there. */
+	if (mobi_node_count() == 1) {
+		mobi_arena_warm(n->s->arena, WARM_BYTES);
+	}
 	n->last_trim = now;
 }
 

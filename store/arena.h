@@ -88,6 +88,13 @@ uint64_t mobi_arena_block_bytes(const struct mobi_arena *a, uint64_t loc);
 uint64_t mobi_arena_tagged_bytes(const struct mobi_arena *a, uint64_t loc,
 				 uint64_t tag);
 
+/* Asks for huge pages: memory is backed by writing faults from now on, as what
+ * asks is a mapping. Before any thread is inside. */
+void mobi_arena_use_huge(struct mobi_arena *a);
+/* Bytes of the arena that are in huge pages of page_bytes. Maps one byte of each
+ * piece of that size that is backed: for people. */
+uint64_t mobi_arena_huge_bytes(const struct mobi_arena *a, uint64_t page_bytes);
+
 /* The clients in the mask are proved dead: what they had begun is undone or
  * finished, free memory at their hands is offered to others. May be cut short
  * and done again, before or after the blocks of their slots are freed. */

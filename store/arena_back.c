@@ -11,6 +11,7 @@
 #include "arena_run.h"
 
 #include "fault.h"
+#include "os_huge.h"
 #include "os_shm.h"
 
 /* Held at a time while memory is fetched or given away, so that others do not
@@ -23,6 +24,24 @@ static uint64_t bits_between(uint64_t from, uint64_t to)
 	uint64_t below = to >= 64 ? ~UINT64_C(0) : MOBI_BIT(to) - 1;
 
 	return below & ~(MOBI_BIT(from) - 1);
+}
+
+void mobi_arena_use_huge(struct mobi_arena *a)
+{
+	mobi_huge_ask(a->rw, a->units << MOBI_UNIT_SHIFT);
+	mobi_huge_ask(a->ro, a->units << MOBI_UNIT_SHIFT);
+	a->huge = true;
+}
+
+/* A writing fault gives a huge page where nothing is yet; the units beside then
+ * have memory without a bit, and are backed at no cost. fallocate has no mapping
+ * that could have asked. */
+static int back_units(struct mobi_arena *a, uint64_t off, uint64_t len)
+{
+	if (a->huge && mobi_shm_back_at(a->rw + off, (size_t)len)) {
+		return 0;
+	}
+	return mobi_shm_back(a->fd, off, len);
 }
 
 /* Units first..last of one word of bits: backs those without a bit. */
@@ -41,8 +60,8 @@ static int back_word(struct mobi_arena *a, mobi_a64 *bits, uint64_t base,
 			return mobi_err(MOB_E_DISK_FULL, "failpoint "
 							 "arena.back");
 		}
-		rc = mobi_shm_back(a->fd, (base + lo) << MOBI_UNIT_SHIFT,
-				   n << MOBI_UNIT_SHIFT);
+		rc = back_units(a, (base + lo) << MOBI_UNIT_SHIFT,
+				n << MOBI_UNIT_SHIFT);
 		if (rc < 0) {
 			return rc;
 		}
@@ -218,6 +237,24 @@ uint64_t mobi_run_punch(struct mobi_arena *a, uint64_t bytes)
 		}
 	}
 	return got << MOBI_UNIT_SHIFT;
+}
+
+uint64_t mobi_arena_huge_bytes(const struct mobi_arena *a, uint64_t page_bytes)
+{
+	uint64_t end = mobi_units_ready(a);
+	uint64_t piece = page_bytes >> MOBI_UNIT_SHIFT;
+
+	for (uint64_t u = 0; piece && u < end;) {
+		uint64_t off = u << MOBI_UNIT_SHIFT;
+
+		if (!mobi_run_is_backed(a, off, 1)) {
+			u++;
+			continue;
+		}
+		mobi_shm_populate(a->ro + off, 1);
+		u = (u / piece + 1) * piece;
+	}
+	return mobi_huge_mapped(a->ro, a->units << MOBI_UNIT_SHIFT);
 }
 
 uint64_t mobi_run_free_backed(const struct mobi_arena *a)

@@ -22,6 +22,7 @@ struct mobi_arena {
 	uint64_t group_words; /* of free_groups and each class */
 	unsigned char *rw;
 	unsigned char *ro;
+	bool huge; /* the mappings asked for huge pages */
 	int fd;
 	int ctl_fd;
 	unsigned char *meta;

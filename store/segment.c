@@ -12,6 +12,7 @@
 #include "durable.h"
 #include "edge.h"
 #include "err.h"
+#include "huge.h"
 #include "os_clock.h"
 #include "os_dir.h"
 #include "os_mem.h"
@@ -365,9 +366,11 @@ int mobi_segment_arena(struct mob_store *s)
 {
 	const struct mobi_section *at = &s->hdr->section[MOBI_SEC_ARENA];
 
-	return mobi_arena_open(s->arena_fd, s->hdr->arena_bytes,
-			       (unsigned char *)s->hdr + at->off, s->ctl_fd,
-			       at->off, s->me, &s->arena);
+	int rc = mobi_arena_open(s->arena_fd, s->hdr->arena_bytes,
+				 (unsigned char *)s->hdr + at->off, s->ctl_fd,
+				 at->off, s->me, &s->arena);
+
+	return rc < 0 ? rc : mobi_huge_use(s);
 }
 
 int mobi_segment_attach(struct mob_store *s, uint32_t role)

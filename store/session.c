@@ -17,6 +17,7 @@
 #include "durable.h"
 #include "err.h"
 #include "fault.h"
+#include "huge.h"
 #include "os_clock.h"
 #include "os_dir.h"
 #include "os_file.h"
@@ -342,6 +343,9 @@ int mobi_session_create(const char *name, const struct mob_store_opts *opts,
 	struct mob_store *s;
 	int rc = dir ? 0 : session_dir(&dir);
 
+	if (rc >= 0) {
+		rc = mobi_huge_check_dir(dir);
+	}
 	if (rc >= 0) {
 		rc = arena_size(dir, opts, &bytes);
 	}

@@ -11,6 +11,8 @@ static const struct out_col stat_cols[] = {
 	{ "arena_bytes", "arena", OUT_BYTES },
 	{ "arena_used_bytes", "used", OUT_BYTES },
 	{ "arena_backed_bytes", "backed by memory", OUT_BYTES },
+	{ "huge_page_bytes", "in huge pages", OUT_BYTES },
+	{ "huge_pages", "huge pages", OUT_TEXT },
 	{ "objects", "objects", OUT_COUNT },
 	{ "objects_pending", "pending", OUT_COUNT },
 	{ "spilled_objects", "spilled", OUT_COUNT },
@@ -30,6 +32,8 @@ static int run_stat(struct cli *c)
 {
 	struct mob_store *store;
 	struct mob_store_stat st;
+	uint64_t huge = 0;
+	char why[512];
 	struct out o;
 	int rc = cmd_store_open(c, c->n_args ? c->args[0] : NULL, &store);
 
@@ -37,6 +41,9 @@ static int run_stat(struct cli *c)
 		return rc;
 	}
 	rc = mob_store_stat(store, &st);
+	if (rc >= 0) {
+		rc = mob_store_huge_pages(store, &huge, why, sizeof(why));
+	}
 	if (rc < 0) {
 		rc = cli_fail_rc(rc, mob_store_name(store));
 		mob_store_close(store);
@@ -47,6 +54,8 @@ static int run_stat(struct cli *c)
 	out_u64(&o, st.arena_bytes);
 	out_u64(&o, st.arena_used_bytes);
 	out_u64(&o, st.arena_backed_bytes);
+	out_u64(&o, huge);
+	out_text(&o, why);
 	out_u64(&o, st.objects);
 	out_u64(&o, st.objects_pending);
 	out_u64(&o, st.spilled_objects);

@@ -16,7 +16,9 @@ expect 0 store stat
 prints "demo"
 expect 0 store stat demo --json
 json name arena_bytes arena_used_bytes objects clients catalogue_rows \
-	catalogue_lag_ms reaps
+	catalogue_lag_ms reaps huge_page_bytes huge_pages
+grep -Eq '"huge_pages":"[^"]*(huge=|shmem_enabled|kernel)' "$tmp/out" ||
+	fail "stat does not say why there are huge pages or not"
 expect 0 store create other --bytes 64M
 expect 2 store stat
 says "which session? there are demo, other"

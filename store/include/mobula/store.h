@@ -461,6 +461,16 @@ MOB_API MOB_NODISCARD int mob_store_stat(struct mob_store *store,
 					 struct mob_store_stat *out);
 
 /*
+ * Whether the arena has huge pages: how many of its bytes are in them, and in
+ * words why, or why not and what would change it, at most why_size bytes. It maps
+ * the whole arena to see it: for people. Errors: INVAL (MOBULA_HUGE_PAGES),
+ * FORKED. Thread: any. Since 0.1.
+ */
+MOB_API MOB_NODISCARD int mob_store_huge_pages(struct mob_store *store,
+					       uint64_t *out_bytes,
+					       char *out_why, size_t why_size);
+
+/*
  * Walks objects, edges, records, completion queues, blocks, the catalogue, names
  * and pins, and says what is wrong: calls fn (may be NULL) with one line for
  * each finding, returns how many. Complete only when nothing else runs;
