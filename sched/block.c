@@ -46,13 +46,14 @@
 #endif
 
 #ifdef MOBI_ASAN
-#include <sanitizer/common_interface_defs.h>
+#include <sanitizer/asan_interface.h>
 #endif
 #ifdef MOBI_TSAN
 #include <sanitizer/tsan_interface.h>
 #endif
 
 #define STACK_BYTES ((size_t)1 << 20)
+#define STACKS_KEPT 8u
 #define WAY 64u
 #define OWN_MAX 256u /* refs of a frame that a blocked task looks at */
 
@@ -63,6 +64,45 @@ struct transfer {
 };
 struct transfer jump_fcontext(void *to, void *data);
 void *make_fcontext(void *stack_top, size_t size, void (*fn)(struct transfer));
+
+/* ---- stacks ---- */
+
+/* Some that are free, of the worker's thread, which alone runs tasks on them: to
+ * map one costs as much as ten short tasks. */
+static struct {
+	unsigned char *at[STACKS_KEPT];
+	uint32_t n;
+} stacks;
+
+static unsigned char *stack_take(void)
+{
+	unsigned char *at;
+
+	if (!stacks.n) {
+		return mobi_stack_map(STACK_BYTES);
+	}
+	at = stacks.at[--stacks.n];
+#ifdef MOBI_ASAN
+	__asan_unpoison_memory_region(at, STACK_BYTES);
+#endif
+	return at;
+}
+
+static void stack_give(unsigned char *at)
+{
+	if (stacks.n < STACKS_KEPT) {
+		stacks.at[stacks.n++] = at;
+	} else {
+		mobi_stack_unmap(at, STACK_BYTES);
+	}
+}
+
+void mobi_stacks_drop(void)
+{
+	while (stacks.n) {
+		mobi_stack_unmap(stacks.at[--stacks.n], STACK_BYTES);
+	}
+}
 
 /* ---- a task on a fresh stack ---- */
 
@@ -117,7 +157,7 @@ static void tell_no_stack(void)
 static bool run_on_stack(struct mob_store *s, uint32_t rec, uint32_t gen)
 {
 	struct inner in = { .s = s, .rec = rec };
-	unsigned char *stack = mobi_stack_map(STACK_BYTES);
+	unsigned char *stack = stack_take();
 	void *fctx;
 #ifdef MOBI_TSAN
 	void *fiber;
@@ -128,7 +168,7 @@ static bool run_on_stack(struct mob_store *s, uint32_t rec, uint32_t gen)
 		return false;
 	}
 	if (!mobi_domain_claim(s, rec, gen, &in.w)) {
-		mobi_stack_unmap(stack, STACK_BYTES);
+		stack_give(stack);
 		return false;
 	}
 	fctx = make_fcontext(stack + STACK_BYTES, STACK_BYTES, inner_main);
@@ -147,7 +187,7 @@ static bool run_on_stack(struct mob_store *s, uint32_t rec, uint32_t gen)
 #ifdef MOBI_TSAN
 	__tsan_destroy_fiber(fiber);
 #endif
-	mobi_stack_unmap(stack, STACK_BYTES);
+	stack_give(stack);
 	return true;
 }
 

@@ -7,5 +7,8 @@
 
 /* Takes part in the waits of this process. */
 void mobi_block_init(void);
+/* Gives the memory of stacks back that this worker keeps for tasks that run
+ * while another waits. Thread: the worker's. */
+void mobi_stacks_drop(void);
 
 #endif /* MOBI_BLOCK_H */

@@ -181,8 +181,11 @@ static void idle(struct mob_store *s, uint32_t *io_fruitless)
 		return;
 	}
 	mobi_store(&me->asleep, 1u);
-	(void)mobi_futex_wait(&me->bell, bell,
-			      short_sleep ? UNFIT_SLICE : IDLE_SLICE);
+	if (mobi_futex_wait(&me->bell, bell,
+			    short_sleep ? UNFIT_SLICE : IDLE_SLICE) ==
+	    MOB_E_TIMEOUT) {
+		mobi_stacks_drop(); /* their memory is for who works */
+	}
 	mobi_store(&me->asleep, 0u);
 	(void)mobi_fetch_and(&s->board->idle, ~MOBI_BIT(s->me));
 }
