@@ -13,6 +13,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* As it is in the client's row: no system call. */
+static uint32_t own_pid(void)
+{
+	const struct mob_store *s = mobi_rt.store;
+
+	return s && s->me && mobi_load_relaxed(s->not_forked) ?
+		       s->clients[s->me].proc.pid :
+		       mobi_proc_self().pid;
+}
+
 static uint32_t length(const char *text)
 {
 	size_t n = text ? strlen(text) : 0;
@@ -36,8 +46,7 @@ struct mobi_error *mobi_error_make(int rc, int code,
 	struct mobi_error head = { .rc = rc,
 				   .code = code,
 				   .attempt = like ? like->attempt : 1,
-				   .pid = like ? like->pid :
-						 mobi_proc_self().pid,
+				   .pid = like ? like->pid : own_pid(),
 				   .worker = like ? like->worker : 0,
 				   .line = like ? like->line : 0,
 				   .text_len = length(p->text),
