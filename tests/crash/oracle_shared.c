@@ -36,6 +36,19 @@ static void expect_gone(struct worker *w, uint64_t id)
 	}
 }
 
+/* The store finds no such name: nor must the oracle. */
+static void expect_no_name(struct worker *w, const char *name)
+{
+	struct oracle_name nm;
+
+	if (oracle_name_get(&w->o, name, &nm)) {
+		look_evicted(w, nm.id, false);
+	}
+	if (oracle_name_get(&w->o, name, &nm)) {
+		FAIL(w, "'%s' is not found", name);
+	}
+}
+
 #define NO_OBJECT UINT64_MAX
 
 /* One that is there, whoever has it; within a transaction. */
@@ -186,12 +199,7 @@ void oracle_do_name_get(struct worker *w)
 	rc = mob_name_get(w->s, name, &ref, &version);
 	had = oracle_name_get(&w->o, name, &nm);
 	if (rc == MOB_E_NOT_FOUND) {
-		if (had) {
-			look_evicted(w, nm.id, false);
-		}
-		if (oracle_name_get(&w->o, name, &nm)) {
-			FAIL(w, "'%s' is not found", name);
-		}
+		expect_no_name(w, name);
 	} else {
 		EXPECT(w, rc);
 		if (!had || ref.lo != nm.id || version != nm.version) {
@@ -216,12 +224,7 @@ void oracle_do_name_remove(struct worker *w)
 	rc = mob_name_remove(w->s, name_of(i, name));
 	had = oracle_name_get(&w->o, name, &nm);
 	if (rc == MOB_E_NOT_FOUND) {
-		if (had) {
-			look_evicted(w, nm.id, false);
-		}
-		if (oracle_name_get(&w->o, name, &nm)) {
-			FAIL(w, "'%s' is not found", name);
-		}
+		expect_no_name(w, name);
 	} else {
 		EXPECT(w, rc);
 		/* A row may be there yet of what went with a kill. */
