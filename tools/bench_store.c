@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "bench.h"
+#include "bench_large.h"
 #include "bench_raw.h"
 #include "bench_scale.h"
 
@@ -28,12 +29,12 @@
 
 /* State of any of the cases; what one does not use is zero. */
 struct state {
+	struct bench_large large;
 	struct mob_store *store;
 	struct raw_peer peer;
-	struct raw_copy copy;
 	struct mob_ref *refs;
 	uint64_t n_refs;
-	uint64_t copies; /* in a round */
+	struct mob_ref ref; /* of a large object */
 };
 
 /* What goes to the peer and back, in the page's `other`. */
@@ -95,7 +96,7 @@ static void teardown(struct bench *b)
 		(void)raw_peer_wait(&s->peer); /* it may be dead */
 	}
 	raw_peer_stop(&s->peer);
-	raw_copy_close(&s->copy);
+	bench_large_close(&s->large);
 	mob_store_close(s->store);
 	free(s->refs);
 	free(s);
@@ -403,62 +404,48 @@ static int get(struct bench *b, double *out_value)
 
 /* ---- large objects ---- */
 
-static int setup_large(struct bench *b, uint64_t size, uint64_t copies)
+static int setup_large(struct bench *b, enum bench_large_size size)
 {
 	struct state *s = state_new(b);
 
-	if (!s) {
+	if (!s || bench_large_open(b, size)) {
 		return -1;
 	}
-	s->copies = copies;
-	if (raw_copy_open(&s->copy, size)) {
-		return bench_fail(b, "tmpfs of %llu bytes: %s",
-				  (unsigned long long)size, strerror(errno));
-	}
 	/* Room beside the object, so that its space can be used again. */
-	return open_store(b, size + size / 2 + 64 * MIB);
+	return open_store(b, s->large.copy.size + s->large.copy.size / 2 +
+				     64 * MIB);
 }
 
 static int setup_1mib(struct bench *b)
 {
-	return setup_large(b, MIB, 200);
+	return setup_large(b, BENCH_1MIB);
 }
 
 static int setup_1gib(struct bench *b)
 {
-	return setup_large(b, b->quick ? 16 * MIB : GIB, 1);
+	return setup_large(b, BENCH_1GIB);
+}
+
+static int large_put(struct bench *b, void *from, size_t size)
+{
+	struct state *s = b->state;
+	int rc = mob_object_put(s->store, from, size, MOB_TYPE_BYTES, &s->ref);
+
+	return rc < 0 ? bench_fail_rc(b, rc, "mob_object_put") : 0;
+}
+
+static int large_drop(struct bench *b)
+{
+	struct state *s = b->state;
+	int rc = mob_object_release(s->store, s->ref);
+
+	return rc < 0 ? bench_fail_rc(b, rc, "mob_object_release") : 0;
 }
 
 static int put_large(struct bench *b, double *out_value)
 {
-	struct state *s = b->state;
-
 	(void)out_value;
-	for (uint64_t i = 0; i < s->copies; i++) {
-		struct mob_ref ref;
-		uint64_t t = bench_now();
-		int rc = mob_object_put(s->store, s->copy.from, s->copy.size,
-					MOB_TYPE_BYTES, &ref);
-
-		bench_sample(b, bench_now() - t);
-		if (rc < 0) {
-			return bench_fail_rc(b, rc, "mob_object_put");
-		}
-		rc = mob_object_release(s->store, ref);
-		if (rc < 0) {
-			return bench_fail_rc(b, rc, "mob_object_release");
-		}
-	}
-	return 0;
-}
-
-static int copy_large(struct bench *b, double *out_value)
-{
-	struct state *s = b->state;
-
-	(void)out_value;
-	raw_copy_times(b, &s->copy, s->copies);
-	return 0;
+	return bench_large_put(b, large_put, large_drop);
 }
 
 /* ---- wake ---- */
@@ -569,9 +556,9 @@ const struct bench_case bench_store_cases[] = {
 	{ "store.get", NULL, BENCH_RATE, BENCH_ON_VALUE, 1e7, setup_get, get,
 	  NULL, teardown, 0 },
 	{ "store.put_1mib", "memcpy to warm tmpfs", BENCH_NS, BENCH_ON_RATIO,
-	  1.25, setup_1mib, put_large, copy_large, teardown, 0 },
+	  1.25, setup_1mib, put_large, bench_large_copy, teardown, 0 },
 	{ "store.put_1gib", "memcpy to warm tmpfs", BENCH_NS, BENCH_ON_RATIO,
-	  1.15, setup_1gib, put_large, copy_large, teardown, 0 },
+	  1.15, setup_1gib, put_large, bench_large_copy, teardown, 0 },
 	{ "store.create_1gib", NULL, BENCH_NS, BENCH_ON_VALUE, 1e5,
 	  setup_create, create_large, NULL, teardown, 0 },
 	{ "store.wake", "futex wake", BENCH_NS, BENCH_ON_RATIO, 1.3, setup_wake,

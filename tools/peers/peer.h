@@ -6,6 +6,7 @@
 #define MOBI_PEER_H
 
 #include "bench.h"
+#include "bench_large.h"
 #include "bench_raw.h"
 
 #define SMALL 100u
@@ -15,7 +16,6 @@
 #define READ 10000u
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
-#define LARGE 200u
 #define LISTED 1000000u
 #define WAKES 500u
 

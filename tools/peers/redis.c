@@ -23,10 +23,9 @@ struct link {
 };
 
 struct state {
+	struct bench_large large;
 	struct link link;
 	struct raw_peer peer;
-	struct raw_copy copy;
-	uint64_t copies;
 };
 
 static unsigned char bytes[SMALL];
@@ -88,7 +87,7 @@ static void teardown(struct bench *b)
 		return;
 	}
 	raw_peer_stop(&s->peer);
-	raw_copy_close(&s->copy);
+	bench_large_close(&s->large);
 	if (s->link.c) {
 		(void)ok(redisCommand(s->link.c, "FLUSHALL"));
 		redisFree(s->link.c);
@@ -323,57 +322,45 @@ static int wake_raw(struct bench *b, double *out_value)
 
 /* ---- large values ---- */
 
-static int setup_large(struct bench *b, uint64_t size, uint64_t copies)
+static int setup_large(struct bench *b, enum bench_large_size size)
 {
 	struct state *s = state_new(b);
 
-	if (!s) {
+	if (!s || bench_large_open(b, size)) {
 		return -1;
-	}
-	s->copies = copies;
-	if (raw_copy_open(&s->copy, size)) {
-		return bench_fail(b, "tmpfs: %s", strerror(errno));
 	}
 	return connected(&s->link) ? 0 : failed(b, "connect");
 }
 
 static int setup_1mib(struct bench *b)
 {
-	return setup_large(b, MIB, LARGE);
+	return setup_large(b, BENCH_1MIB);
 }
 
 /* The server is started with a limit above that; by itself it takes 512 MiB. */
 static int setup_1gib(struct bench *b)
 {
-	return setup_large(b, b->quick ? 16 * MIB : GIB, 1);
+	return setup_large(b, BENCH_1GIB);
+}
+
+static int large_put(struct bench *b, void *from, size_t size)
+{
+	struct state *s = b->state;
+
+	return set(&s->link, 1, from, size) ? 0 : failed(b, "SET");
+}
+
+static int large_drop(struct bench *b)
+{
+	struct state *s = b->state;
+
+	return del(&s->link, 1) ? 0 : failed(b, "DEL");
 }
 
 static int put_large(struct bench *b, double *out_value)
 {
-	struct state *s = b->state;
-
 	(void)out_value;
-	for (uint64_t i = 0; i < s->copies; i++) {
-		uint64_t t = bench_now();
-
-		if (!set(&s->link, 1, s->copy.from, s->copy.size)) {
-			return failed(b, "SET");
-		}
-		bench_sample(b, bench_now() - t);
-		if (!del(&s->link, 1)) {
-			return failed(b, "DEL");
-		}
-	}
-	return 0;
-}
-
-static int copy_large(struct bench *b, double *out_value)
-{
-	struct state *s = b->state;
-
-	(void)out_value;
-	raw_copy_times(b, &s->copy, s->copies);
-	return 0;
+	return bench_large_put(b, large_put, large_drop);
 }
 
 /* ---- get and list ---- */
@@ -464,9 +451,9 @@ static const struct bench_case cases[] = {
 	{ "store.get", NULL, BENCH_RATE, BENCH_ON_VALUE, 0, setup_get, get,
 	  NULL, teardown, 0 },
 	{ "store.put_1mib", "memcpy to warm tmpfs", BENCH_NS, BENCH_ON_VALUE, 0,
-	  setup_1mib, put_large, copy_large, teardown, 0 },
+	  setup_1mib, put_large, bench_large_copy, teardown, 0 },
 	{ "store.put_1gib", "memcpy to warm tmpfs", BENCH_NS, BENCH_ON_VALUE, 0,
-	  setup_1gib, put_large, copy_large, teardown, 0 },
+	  setup_1gib, put_large, bench_large_copy, teardown, 0 },
 	{ "store.wake", "futex wake", BENCH_NS, BENCH_ON_VALUE, 0, setup_wake,
 	  wake, wake_raw, teardown, 0 },
 	{ "store.list", NULL, BENCH_RATE, BENCH_ON_VALUE, 0, setup_list, list,
