@@ -9,7 +9,6 @@
 #define _GNU_SOURCE
 #include "os_huge.h"
 
-#include <inttypes.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,22 +43,34 @@ static void copy_until(char *out, size_t size, const char *from,
 	out[n] = '\0';
 }
 
+/* What follows n fields that end in a blank; NULL if they are fewer. */
+static const char *after_fields(const char *line, int n)
+{
+	while (line && n-- > 0) {
+		line = strchr(line, ' ');
+		line = line ? line + 1 : NULL;
+	}
+	return line;
+}
+
 /* id parent major:minor root mount options tags.. - type source options */
 bool mobi_huge_of_line(const char *line, uint64_t dev,
 		       struct mobi_huge_facts *out)
 {
 	const char *end = strstr(line, " - ");
-	unsigned major_of = 0;
-	unsigned minor_of = 0;
-	int at = 0;
+	const char *number = after_fields(line, 2);
+	const char *mount = after_fields(line, 4);
+	char *colon = NULL;
+	uint64_t id;
 
-	if (!end ||
-	    sscanf(line, "%*d %*d %u:%u %*s %n", &major_of, &minor_of, &at) !=
-		    2 ||
-	    at == 0 || ((uint64_t)major_of << 32 | minor_of) != dev) {
+	if (!end || !mount) {
 		return false;
 	}
-	copy_until(out->mount, sizeof(out->mount), line + at, " ");
+	id = (uint64_t)strtoul(number, &colon, 10) << 32;
+	if (*colon != ':' || (id | strtoul(colon + 1, NULL, 10)) != dev) {
+		return false;
+	}
+	copy_until(out->mount, sizeof(out->mount), mount, " ");
 	out->option[0] = '\0';
 	/* An option of its own, and not the end of another's name. */
 	end = strstr(end, ",huge=");
@@ -172,8 +183,22 @@ void mobi_huge_ask(void *at, uint64_t bytes)
 	(void)madvise(at, (size_t)bytes, MADV_HUGEPAGE);
 }
 
+/* Is it the first line of a mapping, "from-to .."? */
+static bool is_range(const char *line, uintptr_t *out_from, uintptr_t *out_to)
+{
+	char *end = NULL;
+
+	*out_from = strtoul(line, &end, 16);
+	if (end == line || *end != '-') {
+		return false;
+	}
+	*out_to = strtoul(end + 1, NULL, 16);
+	return true;
+}
+
 uint64_t mobi_huge_mapped(const void *at, uint64_t bytes)
 {
+	static const char key[] = "ShmemPmdMapped:";
 	uintptr_t from = (uintptr_t)at;
 	uint64_t sum = 0;
 	bool in = false;
@@ -181,16 +206,15 @@ uint64_t mobi_huge_mapped(const void *at, uint64_t bytes)
 	FILE *f = fopen("/proc/self/smaps", "re");
 
 	while (f && fgets(line, sizeof(line), f)) {
-		uint64_t kib = 0;
 		uintptr_t lo = 0;
 		uintptr_t hi = 0;
 
-		/* Names of values begin with a capital letter. */
-		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &lo, &hi) == 2) {
+		if (is_range(line, &lo, &hi)) {
 			in = lo >= from && hi <= from + bytes;
-		} else if (in && sscanf(line, "ShmemPmdMapped: %" SCNu64 " kB",
-					&kib) == 1) {
-			sum += kib << 10;
+		} else if (in && strncmp(line, key, sizeof(key) - 1) == 0) {
+			sum += (uint64_t)strtoul(line + sizeof(key) - 1, NULL,
+						 10)
+			       << 10; /* in KiB */
 		}
 	}
 	if (f) {
