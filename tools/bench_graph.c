@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "bench_graph.h"
+#include "bench_grain.h"
 #include "bench_session.h"
 
 #include <mobula/mobula.h>
@@ -16,9 +17,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define CHAIN 100000u
-#define DEPTH 16
-#define DEPTH_QUICK 6
 #define CANCELLED 100000u
 #define STORM 10000u
 #define ATTEMPTS 3u /* of each task of the storm */
@@ -62,13 +60,13 @@ MOB_TASK(int32_t, bench_flaky, mob_str, ledger, int32_t, i)
 
 int bench_graph_setup(struct bench *b)
 {
-	return bench_session_new(b) ? bench_session_start(b, CHAIN) : -1;
+	return bench_session_new(b) ? bench_session_start(b, BENCH_CHAIN) : -1;
 }
 
 int bench_chain(struct bench *b, double *out_value)
 {
 	struct mob_ref busy[BENCH_WORKERS] = { { 0, 0 } };
-	uint32_t n = (uint32_t)bench_n(b, CHAIN);
+	uint32_t n = (uint32_t)bench_n(b, BENCH_CHAIN);
 	mob_ref last;
 	int32_t length;
 	uint64_t t;
@@ -97,8 +95,8 @@ int bench_chain(struct bench *b, double *out_value)
 
 int bench_fanout(struct bench *b, double *out_value)
 {
-	int32_t depth = b->quick ? DEPTH_QUICK : DEPTH;
-	int64_t n = (INT64_C(2) << depth) - 1;
+	int32_t depth = b->quick ? BENCH_TREE_QUICK : BENCH_TREE;
+	int64_t n = BENCH_TREE_TASKS(depth);
 	uint64_t t = bench_now();
 	int64_t got;
 

@@ -5,11 +5,10 @@
 #define MOBI_BENCH_SESSION_H
 
 #include "bench.h"
+#include "bench_grain.h"
 #include "bench_raw.h"
 
 #include <mobula/task.h>
-
-#define BENCH_WORKERS 2
 
 struct bench_gate;
 

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "bench.h"
 #include "bench_ahead.h"
+#include "bench_grain.h"
 #include "bench_graph.h"
 #include "bench_proc.h"
 #include "bench_raw.h"
@@ -15,7 +16,6 @@
 #include <mobula/mobula.h>
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,23 +23,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SYNCS 2000u
-#define SYNCS_HOT 20000u
-#define ASYNC 100000u
 #define QUEUED 1000000u
 #define WAITED 1000u
 #define ARGS 10000u
 #define RETURNS 3000u
-#define DEPTH 10
 
 /* ---- tasks ---- */
 
 MOB_TASK(int32_t, bench_spin, int64_t, ns)
 {
-	uint64_t end = bench_now() + (uint64_t)ns;
-
-	while (bench_now() < end) {
-	}
+	bench_spin_for((uint64_t)ns);
 	return 0;
 }
 
@@ -80,7 +73,7 @@ MOB_TASK(int32_t, bench_nested, int32_t, depth)
 
 static int setup_async(struct bench *b)
 {
-	return bench_session_new(b) ? bench_session_start(b, ASYNC) : -1;
+	return bench_session_new(b) ? bench_session_start(b, BENCH_ASYNC) : -1;
 }
 
 /* For cases that compare with a second process; spin as text, NULL: default. */
@@ -142,13 +135,13 @@ static int sync_n(struct bench *b, uint64_t n)
 static int sync_parked(struct bench *b, double *out_value)
 {
 	(void)out_value;
-	return sync_n(b, bench_n(b, SYNCS));
+	return sync_n(b, bench_n(b, BENCH_SYNCS));
 }
 
 static int sync_hot(struct bench *b, double *out_value)
 {
 	(void)out_value;
-	return sync_n(b, bench_n(b, SYNCS_HOT));
+	return sync_n(b, bench_n(b, BENCH_SYNCS_HOT));
 }
 
 static int raw_parked(struct bench *b, double *out_value)
@@ -156,7 +149,8 @@ static int raw_parked(struct bench *b, double *out_value)
 	struct bench_session *s = b->state;
 
 	(void)out_value;
-	return raw_ping_pong(b, &s->peer, false, (uint32_t)bench_n(b, SYNCS));
+	return raw_ping_pong(b, &s->peer, false,
+			     (uint32_t)bench_n(b, BENCH_SYNCS));
 }
 
 static int raw_spinning(struct bench *b, double *out_value)
@@ -165,14 +159,14 @@ static int raw_spinning(struct bench *b, double *out_value)
 
 	(void)out_value;
 	return raw_ping_pong(b, &s->peer, true,
-			     (uint32_t)bench_n(b, SYNCS_HOT));
+			     (uint32_t)bench_n(b, BENCH_SYNCS_HOT));
 }
 
 /* ---- many tasks ---- */
 
 static int async(struct bench *b, double *out_value)
 {
-	size_t n = (size_t)bench_n(b, ASYNC);
+	size_t n = (size_t)bench_n(b, BENCH_ASYNC);
 	uint64_t t = bench_now();
 	int rc;
 
@@ -297,86 +291,43 @@ static int nested(struct bench *b, double *out_value)
 	uint64_t t = bench_now();
 	int32_t depth;
 
-	if (mob_take(mob_submit(bench_nested, DEPTH), &depth)) {
+	if (mob_take(mob_submit(bench_nested, BENCH_NESTED), &depth)) {
 		return bench_get_failed(b);
 	}
 	*out_value = (double)(bench_now() - t);
-	return depth == DEPTH ? 0 : bench_fail(b, "the result is wrong");
+	return depth == BENCH_NESTED ? 0 : bench_fail(b, "the result is wrong");
 }
 
 /* ---- granularity ---- */
 
-static const double metg_us[] = { 512, 128, 32,  16,   8,   5.6,  4,   2.8,
-				  2,   1.4, 1.0, 0.71, 0.5, 0.35, 0.25 };
-#define METG_STEPS (sizeof(metg_us) / sizeof(metg_us[0]))
-/* Work of both workers together at one step. */
-#define METG_WORK_NS 40e6
+static int setup_metg(struct bench *b)
+{
+	return bench_session_new(b) ? bench_session_start(b, BENCH_METG_TASKS) :
+				      -1;
+}
 
-/* Part of the processors' time that n tasks of ns each use; negative if one
- * failed. */
-static double efficiency(struct bench *b, double ns)
+static uint64_t spin_all(struct bench *b, size_t n, uint64_t ns)
 {
 	struct bench_session *s = b->state;
-	size_t n = (size_t)bench_n(b, (uint64_t)(METG_WORK_NS / ns));
 	uint64_t t = bench_now();
 
-	n = n > s->n_refs ? s->n_refs : n;
 	for (size_t i = 0; i < n; i++) {
 		s->refs[i] = mob_submit(bench_spin, (int64_t)ns);
 	}
 	if (mob_get_all(s->refs, n, s->values)) {
 		(void)bench_get_failed(b);
-		return -1;
+		return 0;
 	}
 	t = bench_now() - t;
 	for (size_t i = 0; i < n; i++) {
 		(void)mob_release(s->refs[i]);
 	}
-	return (double)n * ns / (BENCH_WORKERS * (double)t);
+	return t;
 }
 
-static int setup_metg(struct bench *b)
-{
-	return bench_session_new(b) ?
-		       bench_session_start(b, (size_t)(METG_WORK_NS / 250)) :
-		       -1;
-}
-
-/* The shortest task at which half of the time is work, between two steps. */
 static int metg(struct bench *b, double *out_value)
 {
-	double longer = 0;
-	double longer_e = 1;
-
-	*out_value = 0;
-	if (b->last) {
-		bench_note(b, "task.metg curve:");
-	}
-	for (size_t i = 0; i < METG_STEPS; i++) {
-		double ns = metg_us[i] * 1e3;
-		double e = efficiency(b, ns);
-
-		if (e < 0) {
-			return -1;
-		}
-		if (b->last) {
-			bench_note(b, " %g us %.0f %%%s", metg_us[i], e * 100,
-				   i + 1 < METG_STEPS ? "," : "");
-		}
-		if (e < 0.5 && *out_value <= 0) {
-			double part = (longer_e - 0.5) / (longer_e - e);
-
-			*out_value = longer > 0 ?
-					     longer * pow(ns / longer, part) :
-					     ns;
-		}
-		longer = ns;
-		longer_e = e;
-	}
-	if (*out_value <= 0) {
-		*out_value = longer; /* every step was above a half */
-	}
-	return 0;
+	return bench_metg(b, spin_all, out_value);
 }
 
 /* ---- start and memory ---- */

@@ -22,9 +22,11 @@ skip() {
 	exit 77
 }
 
+kind=store
 cases="put_100b put_100b_kept put_100b_2proc get put_1mib put_1gib"
 # Cases that run beside a raw primitive.
 raw="put_100b_2proc put_1mib put_1gib"
+long=put_100b_kept # one that is not over soon
 case $peer in
 lmdb)
 	program="peer-lmdb"
@@ -47,6 +49,25 @@ plasma)
 	server=plasma_store
 	cases+=" list.of.100,000 wake"
 	raw+=" wake"
+	;;
+tbb | openmp)
+	kind=task
+	program=peer-$peer
+	server='^$'
+	cases="sync_hot async nested_10 chain fanout_tree metg"
+	raw=""
+	long=metg
+	;;
+esac
+case $peer in
+tbb)
+	pkg-config --exists tbb || skip "no libtbb-dev"
+	command -v c++ >/dev/null || skip "no compiler of C++"
+	;;
+openmp)
+	cmake --build "$build" --target help | grep -q peer-openmp ||
+		skip "the compiler has no OpenMP"
+	cases+=" sync"
 	;;
 esac
 targets=(mob)
@@ -73,12 +94,12 @@ every_case() {
 		--bin "$build/bin" >"$tmp/out" 2>"$tmp/err" ||
 		fail "bench-peers $peer --quick: exit $?"
 	for name in $cases; do
-		grep -Eq "^store\.$name +[0-9.]+ .* [0-9]+% .*[0-9]%.*x" "$tmp/out" ||
-			fail "$peer: store.$name is not printed beside ours"
+		grep -Eq "^$kind\.$name +[0-9.]+ .* [0-9]+% .*[0-9]%.*x" "$tmp/out" ||
+			fail "$peer: $kind.$name is not printed beside ours"
 	done
 	for name in $raw; do
-		grep -Eq "^store\.$name .*x  [0-9.]+, [0-9.]+$" "$tmp/out" ||
-			fail "$peer: store.$name is not beside a raw primitive"
+		grep -Eq "^$kind\.$name .*x  [0-9.]+, [0-9.]+$" "$tmp/out" ||
+			fail "$peer: $kind.$name is not beside a raw primitive"
 	done
 	for name in machine commit build rounds; do
 		grep -q "^$name: ." "$tmp/out" || fail "no $name is printed"
@@ -102,7 +123,7 @@ children() {
 ended() {
 	local script running="" place all i rc=0
 	"$top/tools/bench-peers" "$peer" --rounds 100 \
-		--case store.put_100b_kept --bin "$build/bin" \
+		--case "$kind.$long" --bin "$build/bin" \
 		>"$tmp/out" 2>"$tmp/err" &
 	script=$!
 	for ((i = 0; i < 1200; i++)); do
@@ -114,7 +135,7 @@ ended() {
 	if [ -z "$running" ] || [ ! -d "$place" ]; then
 		fail "$peer did not come to run anything"
 	fi
-	if [ "$peer" != lmdb ] && ! pgrep -P "$script" -f "$server" >/dev/null
+	if [ "$server" != '^$' ] && ! pgrep -P "$script" -f "$server" >/dev/null
 	then
 		fail "$peer runs without a server"
 	fi

@@ -30,8 +30,9 @@ set(MOB_PLUGIN_INSTALL_DIR "${CMAKE_INSTALL_LIBDIR}/mobula/plugins")
 
 add_library(mob_flags INTERFACE)
 target_compile_options(mob_flags INTERFACE
-	-Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes
-	-Wmissing-prototypes -Wcast-qual -Wconversion -Wundef -Wvla
+	-Wall -Wextra -Wpedantic -Wshadow
+	$<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes>
+	$<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes> -Wcast-qual -Wconversion -Wundef -Wvla
 	-Wformat=2 -Wpointer-arith -Wwrite-strings
 	-fno-semantic-interposition
 	$<$<BOOL:${MOB_WERROR}>:-Werror>
