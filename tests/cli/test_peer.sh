@@ -50,11 +50,12 @@ plasma)
 	cases+=" list.of.100,000 wake"
 	raw+=" wake"
 	;;
-tbb | openmp)
+tbb | openmp | starpu)
 	kind=task
 	program=peer-$peer
 	server='^$'
-	cases="sync_hot async nested_10 chain fanout_tree metg"
+	cases="sync_hot async chain metg"
+	[ "$peer" = starpu ] || cases+=" nested_10 fanout_tree"
 	raw=""
 	long=metg
 	;;
@@ -64,6 +65,7 @@ tbb)
 	pkg-config --exists tbb || skip "no libtbb-dev"
 	command -v c++ >/dev/null || skip "no compiler of C++"
 	;;
+starpu) pkg-config --exists starpu-1.3 || skip "no libstarpu-dev" ;;
 openmp)
 	cmake --build "$build" --target help | grep -q peer-openmp ||
 		skip "the compiler has no OpenMP"

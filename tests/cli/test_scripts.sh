@@ -78,7 +78,7 @@ for args in "" "nobody" "lmdb --rounds 0" "lmdb --rounds x" "lmdb --rounds" \
 	"lmdb --what"; do
 	# shellcheck disable=SC2086 # words of their own
 	expect 2 "$peers" $args
-	says "tools/bench-peers ray|plasma|redis|lmdb|tbb|openmp"
+	says "tools/bench-peers ray|plasma|redis|lmdb|tbb|openmp|starpu"
 done
 
 expect 2 "$peers" lmdb --rounds 101

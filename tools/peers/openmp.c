@@ -109,8 +109,15 @@ static int64_t chain(int32_t n, uint64_t *out_ns)
 int main(int argc, char **argv)
 {
 	const char *policy = getenv("OMP_WAIT_POLICY");
-	struct peer_tasks ops = { begin, end,    inside, give,  empty,
-				  spin,  nested, tree,   chain, false };
+	struct peer_tasks ops = { .begin = begin,
+				  .end = end,
+				  .inside = inside,
+				  .give = give,
+				  .empty = empty,
+				  .spin = spin,
+				  .nested = nested,
+				  .tree = tree,
+				  .chain = chain };
 
 	ops.sleeps = policy && strcmp(policy, "passive") == 0;
 	return peer_tasks_main(argc, argv, &ops);

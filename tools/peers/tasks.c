@@ -87,7 +87,8 @@ static void sync_hot_body(void *arg)
 {
 	struct job *j = arg;
 
-	sync_n(j, (uint32_t)bench_n(j->b, BENCH_SYNCS_HOT), true);
+	sync_n(j, (uint32_t)bench_n(j->b, BENCH_SYNCS_HOT),
+	       !ops->caller_sleeps);
 }
 
 static int sync_asleep(struct bench *b, double *out_value)
@@ -230,7 +231,9 @@ int peer_tasks_main(int argc, char **argv, const struct peer_tasks *peer)
 		cases[n++] = CASE("sync_hot", sync_hot);
 	}
 	cases[n++] = CASE("async", async);
-	cases[n++] = CASE("nested_10", nested);
+	if (peer->nested) {
+		cases[n++] = CASE("nested_10", nested);
+	}
 	if (peer->chain) {
 		cases[n++] = CASE("chain", chain);
 	}

@@ -33,6 +33,8 @@ struct peer_tasks {
 	int64_t (*chain)(int32_t n, uint64_t *out_ns);
 	/* Its waiting threads sleep at once; only task.sync is run then. */
 	bool sleeps;
+	/* In task.sync_hot the caller sleeps: the others need all processors. */
+	bool caller_sleeps;
 };
 
 /* As peer_main, for the cases that ops has. */

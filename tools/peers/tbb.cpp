@@ -125,7 +125,7 @@ int64_t chain(int32_t n, uint64_t *out_ns)
 int main(int argc, char **argv)
 {
 	const peer_tasks ops = { begin, end,	inside, give, empty,
-				 spin,	nested, tree,	chain, false };
+				 spin,	nested, tree,	chain, false, false };
 
 	return peer_tasks_main(argc, argv, &ops);
 }
