@@ -521,10 +521,21 @@ static int reap_locked(struct mob_store *s)
 	return n;
 }
 
+static bool has_place(const struct mob_store *s)
+{
+	for (uint32_t i = 1; i < MOBI_CLIENTS; i++) {
+		if (MOBI_STATE(mobi_load(&s->clients[i].word)) ==
+		    MOBI_CLIENT_FREE) {
+			return true;
+		}
+	}
+	return false;
+}
+
 bool mobi_reap_full(struct mob_store *s)
 {
-	bool done = false;
 	uint64_t dead;
+	bool room;
 
 	if (mobi_load(&s->hdr->has_sched) ||
 	    mobi_lock_acquire(&s->hdr->janitor, 5 * MOB_SEC) < 0) {
@@ -539,12 +550,13 @@ bool mobi_reap_full(struct mob_store *s)
 			(void)reap_locked(s);
 			mobi_arena_close(s->arena);
 			s->arena = NULL;
-			done = true;
 		}
 		s->me = 0;
 	}
+	/* Who had the lock before may have done it. */
+	room = has_place(s);
 	mobi_lock_release(&s->hdr->janitor);
-	return done;
+	return room;
 }
 
 int mobi_reap(struct mob_store *s)

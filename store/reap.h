@@ -15,7 +15,7 @@ int mobi_reap(struct mob_store *s);
 /* This process has marked itself DEAD by that word: cleans up after it. */
 void mobi_reap_leaving(struct mob_store *s, uint64_t word);
 /* The table of processes is full: cleans up after the dead in it, though this
- * process is not attached. True: some may be free now. */
+ * process is not attached. True: some were free when it was done. */
 bool mobi_reap_full(struct mob_store *s);
 /* A bit for each free slot of a group. */
 uint64_t mobi_slots_free(struct mob_store *s, uint32_t group);

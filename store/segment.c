@@ -396,7 +396,8 @@ int mobi_segment_attach(struct mob_store *s, uint32_t role)
 	if (rc >= 0) {
 		rc = mobi_client_join(s, role);
 	}
-	if (rc == MOB_E_LIMIT && mobi_reap_full(s)) {
+	/* Others who come at the same time may take what is free first. */
+	while (rc == MOB_E_LIMIT && mobi_reap_full(s)) {
 		rc = mobi_client_join(s, role);
 	}
 	if (rc >= 0) {

@@ -201,14 +201,13 @@ static int sits(void *arg)
 	return 0;
 }
 
-static void test_open_when_all_places_are_of_the_dead(void **state)
+/* A store whose other places are all of the dead. */
+static struct mob_store *full_of_dead(struct crowd *c)
 {
-	struct crowd *c = shared_memory(sizeof(*c));
 	uint32_t n = MOBI_CLIENTS - 2;
 	pid_t pid[MOBI_CLIENTS];
 	struct mob_store *s;
 
-	(void)state;
 	s = store_new(name_new(c->name, sizeof(c->name), "full"), 4 * MIB);
 	for (uint32_t i = 0; i < n; i++) {
 		pid[i] = child_start(sits, c);
@@ -220,7 +219,59 @@ static void test_open_when_all_places_are_of_the_dead(void **state)
 		child_kill(pid[i]);
 	}
 	assert_int_equal(__builtin_popcountll(clients_used(s)), n + 1);
+	return s;
+}
+
+static void test_open_when_all_places_are_of_the_dead(void **state)
+{
+	struct crowd *c = shared_memory(sizeof(*c));
+	struct mob_store *s = full_of_dead(c);
+
+	(void)state;
 	assert_int_equal(child_result(child_start(opens, c->name)), 0);
+	assert_int_equal(clients_used(s), MOBI_BIT(s->me));
+	assert_int_equal(munmap(c, sizeof(*c)), 0);
+	store_end(s);
+}
+
+/* Until it sleeps. */
+static void until_asleep(pid_t pid)
+{
+	char path[64];
+	char state = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	while (state != 'S') {
+		FILE *f = fopen(path, "r");
+
+		assert_non_null(f);
+		assert_int_equal(fscanf(f, "%*d (%*[^)]) %c", &state), 1);
+		(void)fclose(f);
+		(void)sched_yield();
+	}
+}
+
+/* One of them cleans up, for all. */
+static void test_open_by_several_when_all_places_are_of_the_dead(void **state)
+{
+	enum { SEVERAL = 4 };
+	struct crowd *c = shared_memory(sizeof(*c));
+	struct mob_store *s = full_of_dead(c);
+	pid_t pid[SEVERAL];
+
+	(void)state;
+	assert_ok(mobi_lock_acquire(&s->hdr->janitor, MOB_SEC));
+	for (int i = 0; i < SEVERAL; i++) {
+		pid[i] = child_start(opens, c->name);
+	}
+	/* They have found no place, and wait for who cleans up. */
+	for (int i = 0; i < SEVERAL; i++) {
+		until_asleep(pid[i]);
+	}
+	mobi_lock_release(&s->hdr->janitor);
+	for (int i = 0; i < SEVERAL; i++) {
+		assert_int_equal(child_result(pid[i]), 0);
+	}
 	assert_int_equal(clients_used(s), MOBI_BIT(s->me));
 	assert_int_equal(munmap(c, sizeof(*c)), 0);
 	store_end(s);
@@ -445,6 +496,8 @@ int main(void)
 			test_close_of_one_attachment_leaves_the_catalogue),
 		cmocka_unit_test(test_open_after_many_died_works),
 		cmocka_unit_test(test_open_when_all_places_are_of_the_dead),
+		cmocka_unit_test(
+			test_open_by_several_when_all_places_are_of_the_dead),
 		cmocka_unit_test(test_remove_what_is_no_session_left_alone),
 		cmocka_unit_test(test_remove_half_removed_session),
 		cmocka_unit_test(test_sweep_removes_sessions_only),
