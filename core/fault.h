@@ -4,7 +4,7 @@
  * error. Compiled in only with MOB_FAILPOINTS (dev, asan, tsan builds); in
  * release builds MOBI_FAULT is nothing.
  *
- *   MOBULA_FAULT="catalogue.commit=kill@3,arena.back=error@1+"
+ *   MOBULA_FAULT="catalogue.commit=kill@3,arena.back_units=error@1+"
  *
  * action: kill (SIGKILL to self), stop (SIGSTOP), error (MOBI_FAULT_ERR is
  * true); @n the n-th time, @n+ from the n-th on, default @1. The variable is

@@ -56,9 +56,9 @@ static int back_word(struct mobi_arena *a, mobi_a64 *bits, uint64_t base,
 		uint64_t rest = ~(want >> lo);
 		uint64_t n = rest ? (uint64_t)__builtin_ctzll(rest) : 64 - lo;
 
-		if (MOBI_FAULT_ERR("arena.back")) {
+		if (MOBI_FAULT_ERR("arena.back_units")) {
 			return mobi_err(MOB_E_DISK_FULL, "failpoint "
-							 "arena.back");
+							 "arena.back_units");
 		}
 		rc = back_units(a, (base + lo) << MOBI_UNIT_SHIFT,
 				n << MOBI_UNIT_SHIFT);
@@ -100,8 +100,8 @@ static int back_tags(struct mobi_arena *a, mobi_a64 *word, uint64_t bit,
 	if (mobi_load(word) & bit) {
 		return 0;
 	}
-	if (MOBI_FAULT_ERR("arena.back")) {
-		return mobi_err(MOB_E_DISK_FULL, "failpoint arena.back");
+	if (MOBI_FAULT_ERR("arena.back_tags")) {
+		return mobi_err(MOB_E_DISK_FULL, "failpoint arena.back_tags");
 	}
 	rc = mobi_shm_back(a->ctl_fd, mobi_meta_off(a, at), bytes);
 	if (rc == 0) {

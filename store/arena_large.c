@@ -89,7 +89,7 @@ static int large_try(struct mobi_arena *a, uint64_t bytes, uint64_t tag,
 	mobi_store(at, is_free);
 	mobi_store_release(loc, unit << MOBI_UNIT_SHIFT | MOBI_LOC_BLOCK);
 	MOB_ASSERT(mobi_cas64(at, &is_free, tag));
-	MOBI_FAULT("arena.tagged");
+	MOBI_FAULT("arena.tagged_large");
 	mobi_large_settle(a, unit, w);
 	return 1;
 }

@@ -48,7 +48,7 @@ bool mobi_run_grow(struct mobi_arena *a)
 	if (to > a->n_groups) {
 		to = a->n_groups;
 	}
-	if (MOBI_FAULT_ERR("arena.back") ||
+	if (MOBI_FAULT_ERR("arena.back_groups") ||
 	    mobi_shm_back(a->ctl_fd,
 			  at + from * sizeof(struct mobi_arena_group),
 			  (to - from) * sizeof(struct mobi_arena_group)) < 0) {

@@ -227,7 +227,7 @@ static int drain_slot(struct drain *d, uint32_t slot,
 		}
 		d->n_rows++;
 		mobi_index_note(&d->index, slot % MOBI_SLOT_CHUNK, old, NULL);
-		MOBI_FAULT("catalogue.put");
+		MOBI_FAULT("catalogue.remove");
 	}
 	if (mark && !(mobi_resolved(w) && mark == mark_of(MOBI_GEN(w)))) {
 		d->stale[d->n_stale++] = (struct stale){ slot, mark };

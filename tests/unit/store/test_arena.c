@@ -597,9 +597,10 @@ static void test_backing_that_fails_is_full_and_leaks_nothing(void **state)
 {
 #ifdef MOB_FAILPOINTS
 	static const uint64_t sizes[] = { 64, 1000, 20000, 300000, 3 * MIB };
+	static const char *const what[] = { "groups", "tags", "units" };
 
 	(void)state;
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 15; i++) {
 		int rc = -1;
 
 		for (int n = 1; rc != 0; n++) {
@@ -610,9 +611,11 @@ static void test_backing_that_fails_is_full_and_leaks_nothing(void **state)
 			fixture_open(&f, 128 * MIB);
 			/* From the n-th on, so that trying again fails too. */
 			(void)snprintf(spec, sizeof(spec),
-				       "arena.back=error@%d+", n);
+				       "arena.back_%s=error@%d+", what[i % 3],
+				       n);
 			mobi_fault_arm(spec);
-			rc = mobi_arena_alloc(f.a, sizes[i], tag_of(0), &loc);
+			rc = mobi_arena_alloc(f.a, sizes[i / 3], tag_of(0),
+					      &loc);
 			mobi_fault_arm("");
 			assert_true(n < 100);
 			if (rc != 0) {
