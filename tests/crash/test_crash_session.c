@@ -14,7 +14,6 @@
 
 #define CREATORS 4
 #define ROUNDS (SANITIZED ? 20 : 60)
-#define STORM_KILLS (SANITIZED ? 100 : 400)
 
 struct shared {
 	char dir[64];
@@ -267,6 +266,8 @@ static int come_and_go(void *arg)
 
 static void test_sessions_killed_at_random_name_stays_usable(void **state)
 {
+	uint64_t kills = test_count("MOB_TEST_SESSION_KILLS",
+				    SANITIZED ? 100 : 400, 20000);
 	pid_t pid[CREATORS];
 	struct mob_store *s;
 
@@ -274,7 +275,7 @@ static void test_sessions_killed_at_random_name_stays_usable(void **state)
 	for (int i = 0; i < CREATORS; i++) {
 		pid[i] = child_start(come_and_go, NULL);
 	}
-	for (int k = 0; k < STORM_KILLS; k++) {
+	for (uint64_t k = 0; k < kills; k++) {
 		uint64_t i = next_random(&seed) % CREATORS;
 		struct timespec t = { 0, (long)(next_random(&seed) % 4000000) };
 
@@ -292,7 +293,7 @@ static void test_sessions_killed_at_random_name_stays_usable(void **state)
 	assert_int_equal(mob_store_check(s, print_finding, NULL), 0);
 	mob_store_close(s);
 	assert_int_equal(entries(), 0);
-	print_message("%d kills\n", STORM_KILLS);
+	print_message("%" PRIu64 " kills\n", kills);
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, dir_make, dir_remove)
@@ -307,7 +308,6 @@ int main(void)
 		TEST(test_sessions_killed_at_random_name_stays_usable),
 	};
 
-	seed = now_ns() | 1;
-	print_message("seed %#" PRIx64 "\n", seed);
+	seed = test_seed();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@
  * can be removed. In a copy each value is what it was, or an error. Memory has no
  * checksums: a bit flipped in the values of a session is another value.
  *
- *   MOBULA_DAMAGE=times MOB_SEED=seed test_crash_damage    (of each kind)
+ *   MOB_TEST_DAMAGE=times MOB_TEST_SEED=seed test_crash_damage    (of each kind)
  */
 #define _GNU_SOURCE
 
@@ -20,8 +20,8 @@
 #define SESSION "s"
 
 static uint64_t seed;
-static uint64_t times = SANITIZED ? 30 : 250; /* each kind of damage */
-static char work_dir[64];                     /* where the damaged ones lie */
+static uint64_t times;    /* each kind of damage */
+static char work_dir[64]; /* where the damaged ones lie */
 
 static uint64_t size_of(uint32_t i)
 {
@@ -583,13 +583,10 @@ int main(void)
 			test_damage_of_a_copy_gives_no_wrong_value, begin_copy,
 			finish),
 	};
-	const char *text = getenv("MOB_SEED");
 	int rc;
 
-	seed = (text ? strtoull(text, NULL, 0) : now_ns()) | 1;
-	text = getenv("MOBULA_DAMAGE");
-	times = text ? strtoull(text, NULL, 0) : times;
-	print_message("MOB_SEED=%" PRIu64 "\n", seed);
+	seed = test_seed();
+	times = test_count("MOB_TEST_DAMAGE", SANITIZED ? 30 : 250, 7200);
 	out = shared_memory(sizeof(*out));
 	(void)snprintf(work_dir, sizeof(work_dir),
 		       "/dev/shm/mob-damage-XXXXXX");

@@ -10,7 +10,7 @@
  *
  *   test_crash_interleave [PAIR]        all schedules of two preemptions, and each
  *                                       97th of three
- *   MOBULA_INTERLEAVE=1 test_crash_interleave [PAIR]   each of three: minutes
+ *   MOB_TEST_INTERLEAVE=1 test_crash_interleave [PAIR]   each of three: minutes
  */
 #define _GNU_SOURCE
 
@@ -542,7 +542,8 @@ static void run_pair(const struct pair *p, uint32_t stride)
 
 static void test_interleaved_with_three_preemptions(void **state)
 {
-	const char *all = getenv("MOBULA_INTERLEAVE");
+	uint32_t stride = (uint32_t)test_count("MOB_TEST_INTERLEAVE", STRIDE,
+					       1);
 	pthread_t id[2];
 
 	(void)state;
@@ -567,9 +568,7 @@ static void test_interleaved_with_three_preemptions(void **state)
 	lost = 0;
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
 		if (!only || strcmp(only, pairs[i].name) == 0) {
-			run_pair(&pairs[i],
-				 all ? (uint32_t)strtoul(all, NULL, 10) :
-				       STRIDE);
+			run_pair(&pairs[i], stride ? stride : 1);
 		}
 	}
 	pair = NULL;

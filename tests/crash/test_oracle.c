@@ -11,7 +11,7 @@
  * anything that is nobody else's business. Then all are stopped where they are, the
  * dead are cleaned up after, and everything is compared.
  *
- *   MOBULA_ORACLE=rounds MOB_SEED=seed test_crash_oracle
+ *   MOB_TEST_ORACLE=rounds MOB_TEST_SEED=seed test_crash_oracle
  */
 #define _GNU_SOURCE
 
@@ -214,10 +214,8 @@ static void the_end(struct family *f)
 
 static void test_oracle_store_is_what_was_done_to_it(void **state)
 {
-	const char *text = getenv("MOBULA_ORACLE");
-	uint64_t rounds = text      ? strtoull(text, NULL, 10) :
-			  SANITIZED ? 20 :
-				      150;
+	uint64_t rounds = test_count("MOB_TEST_ORACLE", SANITIZED ? 20 : 150,
+				     20000);
 	static struct family f;
 	struct mob_store_stat st;
 	struct mob_activity was;
@@ -260,9 +258,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_oracle_store_is_what_was_done_to_it),
 	};
-	const char *text = getenv("MOB_SEED");
 
-	seed = (text ? strtoull(text, NULL, 0) : now_ns()) | 1;
-	print_message("MOB_SEED=%" PRIu64 "\n", seed);
+	seed = test_seed();
 	return cmocka_run_group_tests_name("crash.oracle", tests, NULL, NULL);
 }

@@ -6,7 +6,8 @@
  * Then drivers that are killed under load: no process and no directory is left.
  * Only kills that hit a worker which runs or takes a task are counted.
  *
- * MOB_STORM_S says for how many seconds, MOB_SEED repeats the order of events.
+ *   MOB_TEST_SCHED_STORM_S=n   for so many seconds, twice
+ *   MOB_TEST_DRIVERS=n         drivers killed
  */
 #define _GNU_SOURCE
 #include "live.h"
@@ -369,6 +370,11 @@ static void report(const struct storm *s, uint64_t results)
 	}
 }
 
+static uint64_t storm_seconds(void)
+{
+	return test_count("MOB_TEST_SCHED_STORM_S", 15, 600);
+}
+
 static void test_storm_results_are_right_and_nothing_is_left(void **state)
 {
 	struct storm s = { .seed = live_seed("storm"), .pause_us = 8000 };
@@ -381,10 +387,9 @@ static void test_storm_results_are_right_and_nothing_is_left(void **state)
 
 	(void)state;
 	live_start(2);
-	live_once_begin((size_t)live_option("MOB_STORM_S", 15) * RUNS_PER_S);
+	live_once_begin(storm_seconds() * RUNS_PER_S);
 	assert_int_equal(pthread_create(&t, NULL, rage, &s), 0);
-	end = mobi_now_ns() +
-	      (uint64_t)live_option("MOB_STORM_S", 15) * (uint64_t)MOB_SEC;
+	end = mobi_now_ns() + storm_seconds() * (uint64_t)MOB_SEC;
 	do {
 		MOB_SCOPE
 		{
@@ -441,8 +446,7 @@ static void test_storm_demo_counts_words_right(void **state)
 	assert_non_null(refs);
 	live_start(2);
 	assert_int_equal(pthread_create(&t, NULL, rage, &s), 0);
-	end = mobi_now_ns() +
-	      (uint64_t)live_option("MOB_STORM_S", 15) * (uint64_t)MOB_SEC;
+	end = mobi_now_ns() + storm_seconds() * (uint64_t)MOB_SEC;
 	do {
 		MOB_SCOPE
 		{
@@ -552,7 +556,7 @@ static bool has_no_process(void *arg)
 static void test_storm_killed_driver_takes_all_with_it(void **state)
 {
 	uint64_t seed = live_seed("drivers");
-	long n = live_option("MOB_STORM_DRIVERS", 12);
+	long n = (long)test_count("MOB_TEST_DRIVERS", 12, 1000);
 	uint64_t worst = 0;
 
 	(void)state;

@@ -608,7 +608,8 @@ test_frame_queue_fd_is_readable_when_something_is_there(void **state)
 /* A million of each in the memory of a few. */
 static void test_frame_loops_without_end_run_in_constant_memory(void **state)
 {
-	long n = live_option("MOB_LOOPS", 1000000 / LIVE_SLOW);
+	long n = (long)test_count("MOB_TEST_LOOPS", 1000000 / LIVE_SLOW,
+				  10000000);
 	struct mob_queue *q;
 	uint32_t used = 0;
 	int64_t x;

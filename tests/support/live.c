@@ -245,12 +245,8 @@ uint64_t live_ejections(void)
 
 uint64_t live_seed(const char *what)
 {
-	const char *text = getenv("MOB_SEED");
-	uint64_t seed = text ? strtoull(text, NULL, 0) : mobi_now_ns();
-
-	(void)printf("%s: MOB_SEED=%llu\n", what, (unsigned long long)seed);
-	(void)fflush(stdout);
-	return seed;
+	(void)printf("%s: ", what);
+	return test_seed();
 }
 
 uint64_t live_random(uint64_t *seed)
@@ -260,13 +256,6 @@ uint64_t live_random(uint64_t *seed)
 	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
 	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
 	return x ^ x >> 31;
-}
-
-long live_option(const char *name, long def)
-{
-	const char *text = getenv(name);
-
-	return text && text[0] ? strtol(text, NULL, 0) : def;
 }
 
 /* ---- ledger ---- */

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "runtime.h"
+#include "test_count.h"
 
 #include <mobula/mobula.h>
 #include <mobula/session.h>
@@ -71,12 +72,9 @@ int live_spawn(const char *arg, const char *arg2);
 /* Collects it: exit code, or -signal. */
 int live_collect(int pid);
 
-/* Seed of random tests: from MOB_SEED, else the clock; printed. */
+/* Seed of random tests: from MOB_TEST_SEED, else the clock; printed. */
 uint64_t live_seed(const char *what);
 uint64_t live_random(uint64_t *seed);
-
-/* A number from the environment, or def: for tests that can do more. */
-long live_option(const char *name, long def);
 
 /* A file of counters, one 64-bit word each, in the session directory: survives
  * the death of every process that counts. */

@@ -11,6 +11,7 @@
 #include "reap.h"
 #include "segment.h"
 #include "slot.h"
+#include "test_count.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

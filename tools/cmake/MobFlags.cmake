@@ -4,6 +4,7 @@
 
 option(MOB_TESTS "Build the tests (needs libcmocka-dev)" OFF)
 option(MOB_FAILPOINTS "Compile failpoints in, for tests that kill" OFF)
+option(MOB_TEST_LONG "Run tests at their long counts: hours" OFF)
 option(MOB_LAYER_LIBS "Build a shared library for each layer too" ON)
 option(MOB_WERROR "Warnings are errors" OFF)
 option(MOB_COVERAGE "Instrument for coverage (gcc)" OFF)

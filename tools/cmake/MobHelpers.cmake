@@ -227,14 +227,17 @@ function(mob_add_tool name)
 	endif()
 endfunction()
 
-set(MOB_LABELS unit conform multi crash cli patterns models)
+set(MOB_LABELS unit conform multi crash long cli patterns models)
+# A test at its long count: three days.
+set(MOB_LONG_TIMEOUT 259200)
 
 # mob_add_test(<name> [<file>...] LABELS <label>... [TIMEOUT s] [LIBS ...]
 #              [COMMAND ...] [ENVIRONMENT NAME=VALUE...] [SERIAL]
 #              [UNFIT <sanitizer>...])
 # An executable test_<name> of the files, with cmocka, run as ctest <name>; with
 # COMMAND that is run instead. The time-out is 120 s; label unit: 60 s. Exit 77
-# is skip. A test that measures or loads both processors is SERIAL. UNFIT names
+# is skip. With MOB_TEST_LONG tests run at their long counts, for up to three days;
+# label long has those that have one and are not crash. A test that measures or loads both processors is SERIAL. UNFIT names
 # the sanitizers (address, thread) under which the test cannot run at all.
 function(mob_add_test name)
 	cmake_parse_arguments(arg "SERIAL" "TIMEOUT"
@@ -261,6 +264,10 @@ function(mob_add_test name)
 	endif()
 	if(MOB_SANITIZE)
 		math(EXPR arg_TIMEOUT "${arg_TIMEOUT} * 5")
+	endif()
+	if(MOB_TEST_LONG)
+		set(arg_TIMEOUT ${MOB_LONG_TIMEOUT})
+		list(APPEND arg_ENVIRONMENT MOB_TEST_LONG=1)
 	endif()
 
 	string(REPLACE "." "_" target "test_${name}")

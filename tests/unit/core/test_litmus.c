@@ -6,11 +6,12 @@
  * the machine shows what a weaker access allows is printed: a shape that shows it
  * hundreds of times with the weaker one says something when it never does.
  *
- *   MOBULA_LITMUS=10000000 test_core_litmus    so many rounds
+ *   MOB_TEST_LITMUS=10000000 test_core_litmus    so many rounds
  */
 #define _POSIX_C_SOURCE 200809L
 
 #include "atomic.h"
+#include "test_count.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -86,11 +87,10 @@ static void *run(void *arg)
 
 static uint64_t found_by(struct shape *s)
 {
-	const char *rounds = getenv("MOBULA_LITMUS");
 	struct part p[THREADS];
 	pthread_t id[THREADS];
 
-	s->rounds = rounds ? strtoull(rounds, NULL, 10) : 50000;
+	s->rounds = test_count("MOB_TEST_LITMUS", 50000, 10000000);
 	for (uint32_t t = 0; t < s->threads; t++) {
 		p[t] = (struct part){ s, t };
 		assert_int_equal(pthread_create(&id[t], NULL, run, &p[t]), 0);

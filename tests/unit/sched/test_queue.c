@@ -12,6 +12,7 @@
 
 #include "os_clock.h"
 #include "queue.h"
+#include "test_count.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -491,12 +492,8 @@ static void oracle_run(int kind, uint32_t n_shapes)
 
 static void test_queue_random_operations_agree_with_a_scan(void **state)
 {
-	const char *text = getenv("MOB_TEST_SEED");
-	uint64_t first = text ? strtoull(text, NULL, 0) : mobi_now_ns() | 1;
-
 	(void)state;
-	printf("seed %llu\n", (unsigned long long)first);
-	seed = first;
+	seed = test_seed();
 	for (int kind = RANK_RISING; kind <= RANK_MIX; kind++) {
 		oracle_run(kind, 1);
 		oracle_run(kind, 3);
@@ -504,7 +501,7 @@ static void test_queue_random_operations_agree_with_a_scan(void **state)
 	}
 }
 
-/* ---- price, printed and not judged; MOB_TEST_LONG adds 1,000,000 ---- */
+/* ---- price, printed and not judged; MOB_TEST_QUEUE_LARGE=1 adds 1,000,000 ---- */
 
 static const char *const kind_name[] = { "fifo",   "lifo", "few",
 					 "random", "near", "mix" };
@@ -552,7 +549,7 @@ static void test_queue_price_is_printed_and_nothing_is_lost(void **state)
 	static const int kinds[] = { RANK_RISING, RANK_FALLING, RANK_FEW,
 				     RANK_NEAR, RANK_RANDOM };
 	struct mobi_queues *q = make(1000000);
-	bool all = getenv("MOB_TEST_LONG") != NULL;
+	bool all = test_count("MOB_TEST_QUEUE_LARGE", 0, 1);
 
 	(void)state;
 	assert_non_null(q);

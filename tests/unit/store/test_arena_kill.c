@@ -10,13 +10,15 @@
  * storm: children that allocate and free are killed at random, repaired and
  * started again, while the others go on.
  *
- * With MOBULA_STRESS=1 in the environment every instruction of every operation
- * is looked at, and the storm is longer.
+ *   MOB_TEST_ARENA_STRIDE=n   looks after every n-th instruction (0: as is said
+ *                             with each operation)
+ *   MOB_TEST_ARENA_KILLS=n    kills of the storm
  */
 #define _GNU_SOURCE
 
 #include "arena_fixture.h"
 #include "arena_impl.h"
+#include "test_count.h"
 
 #include <inttypes.h>
 #include <sched.h>
@@ -36,7 +38,6 @@
 #define TAKE_EVERY 7
 
 static struct slot *slots; /* shared with the children */
-static bool stress;
 static uint64_t seed = 0x2545f4914f6cdd1du;
 
 /* ---- step ---- */
@@ -250,11 +251,13 @@ static void step_through(const struct operation *o)
 	mobi_a64 *held;
 	struct fixture copy;
 	struct fixture f;
-	long stride = stress ? 1 : SANITIZED ? 29 : o->stride;
+	long stride = (long)test_count("MOB_TEST_ARENA_STRIDE",
+				       SANITIZED ? 29 : 0, 1);
 	long n = 0;
 	int code = -1;
 	pid_t pid;
 
+	stride = stride ? stride : o->stride;
 	if (TSAN) {
 		skip(); /* It sees nothing here, and takes minutes. */
 	}
@@ -465,20 +468,20 @@ static void kill_after(pid_t pid, uint32_t client, uint64_t ops)
 
 static void test_storm_of_kills_leaks_and_shares_nothing(void **state)
 {
-	int kills = stress ? 10000 : 200;
+	uint64_t kills = test_count("MOB_TEST_ARENA_KILLS", 200, 10000);
 	struct fixture f;
 	pid_t pid[CHILDREN];
 	uint64_t ops = 0;
 
 	(void)state;
-	print_message("seed %#" PRIx64 "\n", seed);
+	seed = test_seed();
 	storm = shared_memory(sizeof(*storm));
 	memset(slots, 0, TABLE * sizeof(*slots));
 	fixture_open(&f, STORM_BYTES);
 	for (uint32_t i = 0; i < CHILDREN; i++) {
 		pid[i] = start_storm(&f, 10 + i);
 	}
-	for (int k = 0; k < kills; k++) {
+	for (uint64_t k = 0; k < kills; k++) {
 		uint32_t i = (uint32_t)(next_random(&seed) % CHILDREN);
 
 		kill_after(pid[i], 10 + i, next_random(&seed) % 200);
@@ -491,7 +494,8 @@ static void test_storm_of_kills_leaks_and_shares_nothing(void **state)
 		ops += mobi_load(&storm->ops[10 + i]);
 	}
 	assert_int_equal(mobi_load(&storm->bad), 0);
-	print_message("%d kills, %" PRIu64 " operations\n", kills, ops);
+	print_message("%" PRIu64 " kills, %" PRIu64 " operations\n", kills,
+		      ops);
 	assert_int_equal(mobi_arena_check(f.a, 2, print_line, NULL), 0);
 	for (uint64_t i = 0; i < TABLE; i++) {
 		uint64_t w = mobi_load(&slots[i].word);
@@ -580,7 +584,6 @@ int main(void)
 		cmocka_unit_test(test_crash_loop_does_not_use_up_memory),
 	};
 
-	stress = getenv("MOBULA_STRESS") != NULL;
 	slots = mmap(NULL, TABLE * sizeof(*slots), PROT_READ | PROT_WRITE,
 		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (slots == MAP_FAILED) {

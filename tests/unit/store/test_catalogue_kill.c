@@ -17,6 +17,7 @@
 
 #include "catalogue_fixture.h"
 #include "fault.h"
+#include "test_count.h"
 
 #include <mobula/err.h>
 
@@ -33,12 +34,8 @@
 #define UNDER_TSAN 1
 #endif
 #endif
-#ifdef UNDER_TSAN
-#define STORM_KILLS 40
-#define OPENINGS 20
-#else
-#define STORM_KILLS 300
-#define OPENINGS 120
+#ifndef UNDER_TSAN
+#define UNDER_TSAN 0
 #endif
 
 /* Shared with children. */
@@ -62,8 +59,7 @@ static int scene_setup(void **state)
 	(void)fixture_setup(&f);
 	s->f = f;
 	s->ctl = fixture_map(sizeof(*s->ctl));
-	s->seed = mobi_now_ns() | 1;
-	(void)fprintf(stderr, "seed %llu\n", (unsigned long long)s->seed);
+	s->seed = test_seed();
 	*state = s;
 	return 0;
 }
@@ -227,12 +223,12 @@ static void kill_at(struct scene *s, const char *point, unsigned nth)
 
 static void test_kill_writer_at_each_point_heals(void **state)
 {
-	static const char *const points[] = { "take", "look", "indexed", "put",
-					      "commit" };
+	static const char *const points[] = { "take", "look",   "indexed",
+					      "put",  "remove", "commit" };
 	static const unsigned nths[] = { 1, 2, 16, 47, 64, 129, 1000 };
 	struct scene *s = *state;
 
-	for (size_t p = 0; p < 5; p++) {
+	for (size_t p = 0; p < 6; p++) {
 		for (size_t i = 0; i < sizeof(nths) / sizeof(nths[0]); i++) {
 			kill_at(s, points[p], nths[i]);
 		}
@@ -365,11 +361,13 @@ static void test_kill_storm_heals(void **state)
 	struct scene *s = *state;
 	pid_t pid[3];
 	uint32_t turn = 0;
+	uint64_t kills = test_count("MOB_TEST_CATALOGUE_KILLS",
+				    UNDER_TSAN ? 40 : 300, 50000);
 
 	pid[0] = start(s, child_drains, NULL);
 	pid[1] = start(s, child_drains, NULL);
 	pid[2] = start(s, child_lists, NULL);
-	for (int i = 0; i < STORM_KILLS; i++) {
+	for (uint64_t i = 0; i < kills; i++) {
 		turn = (uint32_t)(rnd(&s->seed) % 3);
 		mutate(s, (unsigned)(rnd(&s->seed) % 2000));
 		kill_child(pid[turn]);
@@ -396,8 +394,10 @@ static void test_kill_storm_heals(void **state)
 static void test_kill_while_opening_others_open(void **state)
 {
 	struct scene *s = *state;
+	uint64_t rounds = test_count("MOB_TEST_CATALOGUE_OPENINGS",
+				     UNDER_TSAN ? 20 : 120, 10000);
 
-	for (int round = 0; round < OPENINGS; round++) {
+	for (uint64_t round = 0; round < rounds; round++) {
 		uint64_t wait = mobi_now_ns() + rnd(&s->seed) % 1500000;
 		pid_t pid[3];
 		int victim = (int)(rnd(&s->seed) % 3);

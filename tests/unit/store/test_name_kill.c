@@ -227,12 +227,12 @@ static void test_name_killed_at_random_several_at_once(void **state)
 	struct mob_store *s = store_new(name_new(name, sizeof(name), "storm"),
 					8 * MIB);
 	struct job j = { name, NULL, 1, 1u << 30 };
-	uint64_t seed = now_ns() | 1;
-	uint32_t rounds = SANITIZED ? 20 : 120;
+	uint64_t rounds = test_count("MOB_TEST_NAME_STORM",
+				     SANITIZED ? 20 : 120, 5000);
+	uint64_t seed = test_seed();
 
 	(void)state;
-	print_message("seed %#" PRIx64 "\n", seed);
-	for (uint32_t i = 0; i < rounds; i++) {
+	for (uint64_t i = 0; i < rounds; i++) {
 		pid_t pid[CHILDREN];
 		uint64_t until;
 

@@ -299,12 +299,10 @@ static void write_whole(const char *path, const unsigned char *at, size_t n)
  * without the reader being told. */
 static void test_spill_flipped_bit_or_cut_is_always_told(void **state)
 {
-	const char *flips = getenv("MOBULA_FLIPS");
-	uint64_t n_flips = flips ? strtoull(flips, NULL, 10) : 400;
-	uint64_t seed = now_ns() | 1;
+	uint64_t n_flips = test_count("MOB_TEST_FLIPS", 400, 10000);
+	uint64_t seed = test_seed();
 
 	(void)state;
-	print_message("seed %" PRIu64 "\n", seed);
 	for (int kind = 0; kind < 4; kind++) {
 		struct mob_ref ref = put_of_kind(kind & 1 ? ONE + 777 : 5000,
 						 kind & 2, &seed);
