@@ -150,12 +150,18 @@ static int take_new(struct mob_store *s, struct mobi_pool *p, uint32_t *out_g,
 	uint32_t used = mobi_load(&p->shared->used);
 	int rc;
 
-	/* The flag goes first: who sets it meanwhile is seen next time. */
-	if (mobi_load(&p->shared->orphans) &&
-	    mobi_exchange(&p->shared->orphans, 0u) &&
-	    take_orphan(s, p, out_g, out_mask)) {
-		mobi_store(&p->shared->orphans, 1u);
-		return 0;
+	/* It goes only when there are none, and then one looks once more, for
+	 * those of who set it meanwhile. Others look as long as it is set:
+	 * whoever found it away here would take a fresh group. */
+	if (mobi_load(&p->shared->orphans)) {
+		if (take_orphan(s, p, out_g, out_mask)) {
+			return 0;
+		}
+		mobi_store(&p->shared->orphans, 0u);
+		if (take_orphan(s, p, out_g, out_mask)) {
+			mobi_store(&p->shared->orphans, 1u);
+			return 0;
+		}
 	}
 	for (uint32_t g = used; g < p->n_groups; g++) {
 		rc = p->back(s, g);
