@@ -43,6 +43,8 @@ enum mobi_conf_type { MOBI_CONF_U64, MOBI_CONF_BYTES, MOBI_CONF_STR };
 	  "which objects go when a store is full: sieve or clock")             \
 	X(huge_pages, HUGE_PAGES, STR, "auto", 0, 0,                           \
 	  "huge pages for objects, if the file system has them: auto or off")  \
+	X(record_events, RECORD_EVENTS, U64, "16384", 0, 131072,               \
+	  "events of tasks kept for each process of a session; 0: none")       \
 	X(log_level, LOG_LEVEL, STR, "warn", 0, 0, "error, warn, info or debug")
 
 #define MOBI_CONF_ENUM_(id, ID, type, def, min, max, help) MOBI_CONF_ID_##id,

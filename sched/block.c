@@ -25,6 +25,7 @@
 #include "node.h"
 #include "os_clock.h"
 #include "os_mem.h"
+#include "record.h"
 #include "slot.h"
 #include "task.h"
 #include "wait.h"
@@ -430,6 +431,9 @@ static bool blocking(struct mob_store *s, uint64_t id, int64_t timeout_ns)
 	if (!in_task(c)) {
 		return false;
 	}
+	if (!c->blocked) {
+		mobi_record_blocked(s, c->task, id);
+	}
 	give_cpu_back(s, c);
 	again = c->looked;
 	c->looked = true;
@@ -454,6 +458,7 @@ static void resumed(struct mob_store *s)
 	struct mobi_context *c = mobi_context();
 
 	if (in_task(c) && c->blocked) {
+		mobi_record_resumed(s, c->task);
 		announce_again(s, c);
 		if (!c->outer || !c->outer->blocked) {
 			mobi_store(&s->clients[s->me].seat, 0u);

@@ -23,6 +23,7 @@
 #include "policy_row.h"
 #include "pool.h"
 #include "reap.h"
+#include "record.h"
 #include "spill.h"
 #include "task.h"
 
@@ -155,6 +156,7 @@ void mobi_place_leave(struct mob_store *s, uint32_t place)
 	struct mobi_place_shared *p = &sched_of(s)->place[place];
 	uint32_t me = s->me;
 
+	mobi_record_put(s, MOB_EVENT_LEFT, mobi_now_ns(), 0, 0);
 	mobi_store(&p->ann, UINT64_C(0));
 	mobi_store(&p->blocked, 0u);
 	mobi_store(&p->fault, 0u);
@@ -340,6 +342,7 @@ static void place(struct turn *t, uint32_t rec)
 	e.queue = pl.queue;
 	e.rank = pl.rank;
 	(void)mobi_queues_push(t->q, &e);
+	mobi_record_queued(t->s, rec, w, t->now);
 	mobi_store_relaxed(&t->sh->placed,
 			   mobi_load_relaxed(&t->sh->placed) + 1);
 }
@@ -689,7 +692,7 @@ static bool begin(struct turn *t, struct mob_store *s)
 		unlock(t->s, t->g);
 		return false;
 	}
-	t->now = mobi_now_ns();
+	t->now = mobi_quick_ns();
 	t->call.policy = &t->policy;
 	t->call.state = t->g->state;
 	t->call.queues = t->q;

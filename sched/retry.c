@@ -182,6 +182,7 @@ uint64_t mobi_retry_next(const struct mobi_sched *sh, struct mobi_task *t,
 	const struct mobi_plan *p = mobi_retry_plan_of(sh, t);
 	uint32_t state = MOBI_T_READY;
 
+	mobi_store_relaxed(&t->run_ns, mobi_quick_ns()); /* to be queued */
 	if (p && p->backoff_ns && !at_once) {
 		uint64_t now = mobi_now_ns();
 

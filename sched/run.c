@@ -19,6 +19,7 @@
 #include "module.h"
 #include "os_clock.h"
 #include "os_run.h"
+#include "record.h"
 #include "retry.h"
 #include "slot.h"
 #include "task.h"
@@ -330,6 +331,17 @@ static bool wants_again(struct mob_store *s, uint32_t rec,
 	       mobi_retry_wanted(mobi_rt.sched, mobi_task_at(s, rec), w, e);
 }
 
+static uint32_t end_kind(bool failed, bool again, int code)
+{
+	if (!failed) {
+		return MOB_EVENT_FINISHED;
+	}
+	if (again) {
+		return MOB_EVENT_RETRIED;
+	}
+	return code == MOB_E_CANCELLED ? MOB_EVENT_CANCELLED : MOB_EVENT_FAILED;
+}
+
 uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 		       uint64_t began_ns, int *out_rc)
 {
@@ -342,7 +354,9 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	uint32_t fn = t->fn;
 	bool failed;
 	bool again;
+	int code;
 
+	mobi_record_started(s, rec, w, began_ns);
 	mobi_store_relaxed(&t->run_ns, began_ns); /* for lists */
 	mobi_frame_init(&frame, NULL);
 	c.frame = &frame;
@@ -360,6 +374,7 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	if (out_rc) {
 		*out_rc = !failed ? 0 : e ? e->rc : MOB_E_NOMEM;
 	}
+	code = !failed ? 0 : e ? e->code : MOB_E_NOMEM;
 	if (c.cancelled) {
 		mobi_task_cancel_children(s, rec,
 					  mobi_load(&s->recs[rec].word));
@@ -375,7 +390,8 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	mobi_frame_end(&frame);
 	mobi_context_pop(&c);
 	free(c.error);
-	ran = mobi_now_ns() - began_ns;
+	ran = mobi_quick_ns();
+	ran = ran > began_ns ? ran - began_ns : 0;
 	learn(mobi_rt.sched, fn, ran);
 	p = &mobi_rt.sched->place[mobi_rt.place];
 	/* Only this worker writes it. */
@@ -386,6 +402,8 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 
 		(void)mobi_cas64(&p->shot, &mark, UINT64_C(0));
 	}
+	mobi_record_ended(s, end_kind(failed, again, code), rec, w, ran, code);
+	MOBI_FAULT("task.told");
 	if (again) {
 		put_back(s, rec);
 	} else {

@@ -25,6 +25,7 @@
 #include "os_sock.h"
 #include "policy_row.h"
 #include "reap.h"
+#include "record.h"
 #include "sched_reap.h"
 
 #include <stdio.h>
@@ -339,6 +340,9 @@ static int set_up(struct mob_store *s, const void *arg)
 	}
 	if (rc >= 0) {
 		rc = mobi_domain_init(s, row);
+	}
+	if (rc >= 0) {
+		rc = mobi_record_init(s);
 	}
 	if (rc < 0) {
 		return rc;

@@ -62,8 +62,10 @@ struct mobi_task {
 	uint64_t seq; /* order of submission */
 	uint64_t submit_ns;
 	uint64_t deadline_ns; /* when; 0: none */
-	mobi_a64 run_ns;      /* when this attempt began; DELAY: will begin */
-	uint64_t args_id;     /* object with the encoded arguments, or 0 */
+	/* When this attempt began; READY: was queued, or could be; DELAY: will
+	 * begin. */
+	mobi_a64 run_ns;
+	uint64_t args_id; /* object with the encoded arguments, or 0 */
 	mobi_a64
 		parent; /* {gen, record + 1} of the task that submitted it, 0 */
 	uint16_t fn;    /* index of its function */
@@ -234,10 +236,10 @@ struct mobi_crash {
 };
 
 struct mobi_sched {
-	mobi_a32 ready;      /* 1: set up */
-	uint32_t n_workers;  /* wanted */
-	uint32_t max_places; /* workers and extra ones at most */
-	uint32_t reserved0;
+	mobi_a32 ready;          /* 1: set up */
+	uint32_t n_workers;      /* wanted */
+	uint32_t max_places;     /* workers and extra ones at most */
+	uint32_t record_events;  /* of each process; a power of two, or 0 */
 	uint32_t capacity;       /* MOBI_CPU_UNIT x workers */
 	mobi_a32 wanted_extra;   /* hint: the daemon was asked for one more */
 	struct mobi_proc driver; /* pid 0: none is needed */
@@ -275,9 +277,11 @@ struct mobi_sched {
 	_Alignas(64) struct mobi_gen gens[MOBI_GENS];
 	_Alignas(64) struct mobi_timers timers;
 	struct mobi_unread unread;
-	/* struct mobi_queues, one a generation, follow at MOBI_QUEUES_OFF. */
+	/* struct mobi_queues, one a generation, follow at MOBI_QUEUES_OFF, and
+	 * what record.h tells of at MOBI_RECORD_OFF. */
 };
 #define MOBI_QUEUES_OFF (UINT64_C(1) << 20)
+#define MOBI_RECORD_OFF (UINT64_C(512) << 20)
 _Static_assert(sizeof(struct mobi_sched) <= MOBI_QUEUES_OFF, "sched head");
 #define MOBI_CUR(gen, index) ((uint64_t)(gen) << 32 | (index))
 #define MOBI_CUR_INDEX(c) ((uint32_t)(c) % MOBI_GENS)

@@ -12,8 +12,10 @@
 #include "err.h"
 #include "error.h"
 #include "fault.h"
+#include "os_clock.h"
 #include "os_run.h"
 #include "pool.h"
+#include "record.h"
 #include "retry.h"
 #include "slot.h"
 #include "task.h"
@@ -117,6 +119,8 @@ static void give_up(struct mob_store *s, uint32_t rec, uint64_t w)
 	}
 	mobi_task_returns(s, rec, fail_one, e);
 	free(e);
+	mobi_record(s, MOB_EVENT_FAILED, mobi_quick_ns(), rec, w,
+		    (uint32_t)MOB_E_CRASHED);
 	(void)mobi_task_retire(s, rec, w);
 }
 
@@ -187,6 +191,7 @@ static void reap_run(struct mob_store *s, uint32_t rec, uint64_t w)
 
 	mobi_task_returns(s, rec, pending_one, &pending);
 	if (!pending) {
+		mobi_record_finished_for(s, rec, w);
 		(void)mobi_fetch_add(&sh->finished_for, UINT64_C(1));
 		(void)mobi_task_retire(s, rec, w);
 		return;
@@ -195,6 +200,7 @@ static void reap_run(struct mob_store *s, uint32_t rec, uint64_t w)
 		mobi_task_end_cancelled(s, rec, w);
 		return;
 	}
+	mobi_record_crashed(s, rec, w);
 	if (w & MOBI_TF_LATE) {
 		mobi_task_cancel_children(s, rec, w);
 	}
@@ -210,6 +216,8 @@ static void reap_run(struct mob_store *s, uint32_t rec, uint64_t w)
 			return;
 		}
 	}
+	mobi_record(s, MOB_EVENT_RETRIED, mobi_quick_ns(), rec, w,
+		    (uint32_t)MOB_E_CRASHED);
 	next = mobi_retry_next(sh, t, w, at_once);
 	MOBI_FAULT("reap.run");
 	/* False: it was cancelled meanwhile. */
@@ -248,6 +256,7 @@ static void reap_tasks(struct mob_store *s, uint64_t dead)
 		uint32_t client = mobi_load(&p->client);
 
 		if (is_dead(dead, client)) {
+			mobi_record_died(s, p, client);
 			mobi_store(&p->ann, UINT64_C(0));
 			mobi_store(&p->blocked, 0u);
 			mobi_store(&p->exit_pid, 0u);
@@ -267,4 +276,5 @@ void mobi_sched_reap_init(struct mob_store *s)
 	s->hooks = &hooks;
 	s->wake = mobi_wake_worker;
 	mobi_unread_init(s);
+	mobi_record_open(s);
 }

@@ -23,6 +23,7 @@
 #include "frame.h"
 #include "module.h"
 #include "os_clock.h"
+#include "record.h"
 #include "retry.h"
 #include "site.h"
 #include "slot.h"
@@ -82,6 +83,9 @@ static int link_arg(uint64_t id, bool needed, uint32_t arg, void *ctx)
 	(void)arg;
 	g->needs |= needed;
 	if (rc >= 0) {
+		if (needed) {
+			mobi_record_needs(g->s, g->rec, g->gen, id);
+		}
 		rc = link_edge(g, needed ? 0 : MOBI_EF_QUIET, id);
 		(void)mobi_slot_release(g->s, id);
 	}
@@ -198,7 +202,7 @@ static int fill_task(struct mobi_task *t, const struct mobi_context *c,
 		     const struct mob_task_opts *o, size_t n_rets)
 {
 	struct mobi_sched *sh = mobi_rt.sched;
-	uint64_t now = o->deadline_ns ? mobi_now_ns() : mobi_coarse_ns();
+	uint64_t now = mobi_quick_ns();
 	uint32_t fn;
 	int rc = mobi_module_number(sh, def, &fn);
 
@@ -359,6 +363,8 @@ static void hand_over(struct mob_store *s, uint32_t rec, uint32_t gen,
 	uint64_t id;
 	bool waits = needs && mobi_task_waits_for(s, rec, gen, &id);
 
+	mobi_record(s, MOB_EVENT_SUBMITTED, mobi_task_at(s, rec)->submit_ns,
+		    rec, w, waits);
 	MOB_ASSERT(mobi_cas64(
 		&s->recs[rec].word, &w,
 		MOBI_RWORD(gen, 0, 0, waits ? MOBI_T_WAITING : MOBI_T_READY)));

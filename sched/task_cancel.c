@@ -25,8 +25,10 @@
 #include "error.h"
 #include "fault.h"
 #include "inspect.h"
+#include "os_clock.h"
 #include "os_run.h"
 #include "pool.h"
+#include "record.h"
 #include "slot.h"
 #include "task.h"
 #include "time_limits.h"
@@ -85,6 +87,10 @@ static void end_task(struct mob_store *s, uint32_t rec, uint64_t w)
 	MOBI_FAULT("task.cancel.resolve");
 	mobi_task_returns(s, rec, end_one, e);
 	free(e);
+	mobi_record(s,
+		    w & MOBI_TF_CANCEL ? MOB_EVENT_CANCELLED : MOB_EVENT_FAILED,
+		    mobi_quick_ns(), rec, w,
+		    w & MOBI_TF_CANCEL ? 0 : (uint32_t)MOB_E_TIMEOUT);
 	MOBI_FAULT("task.cancel.retire");
 	(void)mobi_task_retire(s, rec, w);
 }

@@ -86,6 +86,12 @@ struct mob_store {
 	struct mobi_rec *recs;
 	struct mobi_edge *edges; /* of chunks */
 	void *sched;             /* MOBI_SEC_SCHED */
+	/* sched/record.h: where this process writes what happens to tasks. */
+	struct {
+		void *head;   /* NULL: nowhere */
+		void *events; /* NULL: only what is counted */
+		uint64_t mask;
+	} record;
 	struct mobi_arena *arena;
 	struct mobi_catalogue *cat;
 	struct mobi_pool pool[MOBI_POOLS];

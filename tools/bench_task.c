@@ -11,6 +11,7 @@
 #include "bench_graph.h"
 #include "bench_proc.h"
 #include "bench_raw.h"
+#include "bench_record.h"
 #include "bench_session.h"
 
 #include <mobula/mobula.h>
@@ -450,6 +451,9 @@ const struct bench_case bench_task_cases[] = {
 	{ "task.retry_storm", "plain tasks", BENCH_NS, BENCH_ON_RATIO, 3,
 	  bench_graph_setup, bench_storm, bench_storm_raw, bench_session_end,
 	  0 },
+	{ "task.record_overhead", "not recorded", BENCH_NS, BENCH_ON_RATIO,
+	  1.05, bench_record_setup, bench_record_on, bench_record_off,
+	  bench_record_teardown, 0 },
 	{ "task.metg", NULL, BENCH_NS, BENCH_ON_VALUE, 3e3, setup_metg, metg,
 	  NULL, bench_session_end, 0 },
 	{ "session.start", "fork + exec", BENCH_NS, BENCH_ON_VALUE, 30e6, NULL,
