@@ -248,6 +248,8 @@ static void tell(struct mob_session *session, const struct row *r,
 		out->other = more;
 		return;
 	case MOB_EVENT_JOINED:
+		out->code = (int32_t)(more >> 48);
+		return;
 	case MOB_EVENT_LEFT:
 		return;
 	case MOB_EVENT_DIED:

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Commands on a session with tasks: test_session.sh MOB JSONCHECK LIVE MODULE
+# Commands on a session with tasks:
+# test_session.sh MOB JSONCHECK LIVE MODULE TIMELINE_CHECK
 # LIVE is the program of cli_live.c, MODULE the shared object of cli_module.c.
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
 live=$3
 module=$4
+timeline_check=$5
 
 mkfifo "$tmp/running" "$tmp/go" "$tmp/end"
 "$live" demo "$tmp/running" "$tmp/go" "$tmp/end" >"$tmp/live" 2>&1 &
@@ -51,6 +53,30 @@ expect 0 task cancel "$queued"
 says "task $queued is cancelled"
 expect 3 task cancel "$queued"
 
+# ---- what is recorded of them: one runs, one was cancelled, two wait ----
+# timeline COUNTS: the last command printed a timeline with so many of each.
+timeline() {
+	{ tr -d '\n' <"$tmp/out" && echo; } >"$tmp/line"
+	"$jsoncheck" displayTimeUnit otherData traceEvents <"$tmp/line" ||
+		fail "a timeline that is no JSON"
+	"$timeline_check" <"$tmp/out" >"$tmp/counts" ||
+		fail "a timeline that does not hold together"
+	grep -qxF -- "$1" "$tmp/counts" ||
+		fail "timeline: $(cat "$tmp/counts"), expected $1"
+}
+expect 0 timeline
+timeline "runs 1 waits 0 submits 4 starts 1 results 0"
+prints "\"name\":\"live_stand\",\"cat\":\"task\",\"args\":{\"task\":\"$stand\",\"attempt\":1,\"end\":\"runs\""
+prints '{"name":"driver '
+prints '"name":"cancelled live_spare"'
+[ "$(grep -c '"name":"tool' "$tmp/out")" -eq 1 ] || fail "a track of who told nothing"
+expect 0 timeline -o "$tmp/trace"
+no_data
+cp "$tmp/trace" "$tmp/out"
+timeline "runs 1 waits 0 submits 4 starts 1 results 0"
+expect 3 timeline -o "$tmp/nothere/trace"
+says nothere/trace
+
 # ---- workers ----
 expect 0 worker list --json
 json worker pid state task task_name tasks busy_ns age_ns private_bytes threads
@@ -79,6 +105,8 @@ prints fifo
 : >"$tmp/go" # opens it for writing
 until_true grep -q sum "$tmp/live"
 grep -q "sum 4" "$tmp/live" || fail "live: $(cat "$tmp/live")"
+expect 0 timeline
+timeline "runs 3 waits 0 submits 4 starts 3 results 1"
 expect 0 policy swap lifo
 says "lifo decides"
 expect 0 policy show --json

@@ -32,7 +32,9 @@ enum mob_event_kind {
 				     code: why */
 	MOB_EVENT_CANCELLED = 10, /* before it ran or in this attempt */
 	MOB_EVENT_CRASHED = 11, /* its worker died in it; told by who saw it */
-	MOB_EVENT_JOINED = 12,  /* a process: the rest has no task */
+	MOB_EVENT_JOINED = 12,  /* a process; code: 1 a tool, 2 a driver, 3 a
+				     worker, 4 the daemon. This and what follows
+				     have no task */
 	MOB_EVENT_LEFT = 13,    /* a worker that was not needed any more */
 	MOB_EVENT_DIED = 14,    /* the worker `of` died; told by who saw it */
 	MOB_EVENT_KINDS
@@ -54,7 +56,8 @@ struct mob_event {
 	uint32_t pid;     /* of that process; 0: not known */
 	uint32_t of;      /* DIED: number of the worker, else as process */
 	uint32_t attempt; /* 1: the first; 0: of none */
-	int32_t code; /* FAILED, RETRIED: of the error; CRASHED, DIED: exit code */
+	int32_t code; /* FAILED, RETRIED: of the error; CRASHED, DIED: exit code;
+			 JOINED: what it is */
 	uint32_t
 		signal; /* CRASHED, DIED: that ended the worker; 0: none, or not
 			    known */
