@@ -18,6 +18,7 @@ extern const struct cli_cmd cmd_store[];
 extern const struct cli_cmd cmd_memory[];
 extern const struct cli_cmd cmd_object[];
 extern const struct cli_cmd cmd_task[];
+extern const struct cli_cmd cmd_summary[];
 extern const struct cli_cmd cmd_timeline[];
 extern const struct cli_cmd cmd_worker[];
 extern const struct cli_cmd cmd_policy[];

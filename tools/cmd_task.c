@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mob task: what runs and what waits, and for what; cancelling. */
-#include "cmd.h"
+/* mob task: what runs, what waits for what, what has happened; cancelling. */
+#include "cmd_record.h"
 #include "out.h"
 
 #include <mobula/task.h>
 
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const struct out_col cols[] = {
@@ -147,8 +149,104 @@ static int open_for_task(struct cli *c, uint64_t *out_id,
 	return cmd_session_open(c, NULL, out_s);
 }
 
+/* ---- what is recorded of a task ---- */
+
+static const struct out_col history_cols[] = {
+	{ "after_ns", "AFTER", OUT_NS }, /* the first event that is kept */
+	{ "time_ns", NULL, OUT_NS },
+	{ "event", "EVENT", OUT_TEXT },
+	{ "attempt", "ATTEMPT", OUT_COUNT },
+	{ "process", "PROCESS", OUT_COUNT },
+	{ "pid", "PID", OUT_COUNT },
+	{ "other_task", "OTHER TASK", OUT_TEXT },
+	{ "code", "CODE", OUT_REAL },
+	{ "signal", "SIGNAL", OUT_COUNT },
+	{ 0 },
+};
+
+static int print_history(const struct mob_event *const *e, size_t n)
+{
+	struct out o;
+
+	out_begin(&o, history_cols);
+	for (size_t i = 0; i < n; i++) {
+		out_u64(&o, e[i]->time_ns - e[0]->time_ns);
+		out_u64(&o, e[i]->time_ns);
+		out_text(&o, mob_event_kind_name(e[i]->kind));
+		out_u64_some(&o, e[i]->attempt);
+		out_u64(&o, e[i]->process);
+		out_u64_some(&o, e[i]->pid);
+		out_id(&o, e[i]->other);
+		out_real(&o, e[i]->code ? (double)e[i]->code : (double)NAN);
+		out_u64_some(&o, e[i]->signal);
+		out_end_row(&o);
+	}
+	return out_end(&o) ? CLI_FAILED : CLI_DONE;
+}
+
+/* One that has ended: what its events say. */
+static int print_ended(const struct mob_event *const *e, size_t n,
+		       uint64_t now_ns)
+{
+	const struct mob_event *last = e[n - 1];
+	const struct mob_event *first = e[0];
+	uint64_t needs = 0;
+	struct out o;
+
+	for (size_t i = 0; i < n; i++) {
+		needs += e[i]->kind == MOB_EVENT_NEEDS;
+	}
+	out_begin_one(&o, show_cols);
+	out_id(&o, last->task);
+	out_text(&o, last->name);
+	out_text(&o, mob_event_kind_name(last->kind));
+	out_u64_some(&o, last->attempt);
+	out_u64_some(&o, last->process);
+	out_u64_some(&o, last->pid);
+	out_u64(&o, now_ns - first->time_ns);
+	out_none(&o);
+	out_u64(&o, 0);
+	for (int i = 0; i < 3; i++) {
+		out_none(&o);
+	}
+	out_u64(&o, needs);
+	for (int i = 0; i < 3; i++) {
+		out_none(&o);
+	}
+	out_end_row(&o);
+	return out_end(&o) ? CLI_FAILED : CLI_DONE;
+}
+
+static int show_recorded(struct cli *c, struct mob_session *s, uint64_t id,
+			 bool history)
+{
+	const struct mob_event *const *e;
+	struct rec r;
+	size_t n;
+	int rc = rec_load(s, &r);
+
+	if (rc) {
+		return rc;
+	}
+	n = rec_of_task(&r, id, &e);
+	if (!n) {
+		rc = cli_fail(CLI_NOT_FOUND,
+			      "it ended long ago, or there never was one",
+			      "nothing is kept of a task %s", c->args[0]);
+	} else {
+		rc = history ? print_history(e, n) :
+			       print_ended(e, n, r.sum.now_ns);
+	}
+	if (history) {
+		rec_say_missing(&r);
+	}
+	rec_free(&r);
+	return rc;
+}
+
 static int run_show(struct cli *c)
 {
+	bool history = cli_flag(c, "history");
 	struct mob_session *s = NULL;
 	struct out o;
 	uint64_t id = 0;
@@ -157,13 +255,21 @@ static int run_show(struct cli *c)
 	if (rc) {
 		return rc;
 	}
-	out_begin_one(&o, show_cols);
-	rc = mob_session_task(s, id, print_one, &o);
-	mob_session_close(s);
-	if (out_end(&o)) {
-		return CLI_FAILED;
+	if (!history) {
+		out_begin_one(&o, show_cols);
+		rc = mob_session_task(s, id, print_one, &o);
+		if (out_end(&o)) {
+			mob_session_close(s);
+			return CLI_FAILED;
+		}
 	}
-	return rc < 0 ? cli_fail_rc(rc, c->args[0]) : CLI_DONE;
+	if (history || rc == MOB_E_NOT_FOUND) {
+		rc = show_recorded(c, s, id, history);
+	} else if (rc < 0) {
+		rc = cli_fail_rc(rc, c->args[0]);
+	}
+	mob_session_close(s);
+	return rc;
 }
 
 static int run_cancel(struct cli *c)
@@ -196,6 +302,12 @@ static const struct cli_opt cancel_opts[] = {
 	{ 0 },
 };
 
+static const struct cli_opt show_opts[] = {
+	{ "history", 0, CLI_FLAG, NULL, NULL,
+	  "what has happened to it, as far as that is kept" },
+	{ 0 },
+};
+
 static const struct cli_opt list_opts[] = {
 	{ "state", 0, CLI_CHOICE,
 	  "waiting|ready|queued|running|blocked|done|delayed", NULL,
@@ -214,7 +326,8 @@ const struct cli_cmd cmd_task[] = {
 	  .flags = CLI_F_SESSION },
 	{ .name = "show",
 	  .args = "ID",
-	  .help = "one task",
+	  .help = "one task, also one that has ended, or its history",
+	  .opts = show_opts,
 	  .run = run_show,
 	  .args_min = 1,
 	  .args_max = 1,

@@ -46,12 +46,26 @@ expect 0 task list --state waiting --no-header
 expect 0 task show "$stand"
 prints live_stand
 expect 3 task show 4000000000.1
+says "nothing is kept of a task 4000000000.1"
+expect 0 task show "$stand" --history --json
+json after_ns time_ns event attempt process pid other_task code signal
+grep -o '"event":"[a-z]*"' "$tmp/out" | tr -d '\n' >"$tmp/kinds"
+[ "$(cat "$tmp/kinds")" = '"event":"submitted""event":"queued""event":"started"' ] ||
+	fail "history: $(cat "$tmp/kinds")"
 queued=$("$mob" task list --json | sed -n 's/.*"id":"\([^"]*\)","name":"live_spare".*/\1/p')
 expect 2 task cancel 17
 expect 3 task cancel 4000000000.1
 expect 0 task cancel "$queued"
 says "task $queued is cancelled"
 expect 3 task cancel "$queued"
+expect 0 task show "$queued" --json
+json id name state attempt worker age_ns waits_for waits_for_task return
+prints "\"id\":\"$queued\",\"name\":\"live_spare\",\"state\":\"cancelled\""
+expect 0 task show "$queued" --history
+[ "$(wc -l <"$tmp/out")" -eq 3 ] ||
+	fail "history of a cancelled task: $(cat "$tmp/out")"
+prints submitted
+prints cancelled
 
 # ---- what is recorded of them: one runs, one was cancelled, two wait ----
 # timeline COUNTS: the last command printed a timeline with so many of each.
@@ -64,6 +78,9 @@ timeline() {
 	grep -qxF -- "$1" "$tmp/counts" ||
 		fail "timeline: $(cat "$tmp/counts"), expected $1"
 }
+expect 0 summary --json
+prints '"name":"live_stand","waiting":0,"queued":0,"running":1,"finished":0,'
+prints '"name":"live_plus","waiting":1,"queued":0,"running":0,"finished":0,'
 expect 0 timeline
 timeline "runs 1 waits 0 submits 4 starts 1 results 0"
 prints "\"name\":\"live_stand\",\"cat\":\"task\",\"args\":{\"task\":\"$stand\",\"attempt\":1,\"end\":\"runs\""
@@ -107,6 +124,16 @@ until_true grep -q sum "$tmp/live"
 grep -q "sum 4" "$tmp/live" || fail "live: $(cat "$tmp/live")"
 expect 0 timeline
 timeline "runs 3 waits 0 submits 4 starts 3 results 1"
+expect 0 task show "$stand"
+prints finished
+expect 0 summary --json
+json name waiting queued running finished failed cancelled retried crashed \
+	wait_mean_ns wait_p50_ns wait_p99_ns run_mean_ns run_p50_ns run_p99_ns
+[ "$(wc -l <"$tmp/out")" -eq 4 ] || fail "not four functions"
+prints '"name":"live_one","waiting":0,"queued":0,"running":0,"finished":1,"failed":0,"cancelled":0,"retried":0,"crashed":0,'
+prints '"name":"live_spare","waiting":0,"queued":0,"running":0,"finished":0,"failed":0,"cancelled":1,"retried":0,"crashed":0,"wait_mean_ns":null'
+expect 0 summary
+prints live_plus
 expect 0 policy swap lifo
 says "lifo decides"
 expect 0 policy show --json
