@@ -16,6 +16,7 @@ int cmd_session_gc(struct cli *c);
 extern const struct cli_opt cmd_gc_opts[];
 extern const struct cli_cmd cmd_store[];
 extern const struct cli_cmd cmd_memory[];
+extern const struct cli_cmd cmd_metrics[];
 extern const struct cli_cmd cmd_object[];
 extern const struct cli_cmd cmd_task[];
 extern const struct cli_cmd cmd_summary[];

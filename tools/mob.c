@@ -94,6 +94,7 @@ const struct cli_noun cli_nouns[] = {
 	{ "task", "tasks of a session", cmd_task },
 	{ "summary", "the tasks of each function", cmd_summary },
 	{ "timeline", "what ran when and where", cmd_timeline },
+	{ "metrics", "counters, for Prometheus", cmd_metrics },
 	{ "worker", "processes that run tasks", cmd_worker },
 	{ "policy", "what decides which task runs", cmd_policy },
 	{ "plugin", "what can be loaded", cmd_plugin },

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Commands on a session with tasks:
-# test_session.sh MOB JSONCHECK LIVE MODULE TIMELINE_CHECK
+# test_session.sh MOB JSONCHECK LIVE MODULE TIMELINE_CHECK UNIX_GET
 # LIVE is the program of cli_live.c, MODULE the shared object of cli_module.c.
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
 live=$3
 module=$4
 timeline_check=$5
+unix_get=$6
 
 mkfifo "$tmp/running" "$tmp/go" "$tmp/end"
 "$live" demo "$tmp/running" "$tmp/go" "$tmp/end" >"$tmp/live" 2>&1 &
@@ -94,6 +95,81 @@ timeline "runs 1 waits 0 submits 4 starts 1 results 0"
 expect 3 timeline -o "$tmp/nothere/trace"
 says nothere/trace
 
+# ---- metrics ----
+# metric NAME: its value in what the last command printed.
+metric() {
+	awk -v name="$1" '$1 == name { print $2 }' "$tmp/out"
+}
+# is NAME VALUE
+is() {
+	[ "$(metric "$1")" = "$2" ] || fail "$1 is $(metric "$1"), expected $2"
+}
+# Every sample is of a metric with help and type; buckets only grow, and the last
+# one is the count.
+well_formed() {
+	awk '
+	/^# HELP / { help[$3] = 1; next }
+	/^# TYPE / { type[$3] = $4; next }
+	!/^mobula_[a-z_]+({[a-z]+="[^"]*"})? [0-9.]+$/ { print "odd: " $0; next }
+	{
+		name = $1; sub(/{.*/, "", name)
+		base = name
+		if (!(base in type)) sub(/_(bucket|sum|count)$/, "", base)
+		if (!(base in type) || !(base in help)) print "no type: " $0
+		if (name ~ /_bucket$/) {
+			if (name == last && $2 < n) print "falls: " $0
+			last = name; n = $2
+		}
+		if (name == base "_count" && $2 != n) print "count: " $0
+	}' "$1" >"$tmp/odd"
+	[ ! -s "$tmp/odd" ] || fail "metrics: $(cat "$tmp/odd")"
+}
+expect 0 metrics
+well_formed "$tmp/out"
+is 'mobula_task_events_total{event="submitted"}' 4
+is 'mobula_task_events_total{event="cancelled"}' 1
+is 'mobula_task_events_total{event="finished"}' 0
+is 'mobula_tasks{state="running"}' 1
+is 'mobula_tasks{state="waiting"}' 1
+is 'mobula_workers{state="running"}' 1
+is mobula_task_queue_wait_seconds_count 1
+is mobula_task_run_seconds_count 0
+[ "$(metric mobula_put_bytes_total)" -gt 0 ] || fail "nothing was put"
+expect 1 metrics --listen "$tmp/nothere/socket"
+says nothere/socket
+"$mob" metrics --listen "$tmp/socket" 2>"$tmp/server" &
+server=$!
+started+=($server)
+until_true grep -q answers "$tmp/server"
+expect 1 metrics --listen "$tmp/socket"
+says "in use"
+"$unix_get" "$tmp/socket" 'GET /metrics HTTP/1.0\nHost: x\n\n' >"$tmp/answer"
+head -n 1 "$tmp/answer" | grep -q '^HTTP/1.0 200 OK' || fail "$(head -n 1 "$tmp/answer")"
+grep -q '^Content-Type: text/plain; version=0.0.4' "$tmp/answer" ||
+	fail "no content type"
+tr -d '\r' <"$tmp/answer" | sed '1,/^$/d' >"$tmp/body"
+well_formed "$tmp/body"
+[ "$(sed -n 's/^Content-Length: //p' "$tmp/answer" | tr -d '\r')" -eq \
+	"$(wc -c <"$tmp/body")" ] || fail "wrong length"
+cp "$tmp/body" "$tmp/out"
+is 'mobula_task_events_total{event="submitted"}' 4
+"$unix_get" "$tmp/socket" 'GET /else HTTP/1.0\n\n' | grep -q '^HTTP/1.0 404' ||
+	fail "no 404"
+"$unix_get" "$tmp/socket" 'POST / HTTP/1.0\n\n' | grep -q '^HTTP/1.0 405' ||
+	fail "no 405"
+kill -9 "$server"
+wait "$server" 2>/dev/null
+# What it left does not stop the next one, which goes with its socket.
+"$mob" metrics --listen "$tmp/socket" 2>"$tmp/server" &
+server=$!
+started+=($server)
+until_true grep -q answers "$tmp/server"
+"$unix_get" "$tmp/socket" 'GET / HTTP/1.0\n\n' | grep -q '^HTTP/1.0 200' ||
+	fail "no 200"
+kill "$server"
+wait "$server" || fail "metrics --listen: exit $?"
+[ ! -e "$tmp/socket" ] || fail "the socket is left"
+
 # ---- workers ----
 expect 0 worker list --json
 json worker pid state task task_name tasks busy_ns age_ns private_bytes threads
@@ -124,6 +200,9 @@ until_true grep -q sum "$tmp/live"
 grep -q "sum 4" "$tmp/live" || fail "live: $(cat "$tmp/live")"
 expect 0 timeline
 timeline "runs 3 waits 0 submits 4 starts 3 results 1"
+expect 0 metrics
+is 'mobula_task_events_total{event="finished"}' 3
+is mobula_task_run_seconds_count 3
 expect 0 task show "$stand"
 prints finished
 expect 0 summary --json

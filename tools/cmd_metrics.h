@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The metrics of a session as text, and answering for them. */
+#ifndef MOBI_CMD_METRICS_H
+#define MOBI_CMD_METRICS_H
+
+#include "cmd.h"
+
+#include <stdio.h>
+
+/*
+ * Answers HTTP requests on a unix socket until a signal, or until text returns
+ * nonzero: what that is, else 0. text writes the metrics. An exit code.
+ */
+int cmd_metrics_serve(const char *path, int (*text)(FILE *f, void *arg),
+		      void *arg);
+
+#endif /* MOBI_CMD_METRICS_H */
