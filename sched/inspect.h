@@ -71,6 +71,10 @@ static inline uint64_t mobi_task_id(uint64_t word, uint32_t rec)
 	return (uint64_t)MOBI_GEN(word) << 32 | (rec + 1);
 }
 
+/* True if it is in the queues of the current generation, and how. */
+bool mobi_task_queued(struct mob_store *s, uint32_t rec, uint32_t version,
+		      struct mobi_queue_entry *out);
+
 struct mobi_task_count {
 	uint64_t ready; /* not placed */
 	uint64_t running;

@@ -240,14 +240,13 @@ static void need_blocked(struct needs *d, uint32_t client)
 
 /* ---- one task ---- */
 
-/* True if it is in the queues of the current generation. Its node is looked at
- * only where the session has backed it with memory. */
-static bool is_queued(struct mob_store *s, uint32_t rec, uint32_t version)
+/* Its node is looked at only where the session has backed it with memory. */
+bool mobi_task_queued(struct mob_store *s, uint32_t rec, uint32_t version,
+		      struct mobi_queue_entry *out)
 {
 	struct mobi_sched *sh = s->sched;
 	const struct mobi_queues *q =
 		mobi_gen_queues(s, MOBI_CUR_INDEX(mobi_load(&sh->cur)));
-	struct mobi_queue_entry e;
 	uint64_t off;
 	uint64_t len = mobi_queues_node_range(q, rec, 1, &off);
 	uint64_t at = (uint64_t)((const unsigned char *)q -
@@ -260,7 +259,14 @@ static bool is_queued(struct mob_store *s, uint32_t rec, uint32_t version)
 			return false;
 		}
 	}
-	return mobi_queues_find(q, rec, &e) && e.version == version;
+	return mobi_queues_find(q, rec, out) && out->version == version;
+}
+
+static bool is_queued(struct mob_store *s, uint32_t rec, uint32_t version)
+{
+	struct mobi_queue_entry e;
+
+	return mobi_task_queued(s, rec, version, &e);
 }
 
 static uint32_t state_of(const struct mobi_task_walk *k, uint32_t rec,

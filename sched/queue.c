@@ -512,6 +512,11 @@ bool mobi_queues_find(const struct mobi_queues *q, uint32_t task,
 	return true;
 }
 
+bool mobi_queues_before(const struct mobi_queues *q, uint32_t a, uint32_t b)
+{
+	return better(q, a, b);
+}
+
 uint64_t mobi_queues_shapes(const struct mobi_queues *q, uint32_t queue)
 {
 	return *shapes_at(q, queue);

@@ -144,6 +144,9 @@ bool mobi_queues_remove(struct mobi_queues *q, uint32_t task);
 bool mobi_queues_find(const struct mobi_queues *q, uint32_t task,
 		      struct mobi_queue_entry *out_entry);
 
+/* Both are queued: does a come before b in the order of ranks? */
+bool mobi_queues_before(const struct mobi_queues *q, uint32_t a, uint32_t b);
+
 /* Shapes that have entries in the queue. */
 uint64_t mobi_queues_shapes(const struct mobi_queues *q, uint32_t queue);
 

@@ -19,6 +19,8 @@ extern const struct cli_cmd cmd_memory[];
 extern const struct cli_cmd cmd_metrics[];
 extern const struct cli_cmd cmd_object[];
 extern const struct cli_cmd cmd_task[];
+/* One of its verbs (cmd_explain.c). */
+int cmd_task_explain(struct cli *c);
 extern const struct cli_cmd cmd_summary[];
 extern const struct cli_cmd cmd_timeline[];
 extern const struct cli_cmd cmd_worker[];

@@ -53,6 +53,9 @@ json after_ns time_ns event attempt process pid other_task code signal
 grep -o '"event":"[a-z]*"' "$tmp/out" | tr -d '\n' >"$tmp/kinds"
 [ "$(cat "$tmp/kinds")" = '"event":"submitted""event":"queued""event":"started"' ] ||
 	fail "history: $(cat "$tmp/kinds")"
+expect 0 task explain "$("$mob" task list --json | sed -n 's/.*"id":"\([^"]*\)","name":"live_spare".*/\1/p')"
+grep -Eq "policy fifo holds it in the shared queue behind 1 others|has looked at it yet" "$tmp/out" ||
+	fail "live_spare: $(cat "$tmp/out")"
 queued=$("$mob" task list --json | sed -n 's/.*"id":"\([^"]*\)","name":"live_spare".*/\1/p')
 expect 2 task cancel 17
 expect 3 task cancel 4000000000.1
@@ -67,6 +70,26 @@ expect 0 task show "$queued" --history
 	fail "history of a cancelled task: $(cat "$tmp/out")"
 prints submitted
 prints cancelled
+
+# ---- why they do not run ----
+until_true sh -c "'$mob' task list --json -q | grep -q '\"name\":\"live_one\",\"state\":\"queued\"'"
+plus=$("$mob" task list --json | sed -n 's/.*"id":"\([^"]*\)","name":"live_plus".*/\1/p')
+one=$("$mob" task list --json | sed -n 's/.*"id":"\([^"]*\)","name":"live_one".*/\1/p')
+expect 0 task explain "$plus" --json
+json id name why text object made_by objects in_ns attempt cpus cpus_free cpus_all \
+	policy queue before queued_ns workers worker
+[ "$(wc -l <"$tmp/out")" -eq 2 ] || fail "not it and what it waits for"
+head -n 1 "$tmp/out" | grep -q "\"id\":\"$plus\",.*\"why\":\"argument\",.*made by task $stand\"" ||
+	fail "live_plus: $(head -n 1 "$tmp/out")"
+sed -n 2p "$tmp/out" | grep -q "\"id\":\"$stand\",.*\"why\":\"runs\"" ||
+	fail "live_stand: $(sed -n 2p "$tmp/out")"
+expect 0 task explain "$one" --json
+prints '"why":"no_room"'
+prints '"cpus":1,"cpus_free":0,"cpus_all":1'
+expect 0 task explain "$one"
+prints "is the next in the shared queue; wishes for 1 processors, 0 of 1 are free"
+expect 3 task explain 4000000000.1
+expect 2 task explain x
 
 # ---- what is recorded of them: one runs, one was cancelled, two wait ----
 # timeline COUNTS: the last command printed a timeline with so many of each.

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Why a task does not run: one test for each thing that it can lack. */
+#include "live.h"
+
+#include "os_run.h"
+
+#include <mobula/explain.h>
+
+#include <stdio.h>
+#include <string.h>
+
+enum { GO = 0, FIRST = 1, WORDS = 16 };
+static struct live_ledger ledger;
+
+/* Stands until word `go` lets it. */
+MOB_TASK(int64_t, e_stand, mob_str, path, uint64_t, go)
+{
+	while (!live_ledger_get(path, go)) {
+		mobi_pause_ns(MOB_MS / 5);
+	}
+	return 1;
+}
+
+MOB_TASK(int64_t, e_add, int64_t, a, int64_t, b)
+{
+	return a + b;
+}
+
+MOB_TASK(int64_t, e_waits, mob_str, path)
+{
+	int64_t x = 0;
+
+	mob_get(mob_submit(e_stand, path, GO), &x);
+	return x;
+}
+
+MOB_TASK(int64_t, e_fails, int64_t, x)
+{
+	mob_fail(1, "no");
+	return x;
+}
+
+static struct mob_explanation seen;
+static char name[96];
+static char policy[32];
+
+static int keep(const struct mob_explanation *e, void *arg)
+{
+	(void)arg;
+	seen = *e;
+	(void)snprintf(name, sizeof(name), "%s", e->name);
+	(void)snprintf(policy, sizeof(policy), "%s", e->policy);
+	return 0;
+}
+
+static uint64_t task_of(mob_ref r)
+{
+	return mobi_load(
+		&mobi_rt.store->slots[(uint32_t)r.lo % MOBI_SLOTS].producer);
+}
+
+static int explain(uint64_t task)
+{
+	struct mob_session *s;
+	int rc;
+
+	assert_int_equal(mob_session_current(&s), 0);
+	rc = mob_session_explain(s, task, keep, NULL);
+	mob_session_close(s);
+	return rc;
+}
+
+struct wish {
+	uint64_t task;
+	uint32_t why;
+};
+
+static bool is_so(void *arg)
+{
+	const struct wish *w = arg;
+
+	return explain(w->task) == 0 && seen.why == w->why;
+}
+
+/* In the end it is for this that the task does not run. */
+static void because(mob_ref r, uint32_t why)
+{
+	struct wish w = { task_of(r), why };
+
+	if (!live_await(is_so, &w)) {
+		fail_msg("it is because of %s, not %s", mob_why_name(seen.why),
+			 mob_why_name(why));
+	}
+	assert_int_equal(seen.task, w.task);
+}
+
+static mob_ref stand(void)
+{
+	mob_ref r = mob_submit(e_stand, ledger.path, GO);
+
+	because(r, MOB_WHY_RUNS);
+	return r;
+}
+
+static void let_go(mob_ref *r, int n)
+{
+	int64_t x;
+
+	(void)live_ledger_add(ledger.path, GO);
+	for (int i = 0; i < n; i++) {
+		assert_int_equal(mob_get(r[i], &x), 0);
+	}
+}
+
+#define QUEUED 6
+
+static void test_explain_queue_and_room(void **state)
+{
+	mob_ref first = mob_submit(e_stand, ledger.path, FIRST);
+	mob_ref r[QUEUED + 1];
+
+	(void)state;
+	because(first, MOB_WHY_RUNS);
+	assert_string_equal(name, "e_stand");
+	assert_string_equal(policy, "fifo");
+	r[QUEUED] = mob_submit(e_stand, ledger.path, GO);
+	for (int i = 0; i < QUEUED; i++) {
+		r[i] = mob_submit(e_add, i, 1);
+		because(r[i], MOB_WHY_UNSEEN);
+	}
+	/* The worker looks at them when it takes the second that stands. */
+	(void)live_ledger_add(ledger.path, FIRST);
+	because(r[QUEUED], MOB_WHY_RUNS);
+	for (int i = 1; i < QUEUED; i++) {
+		because(r[i], MOB_WHY_QUEUED);
+		assert_int_equal(seen.before, i);
+		assert_int_equal(seen.queue, MOB_QUEUE_SHARED);
+		assert_true(seen.queued_ns > 0);
+	}
+	because(r[0], MOB_WHY_NO_ROOM);
+	assert_int_equal(seen.cpus, 10000);
+	assert_int_equal(seen.cpus_free, 0);
+	assert_int_equal(seen.cpus_all, 10000);
+	assert_int_equal(seen.workers, 1);
+	assert_int_equal(seen.attempt, 1);
+	let_go(r, QUEUED + 1);
+}
+
+static void test_explain_argument(void **state)
+{
+	mob_ref r[3] = { stand() };
+
+	(void)state;
+	r[1] = mob_submit(e_add, r[0], 1);
+	r[2] = mob_submit(e_add, r[1], r[0]);
+	because(r[1], MOB_WHY_ARGUMENT);
+	assert_int_equal(seen.maker, task_of(r[0]));
+	assert_int_equal(seen.object.lo, r[0].lo);
+	assert_int_equal(seen.objects, 1);
+	because(r[2], MOB_WHY_ARGUMENT);
+	assert_int_equal(seen.maker, task_of(r[1]));
+	assert_int_equal(seen.objects, 2);
+	let_go(r, 3);
+}
+
+static void test_explain_blocked(void **state)
+{
+	mob_ref r = mob_submit(e_waits, ledger.path);
+	uint64_t inner;
+
+	(void)state;
+	because(r, MOB_WHY_BLOCKED);
+	inner = seen.maker;
+	assert_int_not_equal(inner, 0);
+	assert_int_not_equal(seen.worker, 0);
+	assert_int_equal(explain(inner), 0);
+	assert_string_equal(name, "e_stand");
+	let_go(&r, 1);
+}
+
+static void test_explain_too_large(void **state)
+{
+	mob_ref r = mob_submit_with(MOB_OPTS(.cpus = 1.5), e_add, 1, 2);
+
+	(void)state;
+	because(r, MOB_WHY_TOO_LARGE);
+	assert_int_equal(seen.cpus, 15000);
+	assert_int_equal(seen.cpus_all, 10000);
+	assert_true(mob_task_cancel(r, 0) >= 0);
+}
+
+static void test_explain_delayed(void **state)
+{
+	mob_ref r = mob_submit_with(
+		MOB_OPTS(.retry_errors = 1,
+			 .backoff_ns = 3600 * (uint64_t)MOB_SEC),
+		e_fails, 1);
+
+	(void)state;
+	because(r, MOB_WHY_DELAYED);
+	assert_true(seen.in_ns > 1800 * (uint64_t)MOB_SEC);
+	assert_int_equal(seen.attempt, 2);
+	assert_true(mob_task_cancel(r, 0) >= 0);
+}
+
+static void test_explain_ended(void **state)
+{
+	mob_ref r = mob_submit(e_add, 1, 2);
+	int64_t x;
+
+	(void)state;
+	assert_int_equal(mob_get(r, &x), 0);
+	while (explain(task_of(r)) == 0) {
+		mobi_pause_ns(MOB_MS / 5);
+	}
+	assert_int_equal(explain(task_of(r)), MOB_E_NOT_FOUND);
+}
+
+static int open_test(void **state)
+{
+	live_ledger_open(&ledger, WORDS);
+	return live_open(state);
+}
+
+static int close_test(void **state)
+{
+	int rc = live_clean(state);
+
+	live_ledger_close(&ledger);
+	return rc;
+}
+
+static int start(void **state)
+{
+	(void)state;
+	live_start_with(1, "fifo");
+	return 0;
+}
+
+static int leave(void **state)
+{
+	(void)state;
+	mob_shutdown();
+	return 0;
+}
+
+#define T(test) cmocka_unit_test_setup_teardown(test, open_test, close_test)
+
+MOB_MAIN(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_explain_queue_and_room), T(test_explain_argument),
+		T(test_explain_blocked),        T(test_explain_too_large),
+		T(test_explain_delayed),        T(test_explain_ended),
+	};
+
+	return cmocka_run_group_tests(tests, start, leave);
+}
