@@ -27,7 +27,7 @@
 #include <string.h>
 
 #define LINK "spill"
-/* So many slots are looked at to fill a container when there is room enough. */
+/* So many slots are looked at to fill a container, beside what is needed. */
 #define FILL_SCAN 4096u
 #define RETRY_MIN_NS 20000
 /* Who moves an object is given this time, at the least. */
@@ -262,11 +262,12 @@ void mobi_spill_stays(struct mob_store *s, uint32_t slot)
 	mobi_slot_locked_exit(s, slot);
 }
 
-void mobi_spill_goes(struct mob_store *s, uint64_t id)
+uint64_t mobi_spill_goes(struct mob_store *s, uint64_t id)
 {
 	struct mobi_slot *o = &s->slots[(uint32_t)id];
 	struct mobi_spilled *r = spilled_of(o);
 	uint64_t loc = mobi_load(&o->loc);
+	uint64_t bytes = mobi_arena_block_bytes(s->arena, loc);
 
 	mobi_store(&r->old, loc);
 	mobi_store(&r->valid, UINT64_C(1));
@@ -276,23 +277,7 @@ void mobi_spill_goes(struct mob_store *s, uint64_t id)
 	mobi_store(&r->old, UINT64_C(0));
 	mobi_count(s, MOBI_N_SPILL, 1);
 	mobi_slot_locked_exit(s, (uint32_t)id);
-}
-
-/* One that is taken, into a file of its own. 1, or why it was not written. */
-static int spill_large(struct mob_store *s, uint32_t slot)
-{
-	struct mobi_slot *o = &s->slots[slot];
-	uint64_t id = (uint64_t)MOBI_GEN(mobi_load(&o->word)) << 32 | slot;
-	int rc = mobi_spill_write(s->spill_fd, id,
-				  mobi_arena_ro(s->arena, mobi_load(&o->loc)),
-				  mobi_slot_total(o));
-
-	if (rc < 0) {
-		mobi_spill_stays(s, slot);
-		return rc;
-	}
-	mobi_spill_goes(s, id);
-	return 1;
+	return bytes;
 }
 
 /* The store is full, and this is why it stays so. */
@@ -307,79 +292,135 @@ static void tell_once(struct mob_store *s, int rc)
 	}
 }
 
-/* Of one call: what is done, and what waits for its container. */
+/* Of one call. */
 struct spilling {
 	struct mob_store *s;
 	uint64_t freed;
 	int n;
 	int rc; /* why one could not be written */
+	/* Small ones that are to go, which nobody has LOCKed yet. */
 	struct mobi_container *small;
+	uint64_t promised; /* bytes that they will free */
+	uint64_t bytes;    /* theirs */
+	uint32_t n_slots;
+	uint32_t slot[MOBI_CONTAINER_ITEMS];
 };
 
-static void flush(struct spilling *g)
+static void count_out(struct spilling *g, int n, uint64_t freed, int rc)
 {
-	int rc = mobi_small_out(g->s, g->small);
-
-	g->n += rc > 0 ? rc : 0;
-	g->rc = rc < 0 ? rc : g->rc;
-}
-
-static void spill_small(struct spilling *g, uint32_t slot)
-{
-	if (!g->small) {
-		g->small = mobi_small_new();
-		if (!g->small) {
-			g->rc = MOB_E_NOMEM;
-			mobi_spill_stays(g->s, slot);
-			return;
-		}
-	}
-	g->rc = mobi_small_add(g->s, g->small, slot);
-	if (mobi_small_is_full(g->small)) {
-		flush(g);
+	g->n += n;
+	g->freed += freed;
+	if (rc < 0) {
+		g->rc = rc;
+	} else if (n > 0) {
+		mobi_store(&g->s->spill_rc, 0u);
 	}
 }
 
-static void spill_one(struct spilling *g, uint32_t slot)
+static void spill_large(struct spilling *g, uint32_t slot)
 {
 	struct mob_store *s = g->s;
 	struct mobi_slot *o = &s->slots[slot];
-	uint64_t room;
+	uint64_t id;
+	int rc;
 
 	if (!take(s, slot)) {
 		return;
 	}
-	room = mobi_arena_block_bytes(s->arena, mobi_load(&o->loc));
-	if (mobi_spill_is_small(o)) {
-		spill_small(g, slot);
+	id = (uint64_t)MOBI_GEN(mobi_load(&o->word)) << 32 | slot;
+	rc = mobi_spill_write(s->spill_fd, id,
+			      mobi_arena_ro(s->arena, mobi_load(&o->loc)),
+			      mobi_slot_total(o));
+	if (rc < 0) {
+		mobi_spill_stays(s, slot);
+		count_out(g, 0, 0, rc);
 	} else {
-		int rc = spill_large(s, slot);
-
-		g->n += rc > 0;
-		g->rc = rc < 0 ? rc : g->rc;
-	}
-	if (g->rc >= 0) {
-		mobi_store(&s->spill_rc, 0u);
-		g->freed += room;
+		count_out(g, 1, mobi_spill_goes(s, id), 0);
 	}
 }
 
-/* One more: for room, or to fill the container when there is room. */
-static bool next(struct spilling *g, struct mobi_search *q, uint64_t bytes,
-		 uint32_t *out_slot)
+/* Takes those that were gathered, as far as they may still go, and writes them:
+ * nothing else is written while they are LOCKed. */
+static void spill_gathered(struct spilling *g)
 {
-	if (g->rc < 0) {
+	struct mob_store *s = g->s;
+	uint64_t freed = 0;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < g->n_slots && rc >= 0; i++) {
+		if (!take(s, g->slot[i])) {
+			continue;
+		}
+		if (mobi_spill_is_small(&s->slots[g->slot[i]])) {
+			rc = mobi_small_add(s, g->small, g->slot[i]);
+		} else {
+			mobi_spill_stays(s, g->slot[i]); /* it is another now */
+		}
+	}
+	g->n_slots = 0;
+	g->promised = 0;
+	g->bytes = 0;
+	count_out(g, 0, 0, rc);
+	if (g->small) {
+		rc = mobi_small_out(s, g->small, &freed);
+		count_out(g, rc > 0 ? rc : 0, freed, rc);
+	}
+}
+
+static bool is_gathered(const struct spilling *g)
+{
+	return g->n_slots == MOBI_CONTAINER_ITEMS ||
+	       g->bytes >= MOBI_CONTAINER_BYTES;
+}
+
+static void gather_small(struct spilling *g, uint32_t slot)
+{
+	const struct mobi_slot *o = &g->s->slots[slot];
+
+	if (!g->small) {
+		g->small = mobi_small_new();
+		if (!g->small) {
+			g->rc = MOB_E_NOMEM;
+			return;
+		}
+	}
+	g->slot[g->n_slots++] = slot;
+	g->bytes += mobi_slot_total(o);
+	g->promised += mobi_arena_block_bytes(g->s->arena, mobi_load(&o->loc));
+}
+
+static bool is_small_candidate(const struct mobi_slot *o, uint64_t w)
+{
+	return is_candidate(o, w) && mobi_spill_is_small(o);
+}
+
+/* There is room enough with those that were gathered: others go with them that the
+ * policy wants next. */
+static void gather_more(struct spilling *g, const struct mobi_search *q)
+{
+	struct mobi_ahead a = mobi_victim_ahead(q, is_small_candidate,
+						FILL_SCAN);
+	uint32_t slot;
+
+	while (!is_gathered(g) && mobi_victim_ahead_next(&a, &slot)) {
+		gather_small(g, slot);
+	}
+}
+
+/* One more for room, until there is none that may go. */
+static bool spill_next(struct spilling *g, struct mobi_search *q)
+{
+	uint32_t slot;
+
+	if (!mobi_victim_next(q, &slot)) {
 		return false;
 	}
-	if (g->freed >= bytes) {
-		if (!g->small || !g->small->n) {
-			return false;
-		}
-		if (!q->limit) {
-			q->limit = q->steps + FILL_SCAN;
-		}
+	if (mobi_spill_is_small(&g->s->slots[slot])) {
+		gather_small(g, slot);
+	} else {
+		spill_large(g, slot);
 	}
-	return mobi_victim_next(q, out_slot);
+	return true;
 }
 
 int mobi_spill_some(struct mob_store *s, uint64_t bytes)
@@ -387,15 +428,19 @@ int mobi_spill_some(struct mob_store *s, uint64_t bytes)
 	struct mobi_search q = mobi_victim_search(s, MOBI_HAND_SPILL,
 						  is_candidate);
 	struct spilling g = { .s = s };
-	uint32_t slot;
+	bool any = true;
 
-	while (next(&g, &q, bytes, &slot)) {
-		spill_one(&g, slot);
+	while (any && g.freed < bytes && g.rc >= 0) {
+		while (any && g.freed + g.promised < bytes && g.rc >= 0 &&
+		       !is_gathered(&g)) {
+			any = spill_next(&g, &q);
+		}
+		if (g.n_slots) {
+			gather_more(&g, &q);
+			spill_gathered(&g);
+		}
 	}
-	if (g.small) {
-		flush(&g);
-		mobi_small_free(g.small);
-	}
+	mobi_small_free(g.small);
 	if (g.rc < 0) {
 		tell_once(s, g.rc);
 	}

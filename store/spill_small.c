@@ -52,11 +52,6 @@ void mobi_small_free(struct mobi_container *c)
 	}
 }
 
-bool mobi_small_is_full(const struct mobi_container *c)
-{
-	return c->n == MOBI_CONTAINER_ITEMS || c->used >= MOBI_CONTAINER_BYTES;
-}
-
 int mobi_small_add(struct mob_store *s, struct mobi_container *c, uint32_t slot)
 {
 	struct mobi_slot *o = &s->slots[slot];
@@ -71,7 +66,8 @@ int mobi_small_add(struct mob_store *s, struct mobi_container *c, uint32_t slot)
 	return rc;
 }
 
-int mobi_small_out(struct mob_store *s, struct mobi_container *c)
+int mobi_small_out(struct mob_store *s, struct mobi_container *c,
+		   uint64_t *freed)
 {
 	char first[MOBI_SPILL_NAME];
 	int n = 0;
@@ -90,7 +86,7 @@ int mobi_small_out(struct mob_store *s, struct mobi_container *c)
 		    (!c->n || mobi_file_link_at(s->spill_fd, first, s->spill_fd,
 						name))) {
 			MOBI_FAULT("spill.linked");
-			mobi_spill_goes(s, id);
+			*freed += mobi_spill_goes(s, id);
 			n++;
 		} else {
 			mobi_spill_stays(s, (uint32_t)id);

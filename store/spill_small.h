@@ -19,21 +19,22 @@ static inline bool mobi_spill_is_small(const struct mobi_slot *o)
 
 /* It is not moved. */
 void mobi_spill_stays(struct mob_store *s, uint32_t slot);
-/* Its file is there: the block is freed. */
-void mobi_spill_goes(struct mob_store *s, uint64_t id);
+/* Its file is there: the block is freed. Returns the bytes of that. */
+uint64_t mobi_spill_goes(struct mob_store *s, uint64_t id);
 
 /* ---- spill_small.c ---- */
 
 /* An empty container; NULL: no memory, which is recorded. */
 struct mobi_container *mobi_small_new(void);
 void mobi_small_free(struct mobi_container *c);
-bool mobi_small_is_full(const struct mobi_container *c);
 /* Takes over a slot under LOCK(me) and SPILL into one that is not full. If there is
  * no memory, it stays. */
 int mobi_small_add(struct mob_store *s, struct mobi_container *c,
 		   uint32_t slot);
-/* Writes them, and empties c: how many went, or why they all stay. */
-int mobi_small_out(struct mob_store *s, struct mobi_container *c);
+/* Writes them, and empties c: how many went, or why they all stay. *freed grows by
+ * the bytes of their blocks. */
+int mobi_small_out(struct mob_store *s, struct mobi_container *c,
+		   uint64_t *freed);
 
 /* The file of an object goes, as its value does or is in memory. Two containers
  * that are half empty are made one. */

@@ -35,16 +35,16 @@ enum { NEW = 0, SETTLED = 1 };
 
 /* ---- clock ---- */
 
-static bool clock_takes(struct mobi_hand *h, struct mobi_slot *o,
-			uint32_t round)
+static bool clock_wants(const struct mobi_slot *o, uint32_t round)
 {
-	(void)h;
 	(void)round;
-	if (mobi_load(&o->creator) & MOBI_CREATOR_USED) {
-		(void)mobi_fetch_and(&o->creator, ~MOBI_CREATOR_USED);
-		return false;
-	}
-	return true;
+	return !(mobi_load(&o->creator) & MOBI_CREATOR_USED);
+}
+
+static void clock_spares(struct mobi_slot *o, uint32_t round)
+{
+	(void)round;
+	(void)mobi_fetch_and(&o->creator, ~MOBI_CREATOR_USED);
 }
 
 static uint32_t clock_turns(const struct mobi_hand *h, uint32_t round)
@@ -55,27 +55,25 @@ static uint32_t clock_turns(const struct mobi_hand *h, uint32_t round)
 
 /* ---- sieve ---- */
 
-static bool sieve_takes(struct mobi_hand *h, struct mobi_slot *o,
-			uint32_t round)
+static bool is_of_round(const struct mobi_slot *o, uint32_t round)
 {
-	uint32_t c = mobi_load(&o->creator);
-	bool settled = c & MOBI_CREATOR_SETTLED;
+	bool settled = mobi_load(&o->creator) & MOBI_CREATOR_SETTLED;
 
-	if (round == NEW) {
-		(void)mobi_fetch_add(&h->met, 1u);
-	}
-	if (settled != (round == SETTLED)) {
-		return false;
-	}
-	if (c & MOBI_CREATOR_USED) {
+	return settled == (round == SETTLED);
+}
+
+static bool sieve_wants(const struct mobi_slot *o, uint32_t round)
+{
+	return is_of_round(o, round) &&
+	       !(mobi_load(&o->creator) & MOBI_CREATOR_USED);
+}
+
+static void sieve_spares(struct mobi_slot *o, uint32_t round)
+{
+	if (is_of_round(o, round)) {
 		(void)mobi_fetch_or(&o->creator, MOBI_CREATOR_SETTLED);
 		(void)mobi_fetch_and(&o->creator, ~MOBI_CREATOR_USED);
-		return false;
 	}
-	if (round == NEW) {
-		(void)mobi_fetch_add(&h->taken, 1u);
-	}
-	return true;
 }
 
 static uint32_t sieve_turns(const struct mobi_hand *h, uint32_t round)
@@ -97,8 +95,8 @@ static void sieve_back(struct mobi_slot *o)
 
 /* The header of a session has the row. */
 static const struct mobi_victim_policy policies[] = {
-	{ "sieve", sieve_takes, sieve_turns, sieve_back },
-	{ "clock", clock_takes, clock_turns, mobi_victim_used },
+	{ "sieve", sieve_wants, sieve_spares, sieve_turns, sieve_back },
+	{ "clock", clock_wants, clock_spares, clock_turns, mobi_victim_used },
 };
 #define POLICIES (sizeof(policies) / sizeof(*policies))
 
@@ -174,12 +172,24 @@ static uint32_t step(struct mobi_search *q, uint32_t *out_round)
 	return slot;
 }
 
+/* Does the policy want it, and is it counted in this round? */
+static bool meet(struct mobi_hand *h, const struct mobi_victim_policy *policy,
+		 const struct mobi_slot *o, uint32_t round)
+{
+	bool wanted = policy->wants(o, round);
+
+	(void)mobi_fetch_add(&h->met, 1u);
+	if (wanted) {
+		(void)mobi_fetch_add(&h->taken, 1u);
+	}
+	return wanted;
+}
+
 bool mobi_victim_next(struct mobi_search *q, uint32_t *out_slot)
 {
 	uint64_t last = (ROUNDS - 1) * (uint64_t)q->end;
 
-	while (q->steps < last + q->end && (q->any || q->steps < q->end) &&
-	       (!q->limit || q->steps < q->limit)) {
+	while (q->steps < last + q->end && (q->any || q->steps < q->end)) {
 		bool as_it_is = q->steps++ >= last;
 		uint32_t round;
 		uint32_t slot = step(q, &round);
@@ -189,8 +199,52 @@ bool mobi_victim_next(struct mobi_search *q, uint32_t *out_slot)
 			continue;
 		}
 		q->any = true;
-		if (q->policy->takes(q->hand, o, round) || as_it_is) {
+		if (meet(q->hand, q->policy, o, round)) {
 			*out_slot = slot;
+			return true;
+		}
+		q->policy->spares(o, round);
+		if (as_it_is) {
+			*out_slot = slot;
+			return true;
+		}
+	}
+	return false;
+}
+
+struct mobi_ahead mobi_victim_ahead(const struct mobi_search *q,
+				    bool (*may_go)(const struct mobi_slot *,
+						   uint64_t),
+				    uint32_t slots)
+{
+	uint64_t w = mobi_load(&q->hand->at);
+
+	return (struct mobi_ahead){
+		.q = q,
+		.may_go = may_go,
+		.slot = (uint32_t)w,
+		.round = (uint32_t)(w >> 32),
+		.left = slots < q->end ? slots : q->end,
+	};
+}
+
+bool mobi_victim_ahead_next(struct mobi_ahead *a, uint32_t *out_slot)
+{
+	const struct mobi_search *q = a->q;
+
+	while (a->left > 0) {
+		const struct mobi_slot *o;
+
+		a->left--;
+		if (a->slot >= q->end) {
+			a->slot = 0;
+			a->round = q->policy->turns(q->hand, a->round);
+		}
+		o = &q->s->slots[a->slot++];
+		if (a->may_go(o, mobi_load(&o->word)) &&
+		    q->policy->wants(o, a->round)) {
+			(void)meet(q->hand, q->policy, o, a->round);
+			*out_slot = a->slot - 1;
 			return true;
 		}
 	}

@@ -17,8 +17,10 @@
 
 struct mobi_victim_policy {
 	const char *name;
-	/* The hand meets an object that may go. True: it goes. */
-	bool (*takes)(struct mobi_hand *h, struct mobi_slot *o, uint32_t round);
+	/* Does an object go that the hand meets and that may go? */
+	bool (*wants)(const struct mobi_slot *o, uint32_t round);
+	/* The hand passes over one that is not wanted. */
+	void (*spares)(struct mobi_slot *o, uint32_t round);
 	/* The hand begins the table again: what kind of round comes after this. */
 	uint32_t (*turns)(const struct mobi_hand *h, uint32_t round);
 	/* A view has brought the object back from its file. */
@@ -42,7 +44,6 @@ struct mobi_search {
 	const struct mobi_victim_policy *policy;
 	bool (*may_go)(const struct mobi_slot *o, uint64_t word);
 	uint64_t steps; /* slots looked at */
-	uint64_t limit; /* of them; 0: until all have been offered */
 	uint32_t end;
 	bool any; /* has it met one that may go? */
 };
@@ -53,6 +54,23 @@ struct mobi_search mobi_victim_search(struct mob_store *s, uint32_t which,
 						     uint64_t));
 /* The next one. False: all that may go have been offered. */
 bool mobi_victim_next(struct mobi_search *q, uint32_t *out_slot);
+
+/* A look ahead of the hand, which stays where it is, and takes no object's chance
+ * away. */
+struct mobi_ahead {
+	const struct mobi_search *q;
+	bool (*may_go)(const struct mobi_slot *o, uint64_t word);
+	uint32_t slot;
+	uint32_t round;
+	uint32_t left; /* slots to look at */
+};
+
+/* Of so many slots, each once: those that the policy wants. */
+struct mobi_ahead mobi_victim_ahead(const struct mobi_search *q,
+				    bool (*may_go)(const struct mobi_slot *,
+						   uint64_t),
+				    uint32_t slots);
+bool mobi_victim_ahead_next(struct mobi_ahead *a, uint32_t *out_slot);
 
 /* Of a session that is being built: the configured one. Errors: INVAL, with those
  * that there are. */
