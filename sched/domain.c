@@ -24,6 +24,7 @@
 #include "pool.h"
 #include "reap.h"
 #include "record.h"
+#include "resources.h"
 #include "spill.h"
 #include "task.h"
 
@@ -124,6 +125,7 @@ static bool place_try(struct mob_store *s, uint32_t *out_place)
 			mobi_store(&p->helps, 0u);
 			mobi_store(&p->leave, 0u);
 			mobi_store(&p->shot, UINT64_C(0));
+			mobi_resources_clear(p);
 			mobi_store_relaxed(&p->busy_ns, UINT64_C(0));
 			(void)mobi_fetch_add(
 				&sh->ran, mobi_exchange(&p->runs, UINT64_C(0)));
@@ -448,6 +450,7 @@ static void note_taken(struct turn *t, uint32_t rec)
 static bool never_full(const struct turn *t)
 {
 	return mobi_load(&t->sh->max_wish) <= MOBI_CPU_UNIT &&
+	       !mobi_load(&t->sh->has_wishes) &&
 	       (uint32_t)__builtin_popcountll(t->up) <= t->sh->n_workers;
 }
 
@@ -480,22 +483,71 @@ static uint32_t used_by_others(const struct mob_store *s)
 	return sum;
 }
 
-/* Shapes whose wish is at most free. */
-static uint64_t shapes_in(const struct mobi_sched *sh, uint32_t free_cpu)
+/* What is free at a moment. */
+struct room {
+	uint32_t cpu;
+	uint32_t amount[MOBI_RESOURCES];
+};
+
+static struct room room_of(const struct turn *t, bool roomy)
+{
+	struct room r = { t->sh->capacity, { 0 } };
+	uint32_t used;
+
+	if (!roomy) {
+		used = used_by_others(t->s);
+		r.cpu = used < r.cpu ? r.cpu - used : 0;
+		if (mobi_load(&t->sh->has_wishes)) {
+			mobi_resources_free(t->sh, r.amount);
+		}
+	}
+	return r;
+}
+
+/* Shapes whose wish fits in the room. */
+static uint64_t shapes_in(const struct mobi_sched *sh, const struct room *room)
 {
 	uint64_t fits = 0;
 
 	for (uint32_t i = 0; i < MOBI_SHAPES; i++) {
-		uint32_t have = mobi_load(&sh->shape[i]);
+		const struct mobi_shape *h = &sh->shape[i];
+		uint32_t st = mobi_load(&h->state);
 
-		if (!have) {
+		if (st == MOBI_FN_FREE) {
 			break;
 		}
-		if (have - 1 <= free_cpu) {
+		if (st == MOBI_FN_READY && h->cpu <= room->cpu &&
+		    mobi_resources_fit(h, room->amount)) {
 			fits |= MOBI_BIT(i);
 		}
 	}
 	return fits;
+}
+
+static const struct mobi_shape *shape_of(const struct mob_store *s,
+					 uint32_t rec)
+{
+	return &sched_of(s)->shape[mobi_task_at(s, rec)->shape % MOBI_SHAPES];
+}
+
+/* READY -> RUN by this worker, which has announced it. */
+static bool run_it(struct mob_store *s, uint32_t rec, uint64_t w,
+		   uint64_t *out_w)
+{
+	struct mobi_sched *sh = sched_of(s);
+	const struct mobi_shape *shape = shape_of(s, rec);
+
+	if (!mobi_resources_take(sh, mobi_rt.place, shape)) {
+		return false;
+	}
+	*out_w = MOBI_RWORD(MOBI_GEN(w), MOBI_ATTEMPT(w), s->me, MOBI_T_RUN);
+	if (!mobi_cas64(&s->recs[rec].word, &w, *out_w)) {
+		struct mobi_devices d = mobi_resources_taken();
+
+		mobi_resources_give(sh, mobi_rt.place, shape, &d);
+		return false;
+	}
+	return true;
 }
 
 /* Announces, sums, and only then takes. */
@@ -511,12 +563,8 @@ static bool try_take(struct mob_store *s, uint32_t rec, uint32_t version,
 		return false;
 	}
 	mobi_store(&p->ann, MOBI_ANN(version, rec));
-	if (!roomy && cpu && used_by_others(s) + cpu > sh->capacity) {
-		mobi_store(&p->ann, UINT64_C(0));
-		return false;
-	}
-	*out_w = MOBI_RWORD(MOBI_GEN(w), MOBI_ATTEMPT(w), s->me, MOBI_T_RUN);
-	if (!mobi_cas64(&s->recs[rec].word, &w, *out_w)) {
+	if ((!roomy && cpu && used_by_others(s) + cpu > sh->capacity) ||
+	    !run_it(s, rec, w, out_w)) {
 		mobi_store(&p->ann, UINT64_C(0));
 		return false;
 	}
@@ -533,8 +581,7 @@ bool mobi_domain_claim(struct mob_store *s, uint32_t rec, uint32_t gen,
 		return false;
 	}
 	mobi_store(&p->ann, MOBI_ANN(MOBI_VERSION(w), rec));
-	*out_w = MOBI_RWORD(MOBI_GEN(w), MOBI_ATTEMPT(w), s->me, MOBI_T_RUN);
-	if (!mobi_cas64(&s->recs[rec].word, &w, *out_w)) {
+	if (!run_it(s, rec, w, out_w)) {
 		mobi_store(&p->ann, UINT64_C(0));
 		return false;
 	}
@@ -550,18 +597,21 @@ bool mobi_domain_claim(struct mob_store *s, uint32_t rec, uint32_t gen,
  */
 static uint64_t reserve(const struct turn *t, uint64_t fits)
 {
-	for (uint32_t i = 0; i < MOBI_SHAPES; i++) {
-		uint32_t have = mobi_load(&t->sh->shape[i]);
-		uint64_t since;
+	const struct mobi_sched *sh = t->sh;
+	struct room all = { sh->capacity, { 0 } };
+	struct room nothing = { 0 };
+	uint64_t can;
 
-		if (!have) {
-			break;
-		}
-		since = mobi_queues_passed_ns(t->q, i);
-		if (!(fits & MOBI_BIT(i)) && since &&
-		    have - 1 <= t->sh->capacity &&
-		    t->now > since + RESERVE_NS) {
-			return shapes_in(t->sh, 0);
+	for (uint32_t r = 0; r < sh->n_resources; r++) {
+		all.amount[r] = sh->resource[r].total;
+	}
+	can = shapes_in(sh, &all) & ~fits;
+	for (; can; can &= can - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(can);
+		uint64_t since = mobi_queues_passed_ns(t->q, i);
+
+		if (since && t->now > since + RESERVE_NS) {
+			return shapes_in(sh, &nothing);
 		}
 	}
 	return fits;
@@ -610,9 +660,8 @@ static bool take(struct turn *t, uint32_t *out_rec, uint64_t *out_w)
 	uint32_t n = mobi_policy_pick(&t->call, mobi_rt.place, queues,
 				      1 + MOBI_PLACES + MOBI_CLIENTS);
 	bool roomy = never_full(t);
-	uint32_t used = roomy ? 0 : used_by_others(t->s);
-	uint32_t free_cpu = used < t->sh->capacity ? t->sh->capacity - used : 0;
-	uint64_t fits = reserve(t, shapes_in(t->sh, free_cpu));
+	struct room room = room_of(t, roomy);
+	uint64_t fits = reserve(t, shapes_in(t->sh, &room));
 
 	for (uint32_t i = 0; i < n; i++) {
 		struct mobi_queue_want want = {
@@ -643,7 +692,8 @@ static bool take(struct turn *t, uint32_t *out_rec, uint64_t *out_w)
 	}
 	mobi_store_relaxed(&t->g->unfit,
 			   mobi_load(&t->q->total) ? UINT64_C(1) : UINT64_C(0));
-	if (!(fits & 1) || fits != shapes_in(t->sh, UINT32_MAX)) {
+	memset(&room, 0xff, sizeof(room));
+	if (!(fits & 1) || fits != shapes_in(t->sh, &room)) {
 		return false;
 	}
 	/* Everything fits and yet nothing was named: not for want of room. */

@@ -7,6 +7,7 @@
 #include "inspect.h"
 #include "os_clock.h"
 #include "pool.h"
+#include "resources.h"
 #include "task.h"
 
 #include <mobula/explain.h>
@@ -27,6 +28,7 @@ const char *mob_why_name(uint32_t why)
 		[MOB_WHY_QUEUED] = "queued",
 		[MOB_WHY_NO_ROOM] = "no_room",
 		[MOB_WHY_NEXT] = "next",
+		[MOB_WHY_NO_RESOURCE] = "no_resource",
 	};
 
 	return why && why < sizeof(names) / sizeof(names[0]) ? names[why] : "?";
@@ -101,6 +103,28 @@ static void name_queue(const struct mob_store *s, uint32_t queue,
 	}
 }
 
+/* The first resource of which it wishes for more than there is, free or at all. */
+static bool lacks(const struct mobi_sched *sh, const struct mobi_task *t,
+		  bool at_all, struct mob_explanation *out)
+{
+	const struct mobi_shape *h = &sh->shape[t->shape % MOBI_SHAPES];
+	uint32_t have[MOBI_RESOURCES];
+
+	mobi_resources_free(sh, have);
+	for (uint32_t r = 0; r < sh->n_resources; r++) {
+		uint32_t all = sh->resource[r].total;
+
+		if (h->amount[r] > (at_all ? all : have[r])) {
+			out->resource = sh->resource[r].name;
+			out->resource_wish = h->amount[r];
+			out->resource_free = have[r];
+			out->resource_all = all;
+			return true;
+		}
+	}
+	return false;
+}
+
 /* READY: the first of what it lacks. */
 static void explain_ready(struct mob_store *s, uint32_t rec,
 			  struct mob_explanation *out)
@@ -110,7 +134,8 @@ static void explain_ready(struct mob_store *s, uint32_t rec,
 	uint64_t since = mobi_load(&mobi_task_at(s, rec)->run_ns);
 	struct mobi_queue_entry e;
 
-	if (out->cpus > out->cpus_all) {
+	if (out->cpus > out->cpus_all ||
+	    lacks(s->sched, mobi_task_at(s, rec), true, out)) {
 		out->why = MOB_WHY_TOO_LARGE;
 		return;
 	}
@@ -125,7 +150,10 @@ static void explain_ready(struct mob_store *s, uint32_t rec,
 	name_queue(s, e.queue, out);
 	out->before = count_before(s, rec, &e);
 	out->queued_ns = since && since < now ? now - since : 1;
-	out->why = out->before                ? MOB_WHY_QUEUED :
+	/* Its like that come before it do not matter then. */
+	out->why = lacks(s->sched, mobi_task_at(s, rec), false, out) ?
+			   MOB_WHY_NO_RESOURCE :
+		   out->before                ? MOB_WHY_QUEUED :
 		   out->cpus > out->cpus_free ? MOB_WHY_NO_ROOM :
 						MOB_WHY_NEXT;
 }

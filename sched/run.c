@@ -20,6 +20,7 @@
 #include "os_clock.h"
 #include "os_run.h"
 #include "record.h"
+#include "resources.h"
 #include "retry.h"
 #include "slot.h"
 #include "task.h"
@@ -348,6 +349,7 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	struct mobi_task *t = mobi_task_at(s, rec);
 	struct mobi_frame frame;
 	struct mobi_context c = { 0 };
+	struct mobi_devices devices = mobi_resources_taken();
 	struct mobi_error *e;
 	uint64_t ran;
 	struct mobi_place_shared *p;
@@ -362,6 +364,7 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	c.frame = &frame;
 	c.task = (uint64_t)MOBI_GEN(w) << 32 | rec;
 	c.attempt = MOBI_ATTEMPT(w);
+	c.devices = devices.of;
 	mobi_context_push(&c);
 	if (mobi_limits_begin(s, rec, began_ns)) {
 		e = attempt(s, rec, w, &c, &failed);
@@ -404,6 +407,9 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	}
 	mobi_record_ended(s, end_kind(failed, again, code), rec, w, ran, code);
 	MOBI_FAULT("task.told");
+	mobi_resources_give(mobi_rt.sched, mobi_rt.place,
+			    &mobi_rt.sched->shape[t->shape % MOBI_SHAPES],
+			    &devices);
 	if (again) {
 		put_back(s, rec);
 	} else {

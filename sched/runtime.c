@@ -26,6 +26,7 @@
 #include "policy_row.h"
 #include "reap.h"
 #include "record.h"
+#include "resources.h"
 #include "sched_reap.h"
 
 #include <stdio.h>
@@ -318,12 +319,19 @@ static int set_up(struct mob_store *s, const void *arg)
 	const struct mob_init_opts *o = arg;
 	struct mobi_sched *sh = s->sched;
 	const char *policy = o->policy;
+	const char *resources = o->resources;
 	uint32_t row;
 	int rc = mobi_ctl_back(s, s->hdr->section[MOBI_SEC_SCHED].off,
 			       sizeof(*sh));
 
 	if (rc >= 0) {
 		rc = set_workers(sh, o->workers);
+	}
+	if (rc >= 0 && !resources) {
+		rc = mobi_conf_str(MOBI_CONF_ID_resources, &resources);
+	}
+	if (rc >= 0) {
+		rc = mobi_resources_define(sh, resources);
 	}
 	if (rc >= 0) {
 		rc = mobi_self_path(sh->program, sizeof(sh->program));
@@ -432,6 +440,9 @@ static int attach_session(const struct mob_init_opts *o, struct mob_store **out)
 	}
 	if (rc >= 0) {
 		rc = same_settings(o, sh);
+	}
+	if (rc >= 0 && o->resources) {
+		rc = mobi_resources_same(sh, o->resources);
 	}
 	if (rc < 0) {
 		mob_store_close(s);

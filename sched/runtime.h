@@ -20,6 +20,7 @@ struct mobi_context {
 	struct mobi_error *error;       /* pending, malloc'd, or NULL */
 	const struct mob_task_def *def; /* the task that runs, or NULL */
 	uint64_t task;                  /* {gen, record} */
+	const uint64_t *devices; /* of the task, by resource: a bit each */
 	uint32_t attempt;
 	bool ran;       /* its function has returned */
 	bool cancelled; /* its function has ended, and it was cancelled by then */

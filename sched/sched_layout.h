@@ -143,6 +143,26 @@ struct mobi_timers {
 	mobi_a64 leaf[MOBI_RECS / 64];
 };
 
+/* ---- what tasks wish for; never forgotten ---- */
+#define MOBI_RESOURCES 8u
+#define MOBI_RESOURCE_NAME 32
+struct mobi_shape {
+	mobi_a32 state; /* as of functions */
+	uint32_t cpu;
+	uint32_t some; /* 1: some amount is not 0 */
+	uint32_t reserved;
+	uint32_t amount[MOBI_RESOURCES];
+};
+MOBI_SIZE(struct mobi_shape, 48);
+
+/* ---- resources beside processors: resources.c ---- */
+struct mobi_resource {
+	char name[MOBI_RESOURCE_NAME];
+	uint32_t total;   /* MOBI_CPU_UNIT each */
+	uint32_t devices; /* 1: they have numbers */
+};
+MOBI_SIZE(struct mobi_resource, 40);
+
 /* ---- errors that nobody read: unread.c ---- */
 #define MOBI_UNREAD_ROWS 32u
 #define MOBI_UNREAD_SEEN 256u
@@ -184,9 +204,12 @@ struct mobi_place_shared {
 	mobi_a32 fault;
 	uint32_t reserved;
 	mobi_a64 fault_addr;
-	uint64_t reserved2[6];
+	/* What its tasks hold, those that wait, too: only it writes them. */
+	mobi_a32 held[MOBI_RESOURCES];
+	mobi_a64 devices[MOBI_RESOURCES]; /* a bit each */
+	uint64_t reserved2[2];
 };
-MOBI_SIZE(struct mobi_place_shared, 128);
+MOBI_SIZE(struct mobi_place_shared, 192);
 enum {
 	MOBI_FAULT_STACK = 1, /* its stack ran over */
 	MOBI_FAULT_STORE = 2, /* a write to an object that is sealed */
@@ -236,11 +259,13 @@ struct mobi_crash {
 };
 
 struct mobi_sched {
-	mobi_a32 ready;          /* 1: set up */
-	uint32_t n_workers;      /* wanted */
-	uint32_t max_places;     /* workers and extra ones at most */
-	uint32_t record_events;  /* of each process; a power of two, or 0 */
-	uint32_t capacity;       /* MOBI_CPU_UNIT x workers */
+	mobi_a32 ready;         /* 1: set up */
+	uint32_t n_workers;     /* wanted */
+	uint32_t max_places;    /* workers and extra ones at most */
+	uint32_t record_events; /* of each process; a power of two, or 0 */
+	uint32_t capacity;      /* MOBI_CPU_UNIT x workers */
+	uint32_t n_resources;
+	struct mobi_resource resource[MOBI_RESOURCES];
 	mobi_a32 wanted_extra;   /* hint: the daemon was asked for one more */
 	struct mobi_proc driver; /* pid 0: none is needed */
 	struct mobi_lock daemon; /* held by the daemon while it lives */
@@ -252,8 +277,9 @@ struct mobi_sched {
 	 * workers, for every task. */
 	_Alignas(64) mobi_a64 ticket; /* of tasks, in order of submission */
 	_Alignas(64) mobi_a64 cur;    /* {generation 32, index of gens 32} */
-	mobi_a32 shape[MOBI_SHAPES];  /* cpu wish + 1 */
-	mobi_a32 max_wish;            /* the largest of them so far */
+	struct mobi_shape shape[MOBI_SHAPES];
+	mobi_a32 max_wish;   /* the most processors of them so far */
+	mobi_a32 has_wishes; /* some is for more than processors */
 	mobi_a32 wanted_policy;
 	_Alignas(64) mobi_a64 placed;
 	mobi_a64 swaps;

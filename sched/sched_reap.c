@@ -16,6 +16,7 @@
 #include "os_run.h"
 #include "pool.h"
 #include "record.h"
+#include "resources.h"
 #include "retry.h"
 #include "slot.h"
 #include "task.h"
@@ -261,6 +262,7 @@ static void reap_tasks(struct mob_store *s, uint64_t dead)
 			mobi_store(&p->blocked, 0u);
 			mobi_store(&p->exit_pid, 0u);
 			mobi_store(&p->fault, 0u);
+			mobi_resources_clear(p);
 			(void)mobi_cas32(&p->client, &client, 0);
 		}
 	}

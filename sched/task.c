@@ -24,6 +24,7 @@
 #include "module.h"
 #include "os_clock.h"
 #include "record.h"
+#include "resources.h"
 #include "retry.h"
 #include "site.h"
 #include "slot.h"
@@ -121,30 +122,53 @@ static int check_opts(const struct mob_task_opts *o)
 	return 0;
 }
 
-static int shape_of(struct mobi_sched *sh, uint32_t cpu, uint8_t *out_shape)
+/* Before a wish can be queued. */
+static void raise_max(struct mobi_sched *sh, const struct mobi_shape *wish)
 {
+	uint32_t max = mobi_load(&sh->max_wish);
+
+	while (max < wish->cpu && !mobi_cas32(&sh->max_wish, &max, wish->cpu)) {
+	}
+	if (wish->some) {
+		mobi_store(&sh->has_wishes, 1u);
+	}
+}
+
+static int shape_of(struct mobi_sched *sh, const struct mob_task_opts *o,
+		    struct mobi_task *t)
+{
+	struct mobi_shape wish = { .cpu = t->cpu };
+	int rc = mobi_resources_wish(sh, o->resources, wish.amount);
+
+	if (rc < 0) {
+		return rc;
+	}
+	for (uint32_t r = 0; r < MOBI_RESOURCES; r++) {
+		wish.some |= wish.amount[r] != 0;
+	}
 	for (uint32_t i = 0; i < MOBI_SHAPES; i++) {
-		uint32_t have = mobi_load(&sh->shape[i]);
+		struct mobi_shape *h = &sh->shape[i];
+		uint32_t st = mobi_load(&h->state);
 
-		if (!have) {
-			uint32_t max = mobi_load(&sh->max_wish);
-
-			/* Before the wish can be queued. */
-			while (max < cpu &&
-			       !mobi_cas32(&sh->max_wish, &max, cpu)) {
-			}
-			if (mobi_cas32(&sh->shape[i], &have, cpu + 1)) {
-				have = cpu + 1;
-			}
+		/* A row whose writer died is passed over, as of functions. */
+		if (st == MOBI_FN_FREE &&
+		    mobi_cas32(&h->state, &st, MOBI_FN_WRITING)) {
+			h->cpu = wish.cpu;
+			h->some = wish.some;
+			memcpy(h->amount, wish.amount, sizeof(h->amount));
+			raise_max(sh, &wish);
+			mobi_store(&h->state, MOBI_FN_READY);
+			st = MOBI_FN_READY;
 		}
-		if (have == cpu + 1) {
-			*out_shape = (uint8_t)i;
+		if (st == MOBI_FN_READY && h->cpu == wish.cpu &&
+		    !memcmp(h->amount, wish.amount, sizeof(h->amount))) {
+			t->shape = (uint8_t)i;
 			return 0;
 		}
 	}
 	return mobi_err(MOB_E_LIMIT,
-			"mob_submit: %u different wishes for cpus in one "
-			"session, the most it can have",
+			"mob_submit: %u different wishes for cpus and "
+			"resources in one session, the most it can have",
 			MOBI_SHAPES);
 }
 
@@ -214,7 +238,7 @@ static int fill_task(struct mobi_task *t, const struct mobi_context *c,
 	}
 	t->fn = (uint16_t)fn;
 	t->cpu = (uint32_t)(o->cpus * MOBI_CPU_UNIT + 0.5);
-	rc = shape_of(sh, t->cpu, &t->shape);
+	rc = shape_of(sh, o, t);
 	if (rc < 0) {
 		return rc;
 	}

@@ -12,25 +12,16 @@
 #define TEXT_MAX 240
 
 static const struct out_col cols[] = {
-	{ "id", "TASK", OUT_TEXT },
-	{ "name", "NAME", OUT_TEXT },
-	{ "why", NULL, OUT_TEXT },
-	{ "text", "WHY", OUT_TEXT },
-	{ "object", NULL, OUT_TEXT },
-	{ "made_by", NULL, OUT_TEXT },
-	{ "objects", NULL, OUT_COUNT },
-	{ "in_ns", NULL, OUT_NS },
-	{ "attempt", NULL, OUT_COUNT },
-	{ "cpus", NULL, OUT_REAL },
-	{ "cpus_free", NULL, OUT_REAL },
-	{ "cpus_all", NULL, OUT_REAL },
-	{ "policy", NULL, OUT_TEXT },
-	{ "queue", NULL, OUT_TEXT },
-	{ "before", NULL, OUT_COUNT },
-	{ "queued_ns", NULL, OUT_NS },
-	{ "workers", NULL, OUT_COUNT },
-	{ "worker", NULL, OUT_COUNT },
-	{ 0 },
+	{ "id", "TASK", OUT_TEXT },      { "name", "NAME", OUT_TEXT },
+	{ "why", NULL, OUT_TEXT },       { "text", "WHY", OUT_TEXT },
+	{ "object", NULL, OUT_TEXT },    { "made_by", NULL, OUT_TEXT },
+	{ "objects", NULL, OUT_COUNT },  { "in_ns", NULL, OUT_NS },
+	{ "attempt", NULL, OUT_COUNT },  { "cpus", NULL, OUT_REAL },
+	{ "cpus_free", NULL, OUT_REAL }, { "cpus_all", NULL, OUT_REAL },
+	{ "policy", NULL, OUT_TEXT },    { "queue", NULL, OUT_TEXT },
+	{ "before", NULL, OUT_COUNT },   { "queued_ns", NULL, OUT_NS },
+	{ "workers", NULL, OUT_COUNT },  { "worker", NULL, OUT_COUNT },
+	{ "resource", NULL, OUT_TEXT },  { 0 },
 };
 
 static double cores(uint32_t cpu)
@@ -84,7 +75,21 @@ static void ready_text(const struct mob_explanation *e, char *out, size_t size)
 	char ns[OUT_FORMAT_MAX];
 
 	switch (e->why) {
+	case MOB_WHY_NO_RESOURCE:
+		(void)snprintf(out, size,
+			       "wishes for %g of resource %s, %g of %g is free",
+			       cores(e->resource_wish), e->resource,
+			       cores(e->resource_free), cores(e->resource_all));
+		break;
 	case MOB_WHY_TOO_LARGE:
+		if (e->resource) {
+			(void)snprintf(out, size,
+				       "wishes for %g of resource %s; the "
+				       "session has %g",
+				       cores(e->resource_wish), e->resource,
+				       cores(e->resource_all));
+			break;
+		}
 		(void)snprintf(out, size,
 			       "wishes for %g processors; all workers together "
 			       "have %g",
@@ -203,6 +208,7 @@ static int print(const struct mob_explanation *e, void *arg)
 	}
 	out_u64(o, e->workers);
 	out_u64_some(o, e->worker);
+	out_text(o, e->resource);
 	out_end_row(o);
 	k->next = e->maker;
 	return 0;

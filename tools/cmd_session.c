@@ -165,6 +165,62 @@ static int run_stat(struct cli *c)
 	return out_end(&o);
 }
 
+static const struct out_col resource_cols[] = {
+	{ "resource", "RESOURCE", OUT_TEXT },
+	{ "total", "TOTAL", OUT_REAL },
+	{ "used", "USED", OUT_REAL },
+	{ "devices", NULL, OUT_BOOL },
+	{ "in_use", "DEVICES", OUT_TEXT },
+	{ "workers", "WORKERS", OUT_TEXT },
+	{ 0 },
+};
+
+/* "0 2 3" */
+static void bits_text(uint64_t bits, char *out, size_t size)
+{
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (; bits && n < size; bits &= bits - 1) {
+		n += (size_t)snprintf(out + n, size - n, "%s%d", n ? " " : "",
+				      __builtin_ctzll(bits));
+	}
+}
+
+static int print_resource(const struct mob_resource_info *r, void *arg)
+{
+	char text[200];
+
+	out_text(arg, r->name);
+	out_real(arg, r->total / 10000.0);
+	out_real(arg, r->used / 10000.0);
+	out_bool(arg, r->has_devices);
+	bits_text(r->devices_used, text, sizeof(text));
+	out_text(arg, r->has_devices ? text : NULL);
+	bits_text(r->holders, text, sizeof(text));
+	out_text(arg, text);
+	out_end_row(arg);
+	return 0;
+}
+
+static int run_resources(struct cli *c)
+{
+	struct mob_session *session = NULL;
+	struct out o;
+	int rc = cmd_session_open(c, c->n_args ? c->args[0] : NULL, &session);
+
+	if (rc) {
+		return rc;
+	}
+	out_begin(&o, resource_cols);
+	rc = mob_session_resources(session, print_resource, &o);
+	mob_session_close(session);
+	if (out_end(&o)) {
+		return CLI_FAILED;
+	}
+	return rc < 0 ? cli_fail_rc(rc, "resources") : CLI_DONE;
+}
+
 static int run_stop(struct cli *c)
 {
 	int rc = mob_session_stop(c->args[0], cli_timeout(c, "timeout"));
@@ -227,6 +283,12 @@ const struct cli_cmd cmd_session[] = {
 	  .args = "[NAME]",
 	  .help = "what has happened in a session: tasks, deaths, policies",
 	  .run = run_stat,
+	  .args_max = 1,
+	  .complete = CLI_SESSION },
+	{ .name = "resources",
+	  .args = "[NAME]",
+	  .help = "what tasks can wish for beside processors, and who has it",
+	  .run = run_resources,
 	  .args_max = 1,
 	  .complete = CLI_SESSION },
 	{ .name = "stop",

@@ -10,20 +10,20 @@ MOB_EXTERN_C_BEGIN
 
 /* In the order in which they are asked. */
 enum mob_why {
-	MOB_WHY_RUNS = 1,     /* it does */
-	MOB_WHY_BLOCKED = 2,  /* it does, and waits in get or wait */
-	MOB_WHY_DONE = 3,     /* it has ended, its record goes in a moment */
-	MOB_WHY_ARGUMENT = 4, /* one is not resolved */
-	MOB_WHY_DELAYED = 5,  /* the time of its next attempt has not come */
-	MOB_WHY_TOO_LARGE =
-		6, /* it wishes for more processors than there are */
+	MOB_WHY_RUNS = 1,      /* it does */
+	MOB_WHY_BLOCKED = 2,   /* it does, and waits in get or wait */
+	MOB_WHY_DONE = 3,      /* it has ended, its record goes in a moment */
+	MOB_WHY_ARGUMENT = 4,  /* one is not resolved */
+	MOB_WHY_DELAYED = 5,   /* the time of its next attempt has not come */
+	MOB_WHY_TOO_LARGE = 6, /* it wishes for more than there is */
 	MOB_WHY_NO_WORKER = 7, /* none lives */
 	MOB_WHY_UNSEEN = 8,    /* no worker has looked at it yet */
 	MOB_WHY_QUEUED = 9,    /* others are before it in its queue */
 	MOB_WHY_NO_ROOM =
-		10,       /* it is the next there, and the processors that it
+		10,        /* it is the next there, and the processors that it
 				 wishes for are not free */
-	MOB_WHY_NEXT = 11 /* it is, and they are: a worker will take it */
+	MOB_WHY_NEXT = 11, /* it is, and they are: a worker will take it */
+	MOB_WHY_NO_RESOURCE = 12 /* as NO_ROOM: not processors */
 };
 /* "argument"; "?" for none of these. Owner: static. Thread: any. Since 0.1. */
 MOB_API const char *mob_why_name(uint32_t why);
@@ -55,6 +55,13 @@ struct mob_explanation {
 	uint64_t queued_ns; /* for how long; 0: it is in none */
 	uint32_t workers;   /* that live */
 	uint32_t worker;    /* RUNS, BLOCKED: its number */
+	/* TOO_LARGE, NO_RESOURCE: that it lacks, if it is not processors, and how
+	 * much, in 1/10,000; or NULL. Borrowed as name. */
+	const char *resource;
+	uint32_t resource_wish;
+	uint32_t resource_free;
+	uint32_t resource_all;
+	uint32_t reserved;
 };
 
 /*

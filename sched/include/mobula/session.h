@@ -226,6 +226,25 @@ MOB_API int mob_session_task(struct mob_session *session, uint64_t id,
 MOB_API MOB_NODISCARD int mob_session_task_cancel(struct mob_session *session,
 						  uint64_t id, uint32_t flags);
 
+/* ---- resources ---- */
+
+struct mob_resource_info {
+	uint32_t struct_size;
+	uint32_t has_devices;
+	const char *name;      /* borrowed until fn returns */
+	uint32_t total;        /* in 1/10,000 */
+	uint32_t used;         /* by tasks that run or wait in a wait */
+	uint64_t devices_used; /* a bit each */
+	uint64_t holders;      /* a bit for each worker's number */
+};
+
+/* Calls fn for each resource beside processors that the session has, until it returns
+ * not 0, which is returned then. Errors: CLOSED. Thread: any. Blocks: no. Since 0.1. */
+MOB_API int mob_session_resources(struct mob_session *session,
+				  int (*fn)(const struct mob_resource_info *,
+					    void *arg),
+				  void *arg);
+
 /* ---- workers ---- */
 
 enum mob_worker_state {

@@ -109,11 +109,18 @@ struct mob_init_opts {
 	/* Where objects go that nobody views when the store is full, as
 	 * mob_store_opts.spill_dir; NULL: configuration spill_dir. */
 	const char *spill_dir;
+	/*
+	 * What tasks can wish for beside processors, as in
+	 * "memory_gb=12,license=1.5,gpu:2": at most 8, to 1/10,000; with ':' whole
+	 * devices, at most 64, that have numbers from 0 on. Only names to the
+	 * run-time, which counts. NULL: configuration resources.
+	 */
+	const char *resources;
 };
 #define MOB_INIT_OPTS_INIT                                                     \
 	{                                                                      \
 		(uint32_t)sizeof(struct mob_init_opts), 0, 0, 0, 0, 0, -1, 0,  \
-			0                                                      \
+			0, 0                                                   \
 	}
 
 /*
@@ -340,12 +347,20 @@ struct mob_task_opts {
 	uint32_t
 		soft_deadline; /* 1: the deadline is only a wish for policies */
 	uint32_t reserved;
+	/*
+	 * What else it wishes for of what the session has: "gpu=1,license=0.5". It
+	 * runs when all of it is free, and keeps it until it ends, also while it
+	 * waits. A wish for more than there is stays queued (mob task explain). A
+	 * session can have 64 different wishes for cpus and resources. NULL:
+	 * nothing.
+	 */
+	const char *resources;
 };
 #define MOB_GRACE_NONE UINT64_MAX
 #define MOB_TASK_OPTS_INIT                                                     \
 	{                                                                      \
 		(uint32_t)sizeof(struct mob_task_opts), 3, 1.0, 0, 0, 0, 0, 0, \
-			0, 0, 0, 0, 0.5, 0, UINT64_C(1000000000), 0, 0         \
+			0, 0, 0, 0, 0.5, 0, UINT64_C(1000000000), 0, 0, 0      \
 	}
 
 /* How an argument is given. */
@@ -408,6 +423,14 @@ MOB_API int mob_task_cancel(struct mob_ref ref, uint32_t flags);
  * not matter.
  * Costs a few ns. False outside a task. Thread: any. Blocks: no. Since 0.1. */
 MOB_API bool mob_task_cancelled(void);
+
+/*
+ * Numbers of the devices of a resource that the task of this thread has, for as long as
+ * it runs: writes at most n, from the smallest on, and returns how many there are.
+ * Errors, pending: INVAL (not a resource of the session that has devices), STATE (not
+ * in a task). Thread: that of the task. Blocks: no. Since 0.1.
+ */
+MOB_API int mob_devices(const char *name, uint32_t *out, size_t n);
 
 /* ---- objects ---- */
 
