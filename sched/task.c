@@ -328,16 +328,22 @@ static int place_args(struct edger *g, const struct mobi_args_plan *p)
 	return rc;
 }
 
+uint32_t mobi_task_scanned(const struct mob_store *s, uint32_t rec,
+			   uint32_t gen)
+{
+	uint32_t scan = mobi_load(&mobi_task_at(s, rec)->scan);
+
+	return scan >> 20 == (gen & 0xfffu) ? scan & MOBI_SCAN_MAX : 0;
+}
+
 bool mobi_task_waits_for(const struct mob_store *s, uint32_t rec, uint32_t gen,
 			 uint64_t *out_id)
 {
 	struct mobi_task *t = mobi_task_at(s, rec);
 	struct mobi_args_walk w = { NULL, 0, 0, 0 };
-	uint32_t scan = mobi_load(&t->scan);
+	uint32_t scan = mobi_task_scanned(s, rec, gen);
 	uint64_t id;
 
-	/* What was resolved once stays so: `scan` of them are passed over. */
-	scan = scan >> 20 == (gen & 0xfffu) ? scan & MOBI_SCAN_MAX : 0;
 	w.at = mobi_args_at(s, rec, &w.len);
 	if (!w.at) {
 		return false;

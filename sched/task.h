@@ -9,6 +9,10 @@
  * now. Anybody may ask, at any time. */
 bool mobi_task_evaluate(struct mob_store *s, uint32_t rec);
 
+/* So many of the objects that a task waits for are passed over: what was resolved
+ * once stays so. */
+uint32_t mobi_task_scanned(const struct mob_store *s, uint32_t rec,
+			   uint32_t gen);
 /* First object that the task of that generation waits for, or false. The record
  * may be another task's by now: then the answer means nothing. */
 bool mobi_task_waits_for(const struct mob_store *s, uint32_t rec, uint32_t gen,

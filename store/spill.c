@@ -129,6 +129,14 @@ static void set_spill(struct mobi_slot *o, bool on)
 	}
 }
 
+/* Before SPILL comes in. */
+static void tell_of_spilled(struct mob_store *s)
+{
+	if (!mobi_load_relaxed(&s->hdr->has_spilled)) {
+		mobi_store(&s->hdr->has_spilled, 1u);
+	}
+}
+
 static void remove_file(struct mob_store *s, uint64_t id)
 {
 	char name[MOBI_SPILL_NAME];
@@ -194,6 +202,7 @@ void mobi_spill_adopt(struct mob_store *s, uint32_t slot, mob_type_id type)
 {
 	struct mobi_slot *o = &s->slots[slot];
 
+	tell_of_spilled(s);
 	mobi_store(&spilled_of(o)->old, UINT64_C(0));
 	mobi_store(&spilled_of(o)->valid, UINT64_C(1));
 	mobi_store(&o->loc, MOBI_LOC_SPILLED);
@@ -247,6 +256,7 @@ static bool take(struct mob_store *s, uint32_t slot)
 		return false;
 	}
 	mobi_store(&spilled_of(o)->valid, UINT64_C(0));
+	tell_of_spilled(s);
 	set_spill(o, true);
 	/* Who views it after this sees SPILL. */
 	if (mobi_load(&o->view) || has_range(s, o)) {

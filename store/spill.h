@@ -39,6 +39,12 @@ static inline bool mobi_spills(const struct mob_store *s)
 	return s->spill_fd >= 0;
 }
 
+/* False: no object is in a file, nor was. */
+static inline bool mobi_has_spilled(const struct mob_store *s)
+{
+	return mobi_load_relaxed(&s->hdr->has_spilled);
+}
+
 /* Spills objects of bytes bytes together, or as many as there are. Returns how
  * many objects, or why the first could not be written. */
 int mobi_spill_some(struct mob_store *s, uint64_t bytes);

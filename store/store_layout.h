@@ -415,7 +415,7 @@ struct mobi_header {
 	mobi_a64 durable_objects; /* hint: in the copy */
 	mobi_a64 sparse; /* hint: an object of a half empty container, or 0 */
 	mobi_a32 durable_steps; /* who syncs gets on */
-	uint32_t reserved;
+	mobi_a32 has_spilled;   /* some object has ever gone to a file */
 	struct mobi_hand hand[MOBI_HANDS];
 	struct mobi_section section[MOBI_SECTIONS];
 	mobi_a64 backed[MOBI_EXTENTS / 64]; /* a bit an extent */

@@ -21,6 +21,7 @@
 #define TASKS 48u
 #define FILLERS 96u /* of 1 MiB, more than the store has room for */
 #define WORK_NS 1000000u
+#define LEAVES 1000u
 
 struct state {
 	char dir[64];
@@ -38,6 +39,26 @@ MOB_TASK(int64_t, bench_ahead_work, int64_t, before, mob_bytes, b)
 		sum += p[i] & 1;
 	}
 	while (bench_now() < end) {
+	}
+	return sum;
+}
+
+MOB_TASK(int64_t, bench_ahead_leaf, int64_t, i)
+{
+	return i;
+}
+
+MOB_TASK(int64_t, bench_ahead_join, mob_args, list)
+{
+	int64_t sum = 0;
+
+	for (size_t i = LEAVES; i < list.n; i++) {
+		mob_bytes b;
+
+		if (mob_args_get(list, i, &b)) {
+			return -1;
+		}
+		sum += *(const unsigned char *)b.at;
 	}
 	return sum;
 }
@@ -196,4 +217,43 @@ int bench_ahead_chain(struct bench *b, double *out_value)
 int bench_ahead_chain_raw(struct bench *b, double *out_value)
 {
 	return run(b, true, false, out_value);
+}
+
+/* A task that waits for many and has all objects, too: for each of the many. */
+static int fan_in(struct bench *b, bool ahead, double *out_value)
+{
+	struct state *s = b->state;
+	mob_ref list[LEAVES + TASKS];
+	mob_ref joined;
+	int64_t sum;
+	uint64_t t;
+	int rc;
+
+	if (begin(b, TASKS, ahead)) {
+		return -1;
+	}
+	memcpy(list + LEAVES, s->refs, TASKS * sizeof(*list));
+	t = bench_now();
+	for (uint32_t i = 0; i < LEAVES; i++) {
+		list[i] = mob_submit(bench_ahead_leaf, i);
+	}
+	joined = mob_submit(bench_ahead_join,
+			    mob_args_of(list, LEAVES + TASKS));
+	rc = mob_get(joined, &sum);
+	*out_value = (double)(bench_now() - t) / LEAVES;
+	if (rc || sum < 0) {
+		rc = bench_fail(b, "%s", mob_error());
+	}
+	mob_shutdown();
+	return rc;
+}
+
+int bench_ahead_fan_in(struct bench *b, double *out_value)
+{
+	return fan_in(b, true, out_value);
+}
+
+int bench_ahead_fan_in_raw(struct bench *b, double *out_value)
+{
+	return fan_in(b, false, out_value);
 }

@@ -12,5 +12,8 @@ int bench_ahead(struct bench *b, double *out_value);
 int bench_ahead_raw(struct bench *b, double *out_value);
 int bench_ahead_chain(struct bench *b, double *out_value);
 int bench_ahead_chain_raw(struct bench *b, double *out_value);
+/* A task that waits for many others and has spilled objects, too. */
+int bench_ahead_fan_in(struct bench *b, double *out_value);
+int bench_ahead_fan_in_raw(struct bench *b, double *out_value);
 
 #endif /* MOBI_BENCH_AHEAD_H */

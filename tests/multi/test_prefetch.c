@@ -15,6 +15,7 @@
 #define SIZE ((size_t)64 << 10)
 #define OBJECTS 4u
 #define LISTED 200u /* refs that do not fit into the record of a task */
+#define LEAVES 400u
 
 enum { INSIDE = 0, OPEN = 1, WORDS = 16 };
 static struct live_ledger ledger;
@@ -58,6 +59,11 @@ MOB_TASK(int64_t, p_list, mob_args, list)
 	mob_bytes last;
 
 	return mob_args_get(list, list.n - 1, &last) ? -1 : sum_of(last);
+}
+
+MOB_TASK(int64_t, p_leaf, int64_t, n)
+{
+	return n;
 }
 
 /* ---- what the driver sees ---- */
@@ -188,6 +194,48 @@ static void test_prefetch_of_refs_that_are_got_together(void **state)
 	}
 }
 
+/* Leaves, and a gate after them, that a task with all spilled objects waits for. */
+static void submit_fan_in(mob_ref leaf[LEAVES + 1], mob_ref *out_joined)
+{
+	struct mob_ref list[LEAVES + 1 + OBJECTS];
+
+	for (uint32_t i = 0; i < LEAVES; i++) {
+		leaf[i] = mob_submit(p_leaf, i);
+	}
+	leaf[LEAVES] = mob_submit(p_gate, ledger.path, 2);
+	memcpy(list, leaf, (LEAVES + 1) * sizeof(*leaf));
+	memcpy(list + LEAVES + 1, spilled, sizeof(spilled));
+	*out_joined = mob_submit(p_list,
+				 mob_args_of(list, LEAVES + 1 + OBJECTS));
+}
+
+/* Once for the worker that comes near to the task, and once for the task. */
+static void test_prefetch_of_a_fan_in_is_not_done_by_each_leaf(void **state)
+{
+	mob_ref hold = mob_submit(p_gate, ledger.path, 1);
+	mob_ref leaf[LEAVES + 1];
+	uint64_t before = prefetches();
+	uint64_t want = before + OBJECTS;
+	mob_ref joined;
+
+	(void)state;
+	until_inside(1);
+	submit_fan_in(leaf, &joined);
+	ledger.at[OPEN] = 1;
+	until_inside(2);
+	/* While the last that it waits for runs. */
+	assert_true(live_await(has_prefetched, &want));
+	ledger.at[OPEN] = 2;
+	ends_with(hold, 1);
+	ends_with(joined, sum_at(OBJECTS - 1));
+	print_message("%u objects, %u leaves: %llu times read ahead\n", OBJECTS,
+		      LEAVES, (unsigned long long)(prefetches() - before));
+	assert_true(prefetches() - before <= 2 * OBJECTS);
+	for (uint32_t i = 0; i <= LEAVES; i++) {
+		assert_int_equal(mob_release(leaf[i]), 0);
+	}
+}
+
 /* In a session whose bound is that of one object and a half. */
 static void test_prefetch_is_bounded_and_can_be_off(void **state)
 {
@@ -309,6 +357,7 @@ MOB_MAIN(void)
 		T(test_prefetch_of_a_task_that_waits_for_this_one),
 		T(test_prefetch_of_all_arguments_at_once),
 		T(test_prefetch_of_refs_that_are_got_together),
+		T(test_prefetch_of_a_fan_in_is_not_done_by_each_leaf),
 	};
 	const struct CMUnitTest bounded[] = {
 		T(test_prefetch_is_bounded_and_can_be_off),
