@@ -21,7 +21,9 @@
 #define P_META 8u
 #define N_BIG 1u   /* of a node: its value has pages of its own */
 #define N_TABLE 2u /* its value is a tree */
+/* Flags of a tree. */
 #define T_INTEGER 8u
+#define T_OTHERS 0x76u /* of keys and values in another order, or twice */
 #define NO_PAGE UINT64_MAX
 #define PAGE_MAX 65536u
 #define DEPTH_MAX 32u
@@ -191,11 +193,18 @@ static int push(struct walk *k, uint64_t page, uint32_t tree, uint32_t level)
 	return 0;
 }
 
+/* As LMDB makes the tree of free pages, which has flags of the environment, too; and
+ * as ours are. */
+static bool has_known_flags(const struct walk *k, const struct tree *t)
+{
+	return k->n_trees ? !(t->flags & ~T_INTEGER) :
+			    (t->flags & (T_INTEGER | T_OTHERS)) == T_INTEGER;
+}
+
 static int push_tree(struct walk *k, uint64_t page, const struct tree *t)
 {
 	if ((t->root == NO_PAGE) != (t->depth == 0) || t->depth > DEPTH_MAX ||
-	    k->n_trees == TABLES_MAX ||
-	    (k->n_trees && (t->flags & ~T_INTEGER))) { /* none of ours */
+	    k->n_trees == TABLES_MAX || !has_known_flags(k, t)) {
 		return damaged(k, page, "has an impossible table");
 	}
 	k->tree[k->n_trees++] = *t;

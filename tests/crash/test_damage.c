@@ -527,6 +527,36 @@ static struct sum damage_copy(const struct file *f, const char *rel, bool cut,
 	return sum;
 }
 
+/* Each bit of the two heads of LMDB's file, or under a sanitizer some of them. */
+static void test_damage_of_each_bit_of_the_heads_ends_no_process(void **unused)
+{
+	const uint64_t bytes = 16 + 136; /* of a page: what LMDB reads */
+	struct sum sum = { 0, 0, 0 };
+	char path[600];
+	char file[700];
+
+	(void)unused;
+	make_session();
+	(void)snprintf(path, sizeof(path), "%s/" SESSION, work_dir);
+	(void)snprintf(file, sizeof(file), "%s/idx/data.mdb", path);
+	verify = false;
+	for (uint64_t i = 0; i < 2 * 8 * bytes; i += SANITIZED ? 37 : 1) {
+		off_t at = (off_t)(i / 8 % bytes);
+		int bit = (int)(i % 8);
+
+		at += i / 8 < bytes ? 0 : 4096;
+		copy_session(path);
+		flip_bit(file, at, (unsigned)bit);
+		memset(out, 0, sizeof(*out));
+		judge(&sum, child_result(child_start(use_session, path)),
+		      "idx/data.mdb", at, bit);
+	}
+	(void)mobi_dir_remove(path);
+	print_message("%u told, %u refused\n", sum.told, sum.refused);
+	assert_true(sum.told > 0);
+	assert_int_equal(sum.kept, 0);
+}
+
 static void test_damage_of_a_session_ends_no_process(void **unused)
 {
 	const uint64_t head = offsetof(struct mobi_header, backed);
@@ -578,6 +608,8 @@ static void test_damage_of_a_copy_gives_no_wrong_value(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+			test_damage_of_each_bit_of_the_heads_ends_no_process),
 		cmocka_unit_test(test_damage_of_a_session_ends_no_process),
 		cmocka_unit_test_setup_teardown(
 			test_damage_of_a_copy_gives_no_wrong_value, begin_copy,
