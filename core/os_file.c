@@ -129,6 +129,14 @@ bool mobi_file_link_at(int from_fd, const char *from, int to_fd, const char *to)
 	       linkat(from_fd, from, to_fd, to, 0) == 0;
 }
 
+int mobi_file_link_error(const char *to)
+{
+	return errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS ||
+			       errno == EMLINK ?
+		       0 :
+		       told("link", to);
+}
+
 bool mobi_file_rename_at(int dirfd, const char *from, const char *to)
 {
 	return renameat(dirfd, from, dirfd, to) == 0;

@@ -25,6 +25,9 @@ bool mobi_file_remove_at(int dirfd, const char *name);
  * on another file system, or has too many. No error is recorded. */
 bool mobi_file_link_at(int from_fd, const char *from, int to_fd,
 		       const char *to);
+/* Right after a link that failed: 0, if the file system has no hard links, or no
+ * more; else the error. Errors: DISK_FULL, NOT_FOUND, SYS. */
+int mobi_file_link_error(const char *to);
 /* Renames, in place of what has that name. False: it failed. No error is
  * recorded. */
 bool mobi_file_rename_at(int dirfd, const char *from, const char *to);

@@ -121,6 +121,7 @@ struct mob_store {
 	int spill_fd;       /* spill.h; -1: this store does not spill */
 	int durable_fd;     /* durable.h; -1: it is not durable */
 	mobi_a32 spill_rc;  /* why that failed last, as a positive number */
+	mobi_a32 no_links;  /* it has no hard links: nothing shares a file */
 	bool check_writes;  /* guard.h */
 	bool is_worker;     /* looks at the board itself after it sealed */
 	mobi_a32 notify_fd; /* + 1: sends datagrams to queues; 0 until needed */

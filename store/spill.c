@@ -327,7 +327,7 @@ static void count_out(struct spilling *g, int n, uint64_t freed, int rc)
 	}
 }
 
-static void spill_large(struct spilling *g, uint32_t slot)
+static void spill_alone(struct spilling *g, uint32_t slot)
 {
 	struct mob_store *s = g->s;
 	struct mobi_slot *o = &s->slots[slot];
@@ -355,6 +355,7 @@ static void spill_gathered(struct spilling *g)
 {
 	struct mob_store *s = g->s;
 	uint64_t freed = 0;
+	int n = 0;
 	int rc = 0;
 
 	for (uint32_t i = 0; i < g->n_slots && rc >= 0; i++) {
@@ -372,8 +373,8 @@ static void spill_gathered(struct spilling *g)
 	g->bytes = 0;
 	count_out(g, 0, 0, rc);
 	if (g->small) {
-		rc = mobi_small_out(s, g->small, &freed);
-		count_out(g, rc > 0 ? rc : 0, freed, rc);
+		rc = mobi_small_out(s, g->small, &n, &freed);
+		count_out(g, n, freed, rc);
 	}
 }
 
@@ -425,10 +426,11 @@ static bool spill_next(struct spilling *g, struct mobi_search *q)
 	if (!mobi_victim_next(q, &slot)) {
 		return false;
 	}
-	if (mobi_spill_is_small(&g->s->slots[slot])) {
+	if (mobi_spill_is_small(&g->s->slots[slot]) &&
+	    !mobi_load_relaxed(&g->s->no_links)) {
 		gather_small(g, slot);
 	} else {
-		spill_large(g, slot);
+		spill_alone(g, slot);
 	}
 	return true;
 }

@@ -66,34 +66,75 @@ int mobi_small_add(struct mob_store *s, struct mobi_container *c, uint32_t slot)
 	return rc;
 }
 
-int mobi_small_out(struct mob_store *s, struct mobi_container *c,
+static int give_own_file(struct mob_store *s, const struct mobi_container *c,
+			 const struct mobi_item *m)
+{
+	return mobi_spill_write(s->spill_fd, m->id, c->data + m->off, m->bytes);
+}
+
+/* The container is there by the name of its first. */
+static int give_name(struct mob_store *s, const char *first, uint64_t id)
+{
+	char name[MOBI_SPILL_NAME];
+	int rc;
+
+	mobi_spill_name(name, id);
+	if (mobi_file_link_at(s->spill_fd, first, s->spill_fd, name)) {
+		return 0;
+	}
+	rc = mobi_file_link_error(name);
+	if (rc == 0) {
+		mobi_store(&s->no_links, 1u);
+	}
+	return rc;
+}
+
+/* One after the other from the last, and the first alone at the end, whose name the
+ * others need until then. */
+static int give_file(struct mob_store *s, const struct mobi_container *c,
+		     const char *first, uint32_t i)
+{
+	int rc = 0;
+
+	if (i > 0 && !mobi_load(&s->no_links)) {
+		rc = give_name(s, first, c->item[i].id);
+	}
+	return rc >= 0 && mobi_load(&s->no_links) ?
+		       give_own_file(s, c, &c->item[i]) :
+		       rc;
+}
+
+int mobi_small_out(struct mob_store *s, struct mobi_container *c, int *n,
 		   uint64_t *freed)
 {
 	char first[MOBI_SPILL_NAME];
-	int n = 0;
-	int rc = 0;
+	int written = 0;
+	int rc;
 
 	if (c->n) {
 		mobi_spill_name(first, c->item[0].id);
-		rc = mobi_container_write(s->spill_fd, first, c);
+		written = mobi_container_write(s->spill_fd, first, c);
 	}
+	rc = written;
 	while (c->n) {
 		uint64_t id = c->item[--c->n].id;
-		char name[MOBI_SPILL_NAME];
 
-		mobi_spill_name(name, id);
-		if (rc >= 0 &&
-		    (!c->n || mobi_file_link_at(s->spill_fd, first, s->spill_fd,
-						name))) {
-			MOBI_FAULT("spill.linked");
-			*freed += mobi_spill_goes(s, id);
-			n++;
-		} else {
-			mobi_spill_stays(s, (uint32_t)id);
+		/* The first has its file also if no other got its name. */
+		if (written >= 0 && (rc >= 0 || !c->n)) {
+			int given = give_file(s, c, first, c->n);
+
+			if (given >= 0) {
+				MOBI_FAULT("spill.linked");
+				*freed += mobi_spill_goes(s, id);
+				(*n)++;
+				continue;
+			}
+			rc = given;
 		}
+		mobi_spill_stays(s, (uint32_t)id);
 	}
 	c->used = 0;
-	return rc < 0 ? rc : n;
+	return rc < 0 ? rc : 0;
 }
 
 /* ---- two become one ---- */

@@ -31,9 +31,10 @@ void mobi_small_free(struct mobi_container *c);
  * no memory, it stays. */
 int mobi_small_add(struct mob_store *s, struct mobi_container *c,
 		   uint32_t slot);
-/* Writes them, and empties c: how many went, or why they all stay. *freed grows by
- * the bytes of their blocks. */
-int mobi_small_out(struct mob_store *s, struct mobi_container *c,
+/* Writes them, each to a file of its own if there are no hard links, and empties c.
+ * Returns 0, or why some stay; *n and *freed grow by those that went, and the bytes of
+ * their blocks. */
+int mobi_small_out(struct mob_store *s, struct mobi_container *c, int *n,
 		   uint64_t *freed);
 
 /* The file of an object goes, as its value does or is in memory. Two containers

@@ -176,9 +176,10 @@ MOB_API int mkdirat(int dirfd, const char *name, mode_t mode)
 MOB_API int linkat(int from_fd, const char *from, int to_fd, const char *to,
 		   int flags)
 {
-	return system_fails(EMLINK) ? -1 :
-				      (int)syscall(SYS_linkat, from_fd, from,
-						   to_fd, to, flags);
+	return fails(FAIL_LINK) || system_fails(EMLINK) ?
+		       -1 :
+		       (int)syscall(SYS_linkat, from_fd, from, to_fd, to,
+				    flags);
 }
 
 MOB_API int link(const char *from, const char *to)

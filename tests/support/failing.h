@@ -13,6 +13,7 @@
 enum failing {
 	FAIL_FSTAT,
 	FAIL_MADVISE,
+	FAIL_LINK,
 	FAIL_SYSTEM, /* any of the calls on files and memory that the store makes:
 		      * open, mmap, fallocate, write and so on; with the error
 		      * that is likely there */

@@ -9,6 +9,9 @@
 #include "slot.h"
 #include "spill.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #define ONE 5000u
 
 /* "It could not be looked at" is no proof of damage: a session that lives is
@@ -85,6 +88,69 @@ static void test_fail_fstat_of_a_spilled_file_is_not_damage(void **state)
 	store_end(s);
 }
 
+#define LINKED 2000u
+#define SMALL 1000u
+
+/* Bytes of the files in the spill directory, however many names they have. */
+static uint64_t bytes_on_disk(const struct mob_store *s)
+{
+	int fd = openat(s->spill_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fdopendir(fd);
+	struct dirent *e;
+	uint64_t sum = 0;
+
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		struct stat st;
+
+		if (e->d_name[0] != '.') {
+			assert_int_equal(fstatat(fd, e->d_name, &st, 0), 0);
+			sum += (uint64_t)st.st_size / st.st_nlink;
+		}
+	}
+	(void)closedir(d);
+	return sum;
+}
+
+/* Where files have no second names, each small object has a file of its own, and
+ * none has a container of others that stayed. */
+static void test_fail_link_small_objects_have_files_of_their_own(void **state)
+{
+	static const int error[] = { EPERM, EOPNOTSUPP, EMLINK, ENOSPC };
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(error) / sizeof(*error); k++) {
+		struct mob_store *s = store_new_spilling(4 * MIB);
+		static struct mob_ref r[LINKED];
+		int n;
+
+		for (uint32_t i = 0; i < LINKED; i++) {
+			r[i] = put_filled(s, SMALL, i);
+		}
+		/* Some have one already. */
+		failing_from(FAIL_LINK, 100, error[k]);
+		n = mobi_spill_some(s, (uint64_t)SMALL * LINKED / 2);
+		assert_true(failing_stop(FAIL_LINK));
+		assert_int_equal(spill_files(s), n);
+		/* After another error it ends: the next would be the same. */
+		assert_true(error[k] == ENOSPC ? n == 101 : n >= 900);
+		print_message("%d objects, %" PRIu64 " bytes\n", n,
+			      bytes_on_disk(s));
+		assert_true(bytes_on_disk(s) <= (uint64_t)n * 3 * SMALL);
+		assert_int_equal(mob_store_check(s, print_finding, NULL), 0);
+		for (uint32_t i = 0; i < LINKED; i++) {
+			struct mob_view v;
+
+			assert_ok(mob_object_get(s, r[i], 0, &v));
+			assert_true(filled(v.at, v.size, i));
+			mob_view_release(s, &v);
+			assert_ok(mob_object_release(s, r[i]));
+		}
+		assert_int_equal(spill_files(s), 0);
+		store_end(s);
+	}
+}
+
 static void test_fail_madvise_in_open_is_that_error(void **state)
 {
 	struct mob_store *s = store_new(NULL, 4 * MIB);
@@ -129,6 +195,8 @@ int main(void)
 		cmocka_unit_test(test_fail_fstat_in_open_is_that_error),
 		cmocka_unit_test(
 			test_fail_fstat_of_a_spilled_file_is_not_damage),
+		cmocka_unit_test(
+			test_fail_link_small_objects_have_files_of_their_own),
 		cmocka_unit_test(test_fail_madvise_in_open_is_that_error),
 		cmocka_unit_test(test_fail_alloc_in_release_frees_what_it_kept),
 	};
