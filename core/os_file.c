@@ -151,6 +151,13 @@ uint64_t mobi_file_names_at(int dirfd, const char *name)
 		       0;
 }
 
+uint64_t mobi_fd_names(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 ? (uint64_t)st.st_nlink : 0;
+}
+
 int mobi_fd_sync(int fd)
 {
 	return fsync(fd) == 0 ? 0 : told("sync", "a file");

@@ -33,6 +33,7 @@ int mobi_file_link_error(const char *to);
 bool mobi_file_rename_at(int dirfd, const char *from, const char *to);
 /* How many names the file has; 0: it is not there. */
 uint64_t mobi_file_names_at(int dirfd, const char *name);
+uint64_t mobi_fd_names(int fd);
 
 /* Waits until the bytes of a file, or the entries of a directory, are on their
  * disk; or all of the file system. Errors: IO, DISK_FULL, SYS. */

@@ -5,8 +5,8 @@
  *
  * The container gets the name of the first, then those of the others; the first is
  * unlocked last, as it may be restored and its name removed from then on. The kernel
- * counts the names. Who removes one and leaves half of them, or a quarter, and so on,
- * offers the container in `sparse`; if another was offered before, both are made
+ * counts the names. Who removes one and leaves half of those that were written, or
+ * a quarter, and so on, one at last, offers the container in `sparse`; if another was offered before, both are made
  * one: the LOCK of each object that is left is taken if it is free, a new container
  * is written beside, and its names take the place of the old ones one by one. So
  * containers are half full but for one, and for those whose objects were in use just
@@ -25,6 +25,10 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+
+/* With more names a container has not lost half of them, also if each process takes
+ * one away just now. */
+#define HALF_FULL (MOBI_CONTAINER_ITEMS / 2 + MOBI_CLIENTS)
 
 static void new_name(char out[MOBI_SPILL_NAME], uint64_t id)
 {
@@ -236,15 +240,14 @@ static void move(struct mob_store *s, struct mobi_container *c)
 	}
 }
 
-/* Some object but id that the container of fd still has, which has lost half of them
- * if `left` are left; 0: none. */
+/* Some object but id that the container of fd still has; 0: none. */
 static uint64_t one_left(struct mob_store *s, int fd, uint64_t id,
-			 uint64_t left, const char *name)
+			 const char *name)
 {
 	struct mobi_container *c = mobi_small_new();
 	uint64_t found = 0;
 
-	if (c && mobi_container_load(fd, name, c) >= 0 && left <= c->n / 2) {
+	if (c && mobi_container_load(fd, name, c) >= 0) {
 		for (uint32_t i = 0; i < c->n && !found; i++) {
 			if (c->item[i].id != id &&
 			    is_name_of(s, c->item[i].id, fd)) {
@@ -256,10 +259,30 @@ static uint64_t one_left(struct mob_store *s, int fd, uint64_t id,
 	return found;
 }
 
-static void merge(struct mob_store *s, int fd, const char *name, uint64_t left,
-		  uint64_t id)
+/* Have a half, a quarter or so on of those that it was written with been reached or
+ * passed between two counts of them? Of several who remove at once, one at least
+ * sees it. */
+static bool has_halved(int fd, const char *name, uint64_t before,
+		       uint64_t after)
 {
-	uint64_t mine = one_left(s, fd, id, left, name);
+	struct mobi_spill_end end = { 0 };
+	uint64_t size;
+	uint64_t n;
+
+	if (mobi_spill_end_read(fd, name, &end, &size) < 0 ||
+	    end.method != MOBI_SPILL_CONTAINER) {
+		return false;
+	}
+	n = end.bytes / 2;
+	while (n > 0 && n >= before) {
+		n /= 2;
+	}
+	return n > 0 && after <= n;
+}
+
+static void merge(struct mob_store *s, int fd, const char *name, uint64_t id)
+{
+	uint64_t mine = one_left(s, fd, id, name);
 	struct mobi_container *c;
 	char other[MOBI_SPILL_NAME];
 	uint64_t before;
@@ -288,6 +311,7 @@ void mobi_small_remove(struct mob_store *s, uint64_t id)
 	char name[MOBI_SPILL_NAME];
 	struct mobi_err_last before;
 	uint64_t names;
+	uint64_t left;
 	int fd = -1;
 
 	if (!mobi_spills(s)) {
@@ -296,16 +320,17 @@ void mobi_small_remove(struct mob_store *s, uint64_t id)
 	mobi_spill_name(name, id);
 	names = mobi_file_names_at(s->spill_fd, name);
 	mobi_err_save(&before);
-	if (!busy && names > 2 && !((names - 1) & (names - 2))) {
+	if (!busy && names > 1 && names <= HALF_FULL) {
 		fd = mobi_file_open_at(s->spill_fd, name);
 	}
 	(void)mobi_file_remove_at(s->spill_fd, name);
-	if (fd >= 0) {
+	left = fd < 0 ? 0 : mobi_fd_names(fd);
+	if (left && has_halved(fd, name, names, left)) {
 		busy = true;
-		merge(s, fd, name, names - 1, id);
+		merge(s, fd, name, id);
 		busy = false;
-		mobi_fd_close(fd);
 	}
+	mobi_fd_close(fd);
 	mobi_err_restore(&before);
 }
 

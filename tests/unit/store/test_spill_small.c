@@ -179,6 +179,77 @@ static void test_spill_small_room_on_the_disk_is_given_back(void **state)
 	}
 }
 
+#define ODD 1100u /* 238 of them to a container, which is no power of two */
+
+static void test_spill_small_containers_of_any_number_are_merged(void **state)
+{
+	uint64_t seed = now_ns() | 1;
+	uint64_t alive = 0;
+	struct disk d;
+
+	(void)state;
+	print_message("seed %" PRIu64 "\n", seed);
+	for (uint32_t i = 0; i < MANY; i++) {
+		r[i] = put_filled(s, ODD, i);
+	}
+	for (uint32_t i = 0; i < MANY; i++) {
+		if (!is_spilled(r[i]) || next_random(&seed) % 10 >= 3) {
+			assert_ok(mob_object_release(s, r[i]));
+			r[i] = (struct mob_ref){ 0 };
+		} else {
+			alive += ODD;
+		}
+	}
+	d = look();
+	print_message("%" PRIu64 " bytes in %u files for %" PRIu64 "\n",
+		      d.bytes, d.files, alive);
+	/* Half of each, but for one; and the tables. */
+	assert_true(d.bytes <= alive / 10 * 22 + 2 * MOBI_CONTAINER_BYTES);
+	for (uint32_t i = 0; i < MANY; i++) {
+		if (!mob_ref_is_none(r[i])) {
+			struct mob_view v;
+
+			assert_ok(mob_object_get(s, r[i], 0, &v));
+			assert_true(filled(v.at, ODD, i));
+			mob_view_release(s, &v);
+			assert_ok(mob_object_release(s, r[i]));
+		}
+	}
+}
+
+/* Of each of several containers one object is left: two of them get together. */
+static void test_spill_small_the_last_of_a_container_is_merged(void **state)
+{
+	const uint32_t each = 3;
+	const uint32_t n = 40;
+
+	(void)state;
+	for (uint32_t k = 0; k < n; k++) {
+		for (uint32_t i = 0; i < each; i++) {
+			r[k * each + i] = put_filled(s, ODD, k * each + i);
+		}
+		assert_int_equal(mobi_spill_some(s, 1), each);
+	}
+	assert_int_equal(look().files, n);
+	for (uint32_t k = 0; k < n; k++) {
+		for (uint32_t i = 1; i < each; i++) {
+			assert_ok(mob_object_release(s, r[k * each + i]));
+		}
+	}
+	print_message("%u files\n", look().files);
+	assert_int_equal(look().names, n);
+	/* But for one that waits for another. */
+	assert_true(look().files <= n / 2 + 1);
+	for (uint32_t k = 0; k < n; k++) {
+		struct mob_view v;
+
+		assert_ok(mob_object_get(s, r[k * each], 0, &v));
+		assert_true(filled(v.at, ODD, k * each));
+		mob_view_release(s, &v);
+		assert_ok(mob_object_release(s, r[k * each]));
+	}
+}
+
 /* Changes a byte of the first place where an object's bytes are in a file. */
 static void damage(uint32_t i)
 {
@@ -296,6 +367,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_spill_small_more_than_fits_is_all_there),
 		TEST(test_spill_small_room_on_the_disk_is_given_back),
+		TEST(test_spill_small_containers_of_any_number_are_merged),
+		TEST(test_spill_small_the_last_of_a_container_is_merged),
 		TEST(test_spill_small_damage_is_that_objects_error),
 		TEST(test_spill_small_by_several_processes_at_once),
 	};
