@@ -90,8 +90,8 @@ void mobi_record_open(struct mob_store *s)
 static struct mobi_meter *meter_of(struct mob_store *s)
 {
 	struct mobi_record_head *h = s->record.head;
-	const struct mobi_count_row *first =
-		&s->counts[s->me * MOBI_COUNT_ROWS];
+	const struct mobi_count_row *first = s->counts +
+					     (size_t)s->me * MOBI_COUNT_ROWS;
 
 	return &h->meter[mobi_count_row(s) - first];
 }

@@ -23,6 +23,7 @@ extern const struct cli_cmd cmd_task[];
 int cmd_task_explain(struct cli *c);
 extern const struct cli_cmd cmd_summary[];
 extern const struct cli_cmd cmd_timeline[];
+extern const struct cli_cmd cmd_task_top[];
 extern const struct cli_cmd cmd_worker[];
 extern const struct cli_cmd cmd_policy[];
 extern const struct cli_cmd cmd_plugin[];

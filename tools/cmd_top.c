@@ -7,23 +7,14 @@
 #define _GNU_SOURCE
 #include "cmd_top.h"
 
+#include "cmd_screen.h"
 #include "out.h"
 
-#include <errno.h>
 #include <math.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <termios.h>
-#include <time.h>
-#include <unistd.h>
 
-#define SCREEN_ON "\033[?1049h\033[?25l"
-#define SCREEN_OFF "\033[?25h\033[?1049l"
-#define SCREEN_CLEAR "\033[H\033[J"
 #define ROWS_ABOVE 14u /* lines of a picture before its processes, at most */
 
 enum sort { BY_HELD, BY_VIEWED, BY_MADE, BY_GETS, BY_PUT, SORTS };
@@ -43,17 +34,8 @@ struct top {
 	struct mob_activity before;
 	double seconds; /* between them */
 	enum sort sort;
-	bool screen;
-	struct termios was;
-	sigset_t signals; /* as they were */
+	struct cmd_screen screen;
 };
-
-static volatile sig_atomic_t ended_by;
-
-static void on_signal(int sig)
-{
-	ended_by = sig;
-}
 
 /* ---- samples ---- */
 
@@ -322,12 +304,12 @@ static int print_kinds(const struct top *t)
 /* How many lines the screen has for processes. */
 static uint32_t room_on_screen(const struct top *t)
 {
-	struct winsize ws;
+	uint32_t lines = cmd_screen_lines(&t->screen);
 
-	if (!t->screen || ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) || !ws.ws_row) {
+	if (!lines) {
 		return MOB_PROCESSES_MAX;
 	}
-	return ws.ws_row > ROWS_ABOVE ? ws.ws_row - ROWS_ABOVE : 1;
+	return lines > ROWS_ABOVE ? lines - ROWS_ABOVE : 1;
 }
 
 static int print_processes(const struct top *t)
@@ -379,93 +361,27 @@ static int print(struct top *t, bool first)
 	if (out_style.json) {
 		return print_json(t);
 	}
-	(void)fputs(t->screen ? SCREEN_CLEAR : first ? "" : "\n", stdout);
+	cmd_screen_next(&t->screen, first);
 	print_head(t);
 	rc = print_kinds(t);
 	rc = rc ? rc : print_processes(t);
-	if (!rc && t->screen) {
+	if (!rc && t->screen.on) {
 		(void)printf("sorted by %s; s: by another, q: quit",
 			     sort_name[t->sort]);
 	}
 	return rc || !out_flush() ? CLI_FAILED : 0;
 }
 
-/* ---- the screen ---- */
+/* ---- again and again ---- */
 
-static void screen_begin(struct top *t)
+static void on_key(char c, void *arg)
 {
-	struct termios raw;
+	struct top *t = arg;
 
-	if (tcgetattr(STDIN_FILENO, &t->was)) {
-		t->screen = false;
-		return;
+	if (c == 's') {
+		t->sort = (t->sort + 1) % SORTS;
+		(void)print(t, false);
 	}
-	raw = t->was;
-	raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-	(void)tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-	(void)fputs(SCREEN_ON, stdout);
-}
-
-static void screen_end(const struct top *t)
-{
-	if (t->screen) {
-		(void)fputs(SCREEN_OFF, stdout);
-		(void)out_flush();
-		(void)tcsetattr(STDIN_FILENO, TCSANOW, &t->was);
-	}
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-/* Until the interval is over. True: q, or the end of the input, or a signal. */
-static bool pause_or_quit(struct top *t, uint64_t interval_ns)
-{
-	uint64_t end = now_ns() + interval_ns;
-	uint64_t now;
-
-	while (!ended_by && (now = now_ns()) < end) {
-		struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
-		const struct timespec left = {
-			(time_t)((end - now) / 1000000000u),
-			(long)((end - now) % 1000000000u)
-		};
-		char key;
-
-		/* Signals come only here, where they end the wait. */
-		if (ppoll(&in, t->screen ? 1 : 0, &left, &t->signals) <= 0) {
-			continue;
-		}
-		if (read(STDIN_FILENO, &key, 1) != 1 || key == 'q') {
-			return true;
-		}
-		if (key == 's') {
-			t->sort = (t->sort + 1) % SORTS;
-			(void)print(t, false);
-		}
-	}
-	return ended_by != 0;
-}
-
-static void catch_signals(struct top *t)
-{
-	struct sigaction act = { .sa_handler = on_signal };
-	sigset_t ends;
-
-	(void)sigemptyset(&act.sa_mask);
-	(void)sigemptyset(&ends);
-	for (int i = 0; i < 3; i++) {
-		int sig = i == 0 ? SIGINT : i == 1 ? SIGTERM : SIGHUP;
-
-		(void)sigaddset(&ends, sig);
-		(void)sigaction(sig, &act, NULL);
-	}
-	(void)sigprocmask(SIG_BLOCK, &ends, &t->signals);
 }
 
 /* rounds: how many pictures, 0 for no end. */
@@ -475,10 +391,10 @@ static int loop(struct top *t, uint64_t interval_ns, uint64_t rounds)
 
 	for (uint64_t i = 0; rc == 0 && (!rounds || i < rounds); i++) {
 		t->before = t->now.act;
-		if (i == 0 && t->screen) {
+		if (i == 0 && t->screen.on) {
 			rc = print(t, true); /* at once, without rates */
 		}
-		if (rc || pause_or_quit(t, interval_ns)) {
+		if (rc || cmd_screen_wait(&t->screen, interval_ns, on_key, t)) {
 			return rc;
 		}
 		rc = take(t);
@@ -524,17 +440,12 @@ int cmd_top(struct cli *c)
 		return rc;
 	}
 	t->sort = sort_of(cli_text(c, "sort"));
-	t->screen = !rounds && !out_style.json && isatty(STDOUT_FILENO) &&
-		    isatty(STDIN_FILENO);
-	catch_signals(t);
-	if (t->screen) {
-		screen_begin(t);
-	}
+	cmd_screen_begin(&t->screen, !rounds && !out_style.json);
 	rc = loop(t, interval, rounds);
-	screen_end(t);
+	cmd_screen_end(&t->screen);
 	mob_store_close(t->store);
 	free(t);
-	return rc == 0 && ended_by == SIGINT ? CLI_INTERRUPTED : rc;
+	return cmd_screen_exit(rc);
 }
 
 const struct cli_opt cmd_top_opts[] = {

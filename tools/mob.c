@@ -92,6 +92,7 @@ const struct cli_noun cli_nouns[] = {
 	{ "session", "the sessions of this user", cmd_session },
 	{ "object", "objects of a store", cmd_object },
 	{ "task", "tasks of a session", cmd_task },
+	{ "top", "what the tasks do, again and again", cmd_task_top },
 	{ "summary", "the tasks of each function", cmd_summary },
 	{ "timeline", "what ran when and where", cmd_timeline },
 	{ "metrics", "counters, for Prometheus", cmd_metrics },

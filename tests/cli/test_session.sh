@@ -118,6 +118,23 @@ timeline "runs 1 waits 0 submits 4 starts 1 results 0"
 expect 3 timeline -o "$tmp/nothere/trace"
 says nothere/trace
 
+# ---- top ----
+expect 0 top --once --interval 20ms --json
+json row name submitted_per_s finished_per_s failed_per_s retried_per_s \
+	wait_mean_ns run_mean_ns waiting queued running blocked cores worker pid \
+	state task
+head -n 1 "$tmp/out" | grep -q '"waiting":1,"queued":1,"running":1,"blocked":0' ||
+	fail "top: $(head -n 1 "$tmp/out")"
+grep -q '"row":"function","name":"live_stand",.*"cores":\(1\|0.9\)' "$tmp/out" ||
+	fail "live_stand has no core: $(sed -n 2p "$tmp/out")"
+grep -q "\"row\":\"worker\",\"name\":\"live_stand\",.*\"state\":\"running\",\"task\":\"$stand\"" "$tmp/out" ||
+	fail "no worker runs live_stand"
+expect 0 top --batch 2 --interval 20ms
+[ "$(grep -c "1 wait for arguments, 1 are queued, 1 run, 0 are blocked" "$tmp/out")" -eq 2 ] ||
+	fail "not two pictures"
+expect 2 top --interval 1ms
+expect 2 top --batch 0
+
 # ---- metrics ----
 # metric NAME: its value in what the last command printed.
 metric() {
@@ -162,7 +179,7 @@ expect 1 metrics --listen "$tmp/nothere/socket"
 says nothere/socket
 "$mob" metrics --listen "$tmp/socket" 2>"$tmp/server" &
 server=$!
-started+=($server)
+started+=("$server")
 until_true grep -q answers "$tmp/server"
 expect 1 metrics --listen "$tmp/socket"
 says "in use"
@@ -183,13 +200,12 @@ is 'mobula_task_events_total{event="submitted"}' 4
 kill -9 "$server"
 wait "$server" 2>/dev/null
 # What it left does not stop the next one, which goes with its socket.
-"$mob" metrics --listen "$tmp/socket" 2>"$tmp/server" &
+"$mob" metrics --listen "$tmp/socket" 2>"$tmp/server2" &
 server=$!
-started+=($server)
-until_true grep -q answers "$tmp/server"
-# Into a file: grep would not read to the end.
-"$unix_get" "$tmp/socket" 'GET / HTTP/1.0\n\n' >"$tmp/body"
-grep -q '^HTTP/1.0 200' "$tmp/body" || fail "no 200"
+started+=("$server")
+until_true grep -q answers "$tmp/server2"
+"$unix_get" "$tmp/socket" 'GET / HTTP/1.0\n\n' >"$tmp/answer"
+grep -q '^HTTP/1.0 200' "$tmp/answer" || fail "no 200"
 kill "$server"
 wait "$server" || fail "metrics --listen: exit $?"
 [ ! -e "$tmp/socket" ] || fail "the socket is left"
