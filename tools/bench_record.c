@@ -58,7 +58,7 @@ static int measure(struct bench *b, const char *events, double *out_value)
 {
 	struct mob_init_opts opts = MOB_INIT_OPTS_INIT;
 	size_t n = (size_t)bench_n(b, TASKS);
-	double ns;
+	double ns = 0;
 	int rc;
 
 	if (events ? setenv("MOBULA_RECORD_EVENTS", events, 1) :

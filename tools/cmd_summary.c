@@ -224,7 +224,7 @@ static int run_summary(struct cli *c)
 {
 	struct summary sum = { 0 };
 	struct mob_session *s;
-	struct rec r;
+	struct rec r = { 0 };
 	int rc = cmd_session_open(c, NULL, &s);
 
 	if (rc) {

@@ -221,7 +221,7 @@ static int show_recorded(struct cli *c, struct mob_session *s, uint64_t id,
 			 bool history)
 {
 	const struct mob_event *const *e;
-	struct rec r;
+	struct rec r = { 0 };
 	size_t n;
 	int rc = rec_load(s, &r);
 

@@ -112,7 +112,7 @@ static int busier(const void *a, const void *b)
 
 static int look(struct top *t)
 {
-	struct rec r;
+	struct rec r = { 0 };
 	int rc;
 
 	t->before = t->now;

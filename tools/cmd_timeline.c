@@ -372,7 +372,7 @@ static int run_timeline(struct cli *c)
 	struct mob_session_info info = MOB_SESSION_INFO_INIT;
 	const char *path = cli_text(c, "output");
 	struct mob_session *s;
-	struct rec r;
+	struct rec r = { 0 };
 	int rc = cmd_session_open(c, NULL, &s);
 
 	if (rc) {

@@ -114,7 +114,7 @@ static void let_go(mob_ref *r, int n)
 
 #define QUEUED 6
 
-static void test_explain_queue_and_room(void **state)
+static void test_semantics_38_explain_queue_and_room(void **state)
 {
 	mob_ref first = mob_submit(e_stand, ledger.path, FIRST);
 	mob_ref r[QUEUED + 1];
@@ -146,7 +146,7 @@ static void test_explain_queue_and_room(void **state)
 	let_go(r, QUEUED + 1);
 }
 
-static void test_explain_argument(void **state)
+static void test_semantics_38_explain_argument(void **state)
 {
 	mob_ref r[3] = { stand() };
 
@@ -163,7 +163,7 @@ static void test_explain_argument(void **state)
 	let_go(r, 3);
 }
 
-static void test_explain_blocked(void **state)
+static void test_semantics_38_explain_blocked(void **state)
 {
 	mob_ref r = mob_submit(e_waits, ledger.path);
 	uint64_t inner;
@@ -178,7 +178,7 @@ static void test_explain_blocked(void **state)
 	let_go(&r, 1);
 }
 
-static void test_explain_too_large(void **state)
+static void test_semantics_38_explain_too_large(void **state)
 {
 	mob_ref r = mob_submit_with(MOB_OPTS(.cpus = 1.5), e_add, 1, 2);
 
@@ -189,7 +189,7 @@ static void test_explain_too_large(void **state)
 	assert_true(mob_task_cancel(r, 0) >= 0);
 }
 
-static void test_explain_delayed(void **state)
+static void test_semantics_38_explain_delayed(void **state)
 {
 	mob_ref r = mob_submit_with(
 		MOB_OPTS(.retry_errors = 1,
@@ -203,7 +203,7 @@ static void test_explain_delayed(void **state)
 	assert_true(mob_task_cancel(r, 0) >= 0);
 }
 
-static void test_explain_ended(void **state)
+static void test_semantics_38_explain_ended(void **state)
 {
 	mob_ref r = mob_submit(e_add, 1, 2);
 	int64_t x;
@@ -249,9 +249,12 @@ static int leave(void **state)
 MOB_MAIN(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_explain_queue_and_room), T(test_explain_argument),
-		T(test_explain_blocked),        T(test_explain_too_large),
-		T(test_explain_delayed),        T(test_explain_ended),
+		T(test_semantics_38_explain_queue_and_room),
+		T(test_semantics_38_explain_argument),
+		T(test_semantics_38_explain_blocked),
+		T(test_semantics_38_explain_too_large),
+		T(test_semantics_38_explain_delayed),
+		T(test_semantics_38_explain_ended),
 	};
 
 	return cmocka_run_group_tests(tests, start, leave);
