@@ -72,7 +72,6 @@ prints submitted
 prints cancelled
 
 # ---- why they do not run ----
-until_true sh -c "'$mob' task list --json -q | grep -q '\"name\":\"live_one\",\"state\":\"queued\"'"
 plus=$("$mob" task list --json | sed -n 's/.*"id":"\([^"]*\)","name":"live_plus".*/\1/p')
 one=$("$mob" task list --json | sed -n 's/.*"id":"\([^"]*\)","name":"live_one".*/\1/p')
 expect 0 task explain "$plus" --json
@@ -84,10 +83,12 @@ head -n 1 "$tmp/out" | grep -q "\"id\":\"$plus\",.*\"why\":\"argument\",.*made b
 sed -n 2p "$tmp/out" | grep -q "\"id\":\"$stand\",.*\"why\":\"runs\"" ||
 	fail "live_stand: $(sed -n 2p "$tmp/out")"
 expect 0 task explain "$one" --json
-prints '"why":"no_room"'
+# The worker may have looked at it before it took live_stand, or not.
+grep -Eq '"why":"(no_room|unseen)"' "$tmp/out" || fail "live_one: $(cat "$tmp/out")"
 prints '"cpus":1,"cpus_free":0,"cpus_all":1'
 expect 0 task explain "$one"
-prints "is the next in the shared queue; wishes for 1 processors, 0 of 1 are free"
+grep -Eq "is the next in the shared queue; wishes for 1 processors, 0 of 1 are free|has looked at it yet" "$tmp/out" ||
+	fail "live_one: $(cat "$tmp/out")"
 expect 3 task explain 4000000000.1
 expect 2 task explain x
 
