@@ -34,9 +34,9 @@ uint64_t mobi_coarse_ns(void)
 
 #if defined(__x86_64__)
 
-#define SPAN_NS UINT64_C(1000000) /* the two are compared again after this */
-#define SLOPE_NS UINT64_C(100000) /* the least from which a slope is taken */
-#define BETWEEN_TICKS 20000u      /* more: it was interrupted between the two */
+#define SPAN_NS UINT64_C(1000000)  /* the two are compared again after this */
+#define SLOPE_NS UINT64_C(1000000) /* the least from which a slope is taken */
+#define BETWEEN_TICKS 2000u /* more: it was interrupted between the two */
 
 /* What both clocks showed last, and how the counter goes since. */
 struct pair {
@@ -83,6 +83,7 @@ static uint64_t compare(void)
 	if (ticks - before > BETWEEN_TICKS) {
 		return ns; /* the next call tries again */
 	}
+	ticks -= (ticks - before) / 2;
 	if (!pair.ticks || ns - pair.ns > 1000 * SPAN_NS) {
 		pair.span = 0; /* the first, or of long ago: as the first */
 	} else if (ns - pair.ns >= SLOPE_NS) {

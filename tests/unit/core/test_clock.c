@@ -13,7 +13,7 @@
 #include <stdbool.h>
 
 #define LOOK_NS UINT64_C(30000000) /* 30 comparisons */
-#define OFF_NS UINT64_C(50000)
+#define OFF_NS UINT64_C(10000)
 
 /* It lies between two looks at the other clock, but for what it may be off. */
 static bool agrees(void)
