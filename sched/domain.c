@@ -344,7 +344,6 @@ static void place(struct turn *t, uint32_t rec)
 	e.queue = pl.queue;
 	e.rank = pl.rank;
 	(void)mobi_queues_push(t->q, &e);
-	mobi_record_queued(t->s, rec, w, t->now);
 	mobi_store_relaxed(&t->sh->placed,
 			   mobi_load_relaxed(&t->sh->placed) + 1);
 }
@@ -361,6 +360,7 @@ static void fill(struct turn *t)
 	     i++, t->g->fill++) {
 		if (mobi_task_evaluate(t->s, t->g->fill)) {
 			place(t, t->g->fill);
+			mobi_record_queued(t->s, t->g->fill, t->now);
 			n++;
 		}
 	}
@@ -794,6 +794,12 @@ bool mobi_domain_take(struct mob_store *s, uint32_t *out_rec, uint64_t *out_w,
 	*out_now_ns = t.now;
 	if (taken) {
 		note_taken(&t, *out_rec);
+	}
+	/* Not of the one that is taken at once: its line is far away. */
+	for (uint32_t i = 0; i < n; i++) {
+		if (!taken || recs[i] != *out_rec) {
+			mobi_record_queued(s, recs[i], t.now);
+		}
 	}
 	*out_more = mobi_load(&t.g->filling) || mobi_board_some(s);
 	if (mobi_load(&t.g->stamp.strikes) >= 3 && t.g->policy) {

@@ -194,8 +194,7 @@ void mobi_record_needs(struct mob_store *s, uint32_t rec, uint32_t gen,
 }
 
 /* hot */
-void mobi_record_queued(struct mob_store *s, uint32_t rec, uint64_t w,
-			uint64_t now)
+void mobi_record_queued(struct mob_store *s, uint32_t rec, uint64_t now)
 {
 	struct mobi_task *t = mobi_task_at(s, rec);
 	uint64_t was = mobi_load_relaxed(&t->run_ns); /* the CAS orders it */
@@ -204,7 +203,7 @@ void mobi_record_queued(struct mob_store *s, uint32_t rec, uint64_t w,
 	now = now > t->submit_ns ? now : t->submit_ns;
 	now = now > was ? now : was;
 	/* Once it runs, run_ns is not ours any more. */
-	if (mobi_load(&s->recs[rec].word) == w) {
+	if (MOBI_STATE(mobi_load(&s->recs[rec].word)) == MOBI_T_READY) {
 		(void)mobi_cas64(&t->run_ns, &was, now);
 	}
 }
@@ -214,20 +213,21 @@ void mobi_record_started(struct mob_store *s, uint32_t rec, uint64_t w,
 			 uint64_t began_ns)
 {
 	const struct mobi_task *t = mobi_task_at(s, rec);
-	uint64_t queued = mobi_load_relaxed(&t->run_ns); /* of who queued it */
+	uint64_t kept = mobi_load_relaxed(&t->run_ns); /* by who queued it */
+	uint64_t queued = kept                    ? kept :
+			  t->submit_ns > began_ns ? t->submit_ns :
+						    began_ns;
 	uint64_t waited = queued < began_ns ? began_ns - queued : 0;
-	uint32_t told = queued ? (uint32_t)waited + 1 : 0;
+	uint32_t told = (uint32_t)waited + 1;
 	struct mobi_meter *m;
 
 	if (!s->record.head) {
 		return;
 	}
 	m = meter_of(s);
-	if (queued) {
-		add(&m->wait[bucket_of(waited)], 1);
-		add(&m->wait_ns, waited);
-	}
-	if (queued && waited >= UINT32_MAX) {
+	add(&m->wait[bucket_of(waited)], 1);
+	add(&m->wait_ns, waited);
+	if (waited >= UINT32_MAX) {
 		put(s, m, MOB_EVENT_QUEUED, queued, id_of(rec, w),
 		    more_of(t, w, 0));
 		told = 0;

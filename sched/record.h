@@ -73,10 +73,9 @@ void mobi_record(struct mob_store *s, uint32_t kind, uint64_t ns, uint32_t rec,
 /* It needs an object that another task makes. */
 void mobi_record_needs(struct mob_store *s, uint32_t rec, uint32_t gen,
 		       uint64_t id);
-/* It was READY with word w, and has been queued. The time is kept in the record;
- * the event that tells of the start has it. */
-void mobi_record_queued(struct mob_store *s, uint32_t rec, uint64_t w,
-			uint64_t now);
+/* If it is READY, it has been queued now. The time is kept in the record; the event
+ * that tells of the start has it. One that starts at once needs none. */
+void mobi_record_queued(struct mob_store *s, uint32_t rec, uint64_t now);
 /* It runs since began_ns, which is not yet in the record. */
 void mobi_record_started(struct mob_store *s, uint32_t rec, uint64_t w,
 			 uint64_t began_ns);
