@@ -88,9 +88,9 @@ uint64_t mobi_arena_block_bytes(const struct mobi_arena *a, uint64_t loc);
 uint64_t mobi_arena_tagged_bytes(const struct mobi_arena *a, uint64_t loc,
 				 uint64_t tag);
 
-/* Asks for huge pages: memory is backed by writing faults from now on, as what
- * asks is a mapping. Before any thread is inside. */
-void mobi_arena_use_huge(struct mobi_arena *a);
+/* Asks for huge pages, of page_bytes: memory is backed by writing faults from now
+ * on, as what asks is a mapping. Before any thread is inside. */
+void mobi_arena_use_huge(struct mobi_arena *a, uint64_t page_bytes);
 /* Bytes of the arena that are in huge pages of page_bytes. Maps one byte of each
  * piece of that size that is backed: for people. */
 uint64_t mobi_arena_huge_bytes(const struct mobi_arena *a, uint64_t page_bytes);

@@ -26,11 +26,11 @@ static uint64_t bits_between(uint64_t from, uint64_t to)
 	return below & ~(MOBI_BIT(from) - 1);
 }
 
-void mobi_arena_use_huge(struct mobi_arena *a)
+void mobi_arena_use_huge(struct mobi_arena *a, uint64_t page_bytes)
 {
 	mobi_huge_ask(a->rw, a->units << MOBI_UNIT_SHIFT);
 	mobi_huge_ask(a->ro, a->units << MOBI_UNIT_SHIFT);
-	a->huge = true;
+	a->huge = page_bytes >> MOBI_UNIT_SHIFT;
 }
 
 /* A writing fault gives a huge page where nothing is yet; the units beside then
@@ -195,6 +195,35 @@ static void units_punch(struct mobi_arena *a, uint64_t unit, uint64_t n)
 			     n << MOBI_UNIT_SHIFT);
 }
 
+static bool all_free(const struct mobi_arena *a, uint64_t from, uint64_t to)
+{
+	for (uint64_t u = from; u < to; u++) {
+		if (MOBI_UKIND(mobi_load(mobi_unit(a, u))) != MOBI_U_FREE) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Whole huge pages around free units, if all of these are free: what was never
+ * used in one has memory without a bit, and half of one costs a split. */
+static void widen(const struct mobi_arena *a, uint64_t end, uint64_t *at,
+		  uint64_t *n)
+{
+	uint64_t from;
+	uint64_t to;
+
+	if (a->huge == 0 || MOBI_GROUP_UNITS % a->huge) {
+		return;
+	}
+	from = *at / a->huge * a->huge;
+	to = (*at + *n + a->huge - 1) / a->huge * a->huge;
+	if (to <= end && all_free(a, from, *at) && all_free(a, *at + *n, to)) {
+		*at = from;
+		*n = to - from;
+	}
+}
+
 bool mobi_run_is_backed(const struct mobi_arena *a, uint64_t off,
 			uint64_t bytes)
 {
@@ -227,6 +256,7 @@ uint64_t mobi_run_punch(struct mobi_arena *a, uint64_t bytes)
 
 			n = n < want - got ? n : want - got;
 			n = n < PUNCH_UNITS ? n : PUNCH_UNITS;
+			widen(a, group_end(a, g), &at, &n);
 			if (mobi_run_claim_at(a, at, n, MOBI_CLASS_LARGE,
 					      &word)) {
 				units_punch(a, at, n);

@@ -22,7 +22,8 @@ struct mobi_arena {
 	uint64_t group_words; /* of free_groups and each class */
 	unsigned char *rw;
 	unsigned char *ro;
-	bool huge; /* the mappings asked for huge pages */
+	/* Of a huge page, in units, if the mappings asked for these; 0: not. */
+	uint64_t huge;
 	int fd;
 	int ctl_fd;
 	unsigned char *meta;

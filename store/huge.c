@@ -40,7 +40,7 @@ int mobi_huge_use(struct mob_store *s)
 		mobi_huge_look(s->arena_fd, &facts);
 		if (mobi_huge_decide(&facts, why, sizeof(why)) !=
 		    MOBI_HUGE_NONE) {
-			mobi_arena_use_huge(s->arena);
+			mobi_arena_use_huge(s->arena, facts.page_bytes);
 		}
 	}
 	return rc < 0 ? rc : 0;

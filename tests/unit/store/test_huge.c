@@ -187,6 +187,29 @@ static int on_full(void *arg)
 	return 0;
 }
 
+/* Of a huge page that one small object was in nothing stays. */
+static int on_trim(void *arg)
+{
+	struct mob_store *s;
+	struct mob_ref r;
+
+	(void)arg;
+	if (!moved_to("tmpfs", "huge=advise,size=64m") || !can_have()) {
+		return SKIP;
+	}
+	s = make(32 * MIB);
+	CHECK(s);
+	r = put(s, 100 * KIB, 1);
+	CHECK(r.hi && arena_file_bytes(s) >= 2 * MIB);
+	CHECK(mob_object_release(s, r) >= 0);
+	mobi_arena_leave(s->arena);
+	mobi_arena_trim(s->arena, 0);
+	CHECK(arena_file_bytes(s) == 0);
+	CHECK(mob_store_check(s, print_finding, NULL) == 0);
+	mob_store_close(s);
+	return 0;
+}
+
 /* Nothing but huge pages is refused, whether the machine has set some aside or
  * not. */
 static int on_hugetlbfs(void *arg)
@@ -237,6 +260,12 @@ static void test_full_file_system_is_an_error_and_no_signal(void **state)
 	expect_child(on_full, always);
 }
 
+static void test_trim_gives_whole_huge_pages_back(void **state)
+{
+	(void)state;
+	expect_child(on_trim, NULL);
+}
+
 static void test_hugetlbfs_is_refused(void **state)
 {
 	(void)state;
@@ -267,6 +296,7 @@ int main(void)
 		cmocka_unit_test(test_arena_asks_for_none_if_off),
 		cmocka_unit_test(
 			test_full_file_system_is_an_error_and_no_signal),
+		cmocka_unit_test(test_trim_gives_whole_huge_pages_back),
 		cmocka_unit_test(test_hugetlbfs_is_refused),
 		cmocka_unit_test(test_wrong_word_is_refused),
 	};
