@@ -146,6 +146,15 @@ static bool spin(struct mob_store *s, mobi_a32 *bell, uint32_t value)
 	return false;
 }
 
+/* A daemon that died before it said that it is there leaves nobody who is told of
+ * its death. In the handler, for the same may come in between. */
+static void miss_daemon(void)
+{
+	if (mobi_rt.daemon_fd < 0 && !mobi_lock_held(&mobi_rt.sched->daemon)) {
+		(void)raise(mobi_news_signal());
+	}
+}
+
 /* Turns that find queued work that is not for this worker, before it sleeps. */
 #define FRUITLESS 4u
 
@@ -188,6 +197,7 @@ static void idle(struct mob_store *s, uint32_t *io_fruitless)
 	}
 	mobi_store(&me->asleep, 0u);
 	(void)mobi_fetch_and(&s->board->idle, ~MOBI_BIT(s->me));
+	miss_daemon();
 }
 
 static void run_one(struct mob_store *s, uint32_t rec, uint64_t w,
