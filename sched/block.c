@@ -20,6 +20,7 @@
 #include "cq.h"
 #include "domain.h"
 #include "err.h"
+#include "fit.h"
 #include "frame.h"
 #include "log.h"
 #include "node.h"
@@ -168,7 +169,7 @@ static bool run_on_stack(struct mob_store *s, uint32_t rec, uint32_t gen)
 		tell_no_stack();
 		return false;
 	}
-	if (!mobi_domain_claim(s, rec, gen, &in.w)) {
+	if (!mobi_fit_claim(s, rec, gen, &in.w)) {
 		stack_give(stack);
 		return false;
 	}

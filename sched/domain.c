@@ -5,26 +5,17 @@
  * After unlocking, a worker reads the current generation again; if it was gone
  * round meanwhile, it publishes again what it had placed.
  * tests/models/take_gen.pml.
- *
- * Take: pop, announce {version, record} in the own place, sum the wishes of
- * all announcements that count (their record is RUN by that worker, or READY
- * with that version: its CAS may still succeed), and only then CAS READY ->
- * RUN. So two workers with two generations in hand never exceed the capacity,
- * and a kill leaves nothing to be given back.
  */
 #include "domain.h"
 
 #include "board.h"
 #include "err.h"
-#include "module.h"
-#include "node.h"
+#include "fit.h"
 #include "os_clock.h"
 #include "os_run.h"
 #include "policy_row.h"
 #include "pool.h"
-#include "reap.h"
 #include "record.h"
-#include "resources.h"
 #include "spill.h"
 #include "task.h"
 
@@ -105,94 +96,6 @@ uint32_t mobi_domain_queued(const struct mob_store *s)
 	return mobi_load(&mobi_gen_queues(m, MOBI_CUR_INDEX(mobi_load(
 						     &sched_of(s)->cur)))
 				  ->total);
-}
-
-/* ---- places ---- */
-
-static bool place_try(struct mob_store *s, uint32_t *out_place)
-{
-	struct mobi_sched *sh = sched_of(s);
-
-	for (uint32_t i = 0; i < sh->max_places; i++) {
-		struct mobi_place_shared *p = &sh->place[i];
-		uint32_t nobody = 0;
-
-		if (!mobi_load(&p->client) &&
-		    mobi_cas32(&p->client, &nobody, s->me)) {
-			mobi_store(&p->ann, UINT64_C(0));
-			mobi_store(&p->blocked, 0u);
-			mobi_store(&p->waits, UINT64_C(0));
-			mobi_store(&p->helps, 0u);
-			mobi_store(&p->leave, 0u);
-			mobi_store(&p->shot, UINT64_C(0));
-			mobi_resources_clear(p);
-			mobi_store_relaxed(&p->busy_ns, UINT64_C(0));
-			(void)mobi_fetch_add(
-				&sh->ran, mobi_exchange(&p->runs, UINT64_C(0)));
-			*out_place = i;
-			return true;
-		}
-	}
-	return false;
-}
-
-int mobi_place_take(struct mob_store *s, uint32_t *out_place)
-{
-	/* The one that this worker replaces may not be reaped yet. */
-	for (uint32_t i = 0; i < 2000 && !mobi_load(&s->hdr->ending); i++) {
-		if (place_try(s, out_place)) {
-			return 0;
-		}
-		(void)mobi_reap(s);
-		mobi_pause_ns(MOB_MS);
-	}
-	if (mobi_load(&s->hdr->ending)) {
-		return mobi_err(MOB_E_CLOSED, "the session is ending");
-	}
-	return mobi_err(MOB_E_LIMIT, "all %u places for workers are taken",
-			sched_of(s)->max_places);
-}
-
-void mobi_place_leave(struct mob_store *s, uint32_t place)
-{
-	struct mobi_place_shared *p = &sched_of(s)->place[place];
-	uint32_t me = s->me;
-
-	mobi_record_put(s, MOB_EVENT_LEFT, mobi_now_ns(), 0, 0);
-	mobi_store(&p->ann, UINT64_C(0));
-	mobi_store(&p->blocked, 0u);
-	mobi_store(&p->fault, 0u);
-	(void)mobi_cas32(&p->client, &me, 0);
-}
-
-uint32_t mobi_domain_active(const struct mob_store *s)
-{
-	struct mobi_sched *sh = sched_of(s);
-	uint64_t idle = mobi_load(&s->board->idle);
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < sh->max_places; i++) {
-		uint32_t c = mobi_load(&sh->place[i].client);
-
-		n += c && !(idle & MOBI_BIT(c % MOBI_CLIENTS)) &&
-		     !mobi_load(&sh->place[i].blocked);
-	}
-	return n;
-}
-
-void mobi_wake_worker(struct mob_store *s)
-{
-	struct mobi_sched *sh = sched_of(s);
-	bool idle = mobi_load(&s->board->idle) != 0;
-
-	/* With extra workers around, not more than there are processors. */
-	if ((idle && mobi_load(&s->board->workers) <= sh->n_workers) ||
-	    mobi_domain_active(s) < sh->n_workers) {
-		if (!mobi_board_wake(s) && s->is_worker) {
-			/* A processor is free, and all others are blocked. */
-			mobi_node_want_worker(s);
-		}
-	}
 }
 
 /* ---- lock ---- */
@@ -454,140 +357,6 @@ static bool never_full(const struct turn *t)
 	       (uint32_t)__builtin_popcountll(t->up) <= t->sh->n_workers;
 }
 
-/* Capacity that others use now. Announcements that cannot succeed any more do
- * not count. */
-static uint32_t used_by_others(const struct mob_store *s)
-{
-	struct mobi_sched *sh = sched_of(s);
-	uint32_t sum = 0;
-
-	for (uint32_t i = 0; i < sh->max_places; i++) {
-		uint64_t ann = mobi_load(&sh->place[i].ann);
-		uint32_t client = mobi_load(&sh->place[i].client);
-		uint32_t rec;
-		uint64_t w;
-
-		if (!ann || i == mobi_rt.place) {
-			continue;
-		}
-		rec = ((uint32_t)ann - 1) % MOBI_RECS;
-		w = mobi_load(&s->recs[rec].word);
-		if ((uint32_t)(ann >> 32) != MOBI_VERSION(w)) {
-			continue;
-		}
-		if (MOBI_STATE(w) == MOBI_T_READY ||
-		    (MOBI_STATE(w) == MOBI_T_RUN && MOBI_ROWNER(w) == client)) {
-			sum += mobi_task_at(s, rec)->cpu;
-		}
-	}
-	return sum;
-}
-
-/* What is free at a moment. */
-struct room {
-	uint32_t cpu;
-	uint32_t amount[MOBI_RESOURCES];
-};
-
-static struct room room_of(const struct turn *t, bool roomy)
-{
-	struct room r = { t->sh->capacity, { 0 } };
-	uint32_t used;
-
-	if (!roomy) {
-		used = used_by_others(t->s);
-		r.cpu = used < r.cpu ? r.cpu - used : 0;
-		if (mobi_load(&t->sh->has_wishes)) {
-			mobi_resources_free(t->sh, r.amount);
-		}
-	}
-	return r;
-}
-
-/* Shapes whose wish fits in the room. */
-static uint64_t shapes_in(const struct mobi_sched *sh, const struct room *room)
-{
-	uint64_t fits = 0;
-
-	for (uint32_t i = 0; i < MOBI_SHAPES; i++) {
-		const struct mobi_shape *h = &sh->shape[i];
-		uint32_t st = mobi_load(&h->state);
-
-		if (st == MOBI_FN_FREE) {
-			break;
-		}
-		if (st == MOBI_FN_READY && h->cpu <= room->cpu &&
-		    mobi_resources_fit(h, room->amount)) {
-			fits |= MOBI_BIT(i);
-		}
-	}
-	return fits;
-}
-
-static const struct mobi_shape *shape_of(const struct mob_store *s,
-					 uint32_t rec)
-{
-	return &sched_of(s)->shape[mobi_task_at(s, rec)->shape % MOBI_SHAPES];
-}
-
-/* READY -> RUN by this worker, which has announced it. */
-static bool run_it(struct mob_store *s, uint32_t rec, uint64_t w,
-		   uint64_t *out_w)
-{
-	struct mobi_sched *sh = sched_of(s);
-	const struct mobi_shape *shape = shape_of(s, rec);
-
-	if (!mobi_resources_take(sh, mobi_rt.place, shape)) {
-		return false;
-	}
-	*out_w = MOBI_RWORD(MOBI_GEN(w), MOBI_ATTEMPT(w), s->me, MOBI_T_RUN);
-	if (!mobi_cas64(&s->recs[rec].word, &w, *out_w)) {
-		struct mobi_devices d = mobi_resources_taken();
-
-		mobi_resources_give(sh, mobi_rt.place, shape, &d);
-		return false;
-	}
-	return true;
-}
-
-/* Announces, sums, and only then takes. */
-static bool try_take(struct mob_store *s, uint32_t rec, uint32_t version,
-		     bool roomy, uint64_t *out_w)
-{
-	struct mobi_sched *sh = sched_of(s);
-	struct mobi_place_shared *p = &sh->place[mobi_rt.place];
-	uint64_t w = mobi_load(&s->recs[rec].word);
-	uint32_t cpu = mobi_task_at(s, rec)->cpu;
-
-	if (MOBI_STATE(w) != MOBI_T_READY || MOBI_VERSION(w) != version) {
-		return false;
-	}
-	mobi_store(&p->ann, MOBI_ANN(version, rec));
-	if ((!roomy && cpu && used_by_others(s) + cpu > sh->capacity) ||
-	    !run_it(s, rec, w, out_w)) {
-		mobi_store(&p->ann, UINT64_C(0));
-		return false;
-	}
-	return true;
-}
-
-bool mobi_domain_claim(struct mob_store *s, uint32_t rec, uint32_t gen,
-		       uint64_t *out_w)
-{
-	uint64_t w = mobi_load(&s->recs[rec].word);
-	struct mobi_place_shared *p = &sched_of(s)->place[mobi_rt.place];
-
-	if (MOBI_STATE(w) != MOBI_T_READY || MOBI_GEN(w) != gen) {
-		return false;
-	}
-	mobi_store(&p->ann, MOBI_ANN(MOBI_VERSION(w), rec));
-	if (!run_it(s, rec, w, out_w)) {
-		mobi_store(&p->ann, UINT64_C(0));
-		return false;
-	}
-	return true;
-}
-
 #define RESERVE_NS UINT64_C(50000000)
 
 /*
@@ -598,20 +367,20 @@ bool mobi_domain_claim(struct mob_store *s, uint32_t rec, uint32_t gen,
 static uint64_t reserve(const struct turn *t, uint64_t fits)
 {
 	const struct mobi_sched *sh = t->sh;
-	struct room all = { sh->capacity, { 0 } };
-	struct room nothing = { 0 };
+	struct mobi_room all = { sh->capacity, { 0 } };
+	struct mobi_room nothing = { 0 };
 	uint64_t can;
 
 	for (uint32_t r = 0; r < sh->n_resources; r++) {
 		all.amount[r] = sh->resource[r].total;
 	}
-	can = shapes_in(sh, &all) & ~fits;
+	can = mobi_fit_shapes(sh, &all) & ~fits;
 	for (; can; can &= can - 1) {
 		uint32_t i = (uint32_t)__builtin_ctzll(can);
 		uint64_t since = mobi_queues_passed_ns(t->q, i);
 
 		if (since && t->now > since + RESERVE_NS) {
-			return shapes_in(sh, &nothing);
+			return mobi_fit_shapes(sh, &nothing);
 		}
 	}
 	return fits;
@@ -660,8 +429,8 @@ static bool take(struct turn *t, uint32_t *out_rec, uint64_t *out_w)
 	uint32_t n = mobi_policy_pick(&t->call, mobi_rt.place, queues,
 				      1 + MOBI_PLACES + MOBI_CLIENTS);
 	bool roomy = never_full(t);
-	struct room room = room_of(t, roomy);
-	uint64_t fits = reserve(t, shapes_in(t->sh, &room));
+	struct mobi_room room = mobi_fit_room(t->s, roomy);
+	uint64_t fits = reserve(t, mobi_fit_shapes(t->sh, &room));
 
 	for (uint32_t i = 0; i < n; i++) {
 		struct mobi_queue_want want = {
@@ -673,7 +442,8 @@ static bool take(struct turn *t, uint32_t *out_rec, uint64_t *out_w)
 		struct mobi_queue_entry e;
 
 		while (mobi_queues_pop(t->q, &want, &e)) {
-			if (try_take(t->s, e.task, e.version, roomy, out_w)) {
+			if (mobi_fit_take(t->s, e.task, e.version, roomy,
+					  out_w)) {
 				*out_rec = e.task;
 				mobi_store_relaxed(&t->g->last_take_ns, t->now);
 				mobi_store_relaxed(&t->g->unfit, UINT64_C(0));
@@ -693,7 +463,7 @@ static bool take(struct turn *t, uint32_t *out_rec, uint64_t *out_w)
 	mobi_store_relaxed(&t->g->unfit,
 			   mobi_load(&t->q->total) ? UINT64_C(1) : UINT64_C(0));
 	memset(&room, 0xff, sizeof(room));
-	if (!(fits & 1) || fits != shapes_in(t->sh, &room)) {
+	if (!(fits & 1) || fits != mobi_fit_shapes(t->sh, &room)) {
 		return false;
 	}
 	/* Everything fits and yet nothing was named: not for want of room. */

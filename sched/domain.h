@@ -8,6 +8,7 @@
 #ifndef MOBI_DOMAIN_H
 #define MOBI_DOMAIN_H
 
+#include "place.h"
 #include "runtime.h"
 
 struct mobi_queues *mobi_gen_queues(struct mob_store *s, uint32_t index);
@@ -33,10 +34,6 @@ bool mobi_domain_take(struct mob_store *s, uint32_t *out_rec, uint64_t *out_w,
 /* What was taken last has run for so long and ended with rc: the policy is told
  * at the next turn. */
 void mobi_domain_ran(uint64_t ran_ns, int rc);
-/* READY -> RUN(me) of a task of this generation that this process wants itself
- * (block.c). */
-bool mobi_domain_claim(struct mob_store *s, uint32_t rec, uint32_t gen,
-		       uint64_t *out_w);
 
 /*
  * A new generation with this policy, if `cur` is still the current one.
@@ -63,13 +60,5 @@ struct mobi_stuck {
 bool mobi_domain_look_stuck(struct mob_store *s, struct mobi_stuck *k);
 /* Looks for starvation and for a holder that is stuck; for the daemon. */
 void mobi_domain_watch(struct mob_store *s);
-
-/* ---- places ---- */
-int mobi_place_take(struct mob_store *s, uint32_t *out_place);
-void mobi_place_leave(struct mob_store *s, uint32_t place);
-/* Workers that are neither idle nor blocked. */
-uint32_t mobi_domain_active(const struct mob_store *s);
-/* Wakes an idle worker if a processor is free for it. */
-void mobi_wake_worker(struct mob_store *s);
 
 #endif /* MOBI_DOMAIN_H */

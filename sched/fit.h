@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What fits beside what runs, and taking a record only if it does. */
+#ifndef MOBI_FIT_H
+#define MOBI_FIT_H
+
+#include "resources.h"
+#include "runtime.h"
+
+/* What is free at a moment. */
+struct mobi_room {
+	uint32_t cpu;
+	uint32_t amount[MOBI_RESOURCES];
+};
+
+/* For this worker. roomy: whatever is taken, there are processors for it, and no task
+ * wishes for anything else; then nothing is summed. */
+struct mobi_room mobi_fit_room(const struct mob_store *s, bool roomy);
+/* A bit for each shape whose wish fits in the room. */
+uint64_t mobi_fit_shapes(const struct mobi_sched *sh,
+			 const struct mobi_room *room);
+/* Announces, sums, and only then takes: READY of that version -> RUN(me). False: it is
+ * not that any more, or does not fit. */
+bool mobi_fit_take(struct mob_store *s, uint32_t rec, uint32_t version,
+		   bool roomy, uint64_t *out_w);
+/* READY -> RUN(me) of a task of this generation that this process wants itself
+ * (block.c), without asking for a processor. */
+bool mobi_fit_claim(struct mob_store *s, uint32_t rec, uint32_t gen,
+		    uint64_t *out_w);
+
+#endif /* MOBI_FIT_H */
