@@ -210,6 +210,88 @@ static int on_trim(void *arg)
 	return 0;
 }
 
+/* In a child of the child: makes and drops objects of all sizes, and counts. */
+static void work(const char *name, uint64_t seed, mobi_a64 *turns)
+{
+	struct mob_store *s = child_open(name);
+	struct mob_ref r[16] = { { 0, 0 } };
+
+	for (;;) {
+		uint32_t i = (uint32_t)(next_random(&seed) % 16);
+		uint64_t size = UINT64_C(1) << next_random(&seed) % 21;
+
+		if (r[i].hi && mob_object_release(s, r[i]) < 0) {
+			_exit(98);
+		}
+		r[i] = put(s, size, i);
+		(void)mobi_fetch_add(turns, UINT64_C(1));
+	}
+}
+
+/* Objects until no more fit; then they go, and so does all memory. */
+static int fill_and_drop(struct mob_store *s)
+{
+	static struct mob_ref r[64];
+	struct mobi_arena_sums sums;
+	uint64_t n = 0;
+
+	while (n < 64 && (r[n] = put(s, MIB, n)).hi) {
+		n++;
+	}
+	CHECK(n >= 16); /* of 32: those before lay elsewhere */
+	for (uint64_t i = 0; i < n; i++) {
+		CHECK(is_whole(s, r[i], MIB, i));
+		CHECK(mob_object_release(s, r[i]) >= 0);
+	}
+	mobi_arena_leave(s->arena);
+	mobi_arena_trim(s->arena, 0);
+	mobi_arena_sums(s->arena, &sums);
+	CHECK(sums.blocks == 0 && sums.bare_bytes == 32 * MIB);
+	CHECK(arena_file_bytes(s) == 0);
+	return 0;
+}
+
+#define KILLS 15
+
+/* Killed while they back and give back huge pages: no memory is lost. */
+static int on_kills(void *arg)
+{
+	mobi_a64 *turns = shared_memory(sizeof(*turns));
+	uint64_t seed = *(uint64_t *)arg;
+	struct mob_store *s;
+
+	if (!moved_to("tmpfs", "huge=advise,size=64m") || !can_have()) {
+		return SKIP;
+	}
+	s = make(32 * MIB);
+	CHECK(s && fill_and_drop(s) == 0);
+	for (uint32_t k = 0; k < KILLS; k++) {
+		uint64_t until = mobi_load(turns) + next_random(&seed) % 200;
+		uint64_t child_seed = next_random(&seed);
+		pid_t pid = fork();
+
+		CHECK(pid >= 0);
+		if (pid == 0) {
+			work(s->name, child_seed, turns);
+		}
+		while (mobi_load(turns) < until) {
+			(void)sched_yield();
+			CHECK(waitpid(pid, NULL, WNOHANG) == 0);
+		}
+		child_kill(pid);
+		if (k % 4 == 0) {
+			reap_until(s, MOBI_BIT(s->me));
+			mobi_arena_trim(s->arena, next_random(&seed) % MIB);
+		}
+	}
+	reap_until(s, MOBI_BIT(s->me));
+	CHECK(counts_of(s).objects == 0 && counts_of(s).used_bytes == 0);
+	CHECK(mob_store_check(s, print_finding, NULL) == 0);
+	CHECK(fill_and_drop(s) == 0);
+	mob_store_close(s);
+	return 0;
+}
+
 /* Nothing but huge pages is refused, whether the machine has set some aside or
  * not. */
 static int on_hugetlbfs(void *arg)
@@ -223,7 +305,7 @@ static int on_hugetlbfs(void *arg)
 	return 0;
 }
 
-static void expect_child(int (*fn)(void *arg), char *arg)
+static void expect_child(int (*fn)(void *arg), void *arg)
 {
 	int rc = child_result(child_start(fn, arg));
 
@@ -266,6 +348,16 @@ static void test_trim_gives_whole_huge_pages_back(void **state)
 	expect_child(on_trim, NULL);
 }
 
+static void test_kills_lose_no_memory(void **state)
+{
+	const char *given = getenv("MOB_SEED");
+	uint64_t seed = given ? strtoull(given, NULL, 10) : now_ns() | 1;
+
+	(void)state;
+	print_message("MOB_SEED=%" PRIu64 "\n", seed);
+	expect_child(on_kills, &seed);
+}
+
 static void test_hugetlbfs_is_refused(void **state)
 {
 	(void)state;
@@ -297,6 +389,7 @@ int main(void)
 		cmocka_unit_test(
 			test_full_file_system_is_an_error_and_no_signal),
 		cmocka_unit_test(test_trim_gives_whole_huge_pages_back),
+		cmocka_unit_test(test_kills_lose_no_memory),
 		cmocka_unit_test(test_hugetlbfs_is_refused),
 		cmocka_unit_test(test_wrong_word_is_refused),
 	};
