@@ -40,6 +40,16 @@ MOB_TASK(int64_t, d_fails_at, mob_str, path, uint64_t, at, uint64_t, fails)
 	return 1;
 }
 
+/* Stands until word `go` lets it; tells by the next word that it runs. */
+MOB_TASK(int64_t, d_stands, mob_str, path, uint64_t, go)
+{
+	(void)live_ledger_add(path, go + 1);
+	while (!live_ledger_get(path, go)) {
+		mobi_pause_ns(MOB_MS / 5);
+	}
+	return 1;
+}
+
 MOB_TASK(int64_t, d_waits, int64_t, a)
 {
 	int64_t x = 0;
@@ -292,6 +302,49 @@ static void test_record_tells_what_was_cancelled(void **state)
 	assert_true(live_await(no_tasks, NULL));
 	look();
 	is(history(task_of(late)), "SQRTC");
+	live_ledger_close(&ledger);
+}
+
+static bool is_set(void *arg)
+{
+	const uint64_t *word = arg;
+
+	return live_ledger_get(ledger.path, *word) != 0;
+}
+
+/* It was queued when its worker looked, not when that took it. */
+static void test_record_tells_since_when_a_task_was_queued(void **state)
+{
+	struct mob_metrics m;
+	uint64_t first_runs = 3;
+	uint64_t second_runs = 5;
+	uint64_t queued;
+	mob_ref first, second, third;
+	int64_t x;
+
+	(void)state;
+	live_start_with(1, "fifo");
+	live_ledger_open(&ledger, WORDS);
+	first = mob_submit(d_stands, ledger.path, 2);
+	assert_true(live_await(is_set, &first_runs));
+	second = mob_submit(d_stands, ledger.path, 4);
+	third = mob_submit(d_add, 1, 2);
+	(void)live_ledger_add(ledger.path, 2);
+	assert_true(live_await(is_set, &second_runs));
+	(void)live_ledger_add(ledger.path, 4);
+	assert_int_equal(mob_get(first, &x), 0);
+	assert_int_equal(mob_get(second, &x), 0);
+	assert_int_equal(mob_get(third, &x), 0);
+	assert_true(live_await(no_tasks, NULL));
+	look();
+	is(history(task_of(third)), "SQRF");
+	queued = event_of(task_of(third), MOB_EVENT_QUEUED)->time_ns;
+	assert_true(queued <=
+		    event_of(task_of(second), MOB_EVENT_STARTED)->time_ns);
+	m = metrics();
+	assert_true(m.wait.sum_ns >=
+		    event_of(task_of(third), MOB_EVENT_STARTED)->time_ns -
+			    queued);
 	live_ledger_close(&ledger);
 }
 
@@ -648,6 +701,7 @@ MOB_MAIN(void)
 		T(test_record_tells_what_was_cancelled),
 	};
 	const struct CMUnitTest alone[] = {
+		ALONE(test_record_tells_since_when_a_task_was_queued),
 		ALONE(test_record_that_is_full_keeps_the_last),
 		ALONE(test_record_may_be_off),
 		ALONE(test_metrics_outlive_who_counted),
