@@ -103,7 +103,7 @@ void mobi_session_count(const struct mob_store *s,
 
 static bool has_sched(const struct mob_store *s)
 {
-	return mobi_load(&s->hdr->has_sched) != 0;
+	return mobi_load(&s->hdr->has_sched) == MOBI_SCHED_LAYOUT;
 }
 
 static void program_of(const struct mob_store *s, char *out, size_t size)
@@ -427,6 +427,9 @@ int mob_session_open(const char *name, struct mob_session **out_session)
 		return mobi_err(MOB_E_NOMEM, "mob_session_open: out of memory");
 	}
 	rc = mobi_store_look(name, false, &ses->s);
+	if (rc >= 0) {
+		rc = mobi_rt_check_layout(ses->s);
+	}
 	if (rc >= 0 && !has_sched(ses->s)) {
 		rc = mobi_err(MOB_E_STATE,
 			      "mob_session_open: '%s' is a store without a "

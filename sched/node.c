@@ -560,6 +560,12 @@ int mobi_node_main(const char *path)
 	if (rc < 0) {
 		return rc == MOB_E_NOT_FOUND || rc == MOB_E_CLOSED ? 0 : rc;
 	}
+	rc = mobi_rt_check_layout(n.s);
+	if (rc < 0) {
+		mobi_log(MOBI_LOG_ERROR, "daemon: %s", mob_err_detail(rc));
+		mob_store_close(n.s);
+		return rc;
+	}
 	mobi_set_name("mobd");
 	/* Who is stopped while it writes must not stop this one. */
 	mobi_catalogue_patience(n.s->cat, 0);

@@ -358,7 +358,7 @@ static int set_up(struct mob_store *s, const void *arg)
 	if (s->hdr->flags & MOB_STORE_PRIVATE) {
 		sh->driver = mobi_proc_self();
 	}
-	mobi_store(&s->hdr->has_sched, 1u);
+	mobi_store(&s->hdr->has_sched, MOBI_SCHED_LAYOUT);
 	mobi_store(&sh->ready, 1u);
 	return 0;
 }
@@ -411,6 +411,19 @@ static int same_settings(const struct mob_init_opts *o,
 	return 0;
 }
 
+int mobi_rt_check_layout(const struct mob_store *s)
+{
+	uint32_t have = mobi_load(&s->hdr->has_sched);
+
+	if (have && have != MOBI_SCHED_LAYOUT) {
+		return mobi_err(MOB_E_VERSION,
+				"session %s is of another build of the "
+				"scheduler (layout %#x, not %#x)",
+				s->name, have, MOBI_SCHED_LAYOUT);
+	}
+	return 0;
+}
+
 static int attach_session(const struct mob_init_opts *o, struct mob_store **out)
 {
 	struct mobi_sched *sh;
@@ -421,16 +434,20 @@ static int attach_session(const struct mob_init_opts *o, struct mob_store **out)
 		return rc;
 	}
 	sh = s->sched;
-	if (!mobi_load(&s->hdr->has_sched) || !mobi_load(&sh->ready)) {
+	rc = mobi_rt_check_layout(s);
+	if (rc >= 0 &&
+	    (!mobi_load(&s->hdr->has_sched) || !mobi_load(&sh->ready))) {
 		rc = mobi_err(MOB_E_EXISTS,
 			      "mob_init: '%s' is a store without a scheduler; "
 			      "choose another name",
 			      o->session);
-	} else if (o->workers > 0 && (uint32_t)o->workers != sh->n_workers) {
+	} else if (rc >= 0 && o->workers > 0 &&
+		   (uint32_t)o->workers != sh->n_workers) {
 		rc = mobi_err(MOB_E_EXISTS,
 			      "mob_init: session '%s' has %u workers, not %d",
 			      o->session, sh->n_workers, o->workers);
-	} else if (o->store_bytes && o->store_bytes > s->hdr->arena_bytes) {
+	} else if (rc >= 0 && o->store_bytes &&
+		   o->store_bytes > s->hdr->arena_bytes) {
 		rc = mobi_err(MOB_E_EXISTS,
 			      "mob_init: session '%s' has a store of %llu "
 			      "bytes, not %llu",

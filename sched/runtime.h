@@ -62,4 +62,7 @@ uint64_t mobi_rt_serial(void);
 /* STATE if there is no session. */
 int mobi_rt_check(const char *call);
 
+/* VERSION if the session is of a build whose tables are laid out otherwise. */
+int mobi_rt_check_layout(const struct mob_store *s);
+
 #endif /* MOBI_RUNTIME_H */

@@ -309,6 +309,18 @@ struct mobi_sched {
 #define MOBI_QUEUES_OFF (UINT64_C(1) << 20)
 #define MOBI_RECORD_OFF (UINT64_C(512) << 20)
 _Static_assert(sizeof(struct mobi_sched) <= MOBI_QUEUES_OFF, "sched head");
+/* In has_sched of the header: unlike builds do not mix. Not 0. */
+#define MOBI_SCHED_LAYOUT                                                      \
+	((uint32_t)((((sizeof(struct mobi_sched) * 31 +                        \
+		       offsetof(struct mobi_sched, place)) *                   \
+			      31 +                                             \
+		      sizeof(struct mobi_place_shared)) *                      \
+			     31 +                                              \
+		     sizeof(struct mobi_plan_shared)) *                        \
+			    31 +                                               \
+		    sizeof(struct mobi_task) +                                 \
+		    offsetof(struct mobi_task, args)) |                        \
+	 1u)
 #define MOBI_CUR(gen, index) ((uint64_t)(gen) << 32 | (index))
 #define MOBI_CUR_INDEX(c) ((uint32_t)(c) % MOBI_GENS)
 #define MOBI_CUR_GEN(c) ((uint32_t)((c) >> 32))

@@ -255,6 +255,13 @@ int mobi_worker_main(const char *path)
 		/* The session ended while this process started. */
 		return rc == MOB_E_NOT_FOUND || rc == MOB_E_CLOSED ? 0 : 1;
 	}
+	rc = mobi_rt_check_layout(s);
+	if (rc < 0) {
+		/* The program was built anew since the session began. */
+		mobi_log(MOBI_LOG_ERROR, "worker: %s", mob_err_detail(rc));
+		mob_store_close(s);
+		return 1;
+	}
 	mobi_set_name("mob-worker");
 	s->is_worker = true;
 	mobi_rt.store = s;

@@ -96,16 +96,14 @@ static int give_name(struct mob_store *s, const char *first, uint64_t id)
 /* One after the other from the last, and the first alone at the end, whose name the
  * others need until then. */
 static int give_file(struct mob_store *s, const struct mobi_container *c,
-		     const char *first, uint32_t i)
+		     const char *first, const struct mobi_item *m)
 {
 	int rc = 0;
 
-	if (i > 0 && !mobi_load(&s->no_links)) {
-		rc = give_name(s, first, c->item[i].id);
+	if (m != c->item && !mobi_load(&s->no_links)) {
+		rc = give_name(s, first, m->id);
 	}
-	return rc >= 0 && mobi_load(&s->no_links) ?
-		       give_own_file(s, c, &c->item[i]) :
-		       rc;
+	return rc >= 0 && mobi_load(&s->no_links) ? give_own_file(s, c, m) : rc;
 }
 
 int mobi_small_out(struct mob_store *s, struct mobi_container *c, int *n,
@@ -125,7 +123,7 @@ int mobi_small_out(struct mob_store *s, struct mobi_container *c, int *n,
 
 		/* The first has its file also if no other got its name. */
 		if (written >= 0 && (rc >= 0 || !c->n)) {
-			int given = give_file(s, c, first, c->n);
+			int given = give_file(s, c, first, &c->item[c->n]);
 
 			if (given >= 0) {
 				MOBI_FAULT("spill.linked");

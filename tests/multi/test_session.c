@@ -394,6 +394,29 @@ static int child_attaches(const char *session)
 	return 8;
 }
 
+/* As if the program had been built anew, with other tables, while it runs. */
+static void test_session_of_another_layout_is_refused(void **state)
+{
+	struct mob_init_opts o = small();
+	struct mob_session *ses;
+	struct mob_store *s;
+
+	(void)state;
+	o.session = fresh();
+	assert_int_equal(mob_init(&o), 0);
+	mob_shutdown();
+	assert_int_equal(mobi_store_open(o.session, MOBI_ROLE_TOOL, &s), 0);
+	assert_int_equal(mobi_load(&s->hdr->has_sched), MOBI_SCHED_LAYOUT);
+	mobi_store(&s->hdr->has_sched, MOBI_SCHED_LAYOUT ^ 2u);
+	expect_init(&o, MOB_E_VERSION, "another build of the scheduler");
+	assert_int_equal(mob_session_open(o.session, &ses), MOB_E_VERSION);
+	mobi_store(&s->hdr->has_sched, MOBI_SCHED_LAYOUT);
+	mob_store_close(s);
+	assert_int_equal(mob_session_open(o.session, &ses), 0);
+	mob_session_close(ses);
+	assert_int_equal(mob_session_stop(o.session, MOB_SEC), 0);
+}
+
 static void test_session_with_a_name_is_shared(void **state)
 {
 	struct mob_init_opts o = small();
@@ -681,6 +704,7 @@ MOB_MAIN(int argc, char **argv)
 		T(test_session_queue_that_outlives_it_is_told),
 		T(test_session_writer_that_is_stopped_stops_nobody),
 		T(test_session_name_of_a_store_is_in_use),
+		T(test_session_of_another_layout_is_refused),
 		T(test_session_with_a_name_is_shared),
 		T(test_session_of_a_killed_driver_ends),
 		T(test_session_of_a_killed_driver_and_daemon_ends),
