@@ -182,10 +182,12 @@ static int wait_in_queue(struct mob_store *s)
 static bool is_address(uint64_t word)
 {
 	for (uint32_t i = 0; i < sc->n; i++) {
-		/* What is mapped low, as a program of a fixed address is, has
-		 * numbers that counts have, too. */
-		if (word >> 32 && word >= sc->map[i].from &&
-		    word < sc->map[i].to) {
+		const struct range *r = &sc->map[i];
+
+		/* What is mapped low, as a program of a fixed address and the
+		 * shadow memory of a sanitizer, has numbers that counts and
+		 * times have, too. */
+		if (word >> 45 && word >= r->from && word < r->to) {
 			return true;
 		}
 	}
