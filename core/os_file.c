@@ -52,22 +52,52 @@ int mobi_file_open_at(int dirfd, const char *name)
  * unless somebody has made it larger. */
 #define PREFETCH ((off_t)128 << 10)
 
-bool mobi_file_prefetch_at(int dirfd, const char *name)
+/* The names of a file come one after the other, or nearly so. */
+static bool is_begun(struct mobi_file_ahead *ahead, const struct stat *st)
+{
+	const uint32_t room = sizeof(ahead->inode) / sizeof(*ahead->inode);
+
+	if (st->st_nlink < 2) {
+		return false;
+	}
+	for (uint32_t i = 0; i < room && i < ahead->n_inodes; i++) {
+		if (ahead->inode[i] == st->st_ino) {
+			return true;
+		}
+	}
+	ahead->inode[ahead->n_inodes++ % room] = st->st_ino;
+	return false;
+}
+
+bool mobi_file_prefetch_at(int dirfd, const char *name,
+			   struct mobi_file_ahead *ahead)
 {
 	int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
+	bool found;
 
 	if (fd < 0) {
 		return false;
 	}
-	if (fstat(fd, &st) == 0) {
+	found = fstat(fd, &st) == 0;
+	if (found && is_begun(ahead, &st)) {
+		(void)close(fd);
+		return true;
+	}
+	if (found && (uint64_t)st.st_size > ahead->bytes) {
+		ahead->bytes = 0;
+		found = false;
+	}
+	if (found) {
+		ahead->bytes -= (uint64_t)st.st_size;
+		ahead->files++;
 		for (off_t at = 0; at < st.st_size; at += PREFETCH) {
 			(void)posix_fadvise(fd, at, PREFETCH,
 					    POSIX_FADV_WILLNEED);
 		}
 	}
 	(void)close(fd);
-	return true;
+	return found;
 }
 
 int mobi_file_write(int fd, const void *at, size_t n)

@@ -12,9 +12,19 @@
  * NOT_FOUND, SYS. */
 int mobi_file_create_at(int dirfd, const char *name);
 int mobi_file_open_at(int dirfd, const char *name);
+/* What may be read ahead yet, and files with several names that are read already. */
+struct mobi_file_ahead {
+	uint64_t
+		bytes; /* 0: no more, as the last that was asked for was too large */
+	uint64_t files; /* that were begun */
+	uint64_t inode[8];
+	uint32_t n_inodes;
+};
 /* Lets the kernel begin to read a file of dirfd into its cache, and does not wait
- * for the bytes; false if there is none. No error is recorded. */
-bool mobi_file_prefetch_at(int dirfd, const char *name);
+ * for the bytes. False: there is none, or it has too many bytes. No error is
+ * recorded. */
+bool mobi_file_prefetch_at(int dirfd, const char *name,
+			   struct mobi_file_ahead *ahead);
 /* Writes all of it, or of both, one after the other. Errors: DISK_FULL, SYS. */
 int mobi_file_write(int fd, const void *at, size_t n);
 int mobi_file_write_two(int fd, const void *a, size_t n_a, const void *b,

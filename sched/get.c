@@ -7,8 +7,8 @@
 #include "frame.h"
 #include "object.h"
 #include "os_clock.h"
+#include "prefetch.h"
 #include "slot.h"
-#include "spill.h"
 #include "unread.h"
 #include "value.h"
 #include "wait.h"
@@ -233,7 +233,7 @@ static int join_all(const struct mob_ref *refs, size_t n)
 	return rc;
 }
 
-/* Of these so many are read ahead at once, if they are spilled. */
+/* Of these so many at most are read ahead at once, if they are spilled. */
 #define AHEAD 16u
 
 /* Which refs the thread views already: they keep it after a failure. NULL
@@ -291,12 +291,12 @@ int mob_get_all_raw(const struct mob_ref *refs, size_t n,
 	}
 	if (rc >= 0) {
 		bool *had = viewed(refs, n, type);
+		size_t ahead = 0;
 		size_t i = 0;
 
 		for (; i < n && rc >= 0; i++) {
-			if (n > 1 && i % AHEAD == 0 &&
-			    mobi_spills(mobi_rt.store)) {
-				(void)mob_object_prefetch(
+			if (n > 1 && i == ahead) {
+				ahead += mobi_refs_prefetch(
 					mobi_rt.store, refs + i,
 					n - i < AHEAD ? n - i : AHEAD);
 			}

@@ -25,7 +25,7 @@ struct ahead {
 	struct mob_store *s;
 	uint32_t self; /* record of the task */
 	uint32_t args; /* to look at */
-	uint64_t bytes;
+	struct mobi_file_ahead files;
 };
 
 /* A look at a task that is not taken yet: it is not done again before so many more
@@ -49,19 +49,13 @@ static struct seen *seen_of(uint32_t rec, uint64_t w)
 	return n;
 }
 
-static uint64_t limit(void)
+void mobi_prefetch_begin(void)
 {
-	static uint64_t bytes;
-	static bool known;
-
-	if (!known) {
-		/* A wrong value was told when the session was made. */
-		if (mobi_conf_u64(MOBI_CONF_ID_prefetch_bytes, &bytes) < 0) {
-			bytes = 0;
-		}
-		known = true;
+	/* A wrong value was told when the session was made. */
+	if (mobi_conf_u64(MOBI_CONF_ID_prefetch_bytes,
+			  &mobi_rt.prefetch_bytes) < 0) {
+		mobi_rt.prefetch_bytes = 0;
 	}
-	return bytes;
 }
 
 static struct mobi_slot *slot_of(const struct ahead *a, uint64_t id)
@@ -74,17 +68,9 @@ static void read_ahead(struct ahead *a, struct mobi_args_walk w)
 {
 	uint64_t id;
 
-	while (a->args > 0 && mobi_args_next(&w, &id)) {
-		const struct mobi_slot *o = slot_of(a, id);
-
+	while (a->args > 0 && a->files.bytes && mobi_args_next(&w, &id)) {
 		a->args--;
-		if (!(mobi_load(&o->word) & MOBI_F_SPILL)) {
-			continue;
-		}
-		if (mobi_load(&o->size) > a->bytes) {
-			break;
-		}
-		a->bytes -= mobi_spill_prefetch(a->s, id);
+		(void)mobi_spill_prefetch(a->s, id, &a->files);
 	}
 }
 
@@ -209,12 +195,15 @@ static void look_waiting(struct ahead *a, uint64_t result)
 
 void mobi_task_prefetch(struct mob_store *s, uint32_t rec, uint64_t w)
 {
-	struct ahead a = { s, rec, ARGS_MAX, limit() };
+	struct ahead a = { .s = s,
+			   .self = rec,
+			   .args = ARGS_MAX,
+			   .files = { .bytes = mobi_rt.prefetch_bytes } };
 	const struct mobi_task *t = mobi_task_at(s, rec);
 	uint32_t next;
 	uint32_t version;
 
-	if (!a.bytes || !mobi_has_spilled(s)) {
+	if (!a.files.bytes || !mobi_has_spilled(s)) {
 		return;
 	}
 	look(&a, rec, w);
@@ -227,4 +216,24 @@ void mobi_task_prefetch(struct mob_store *s, uint32_t rec, uint64_t w)
 	for (uint32_t i = 0; i < t->n_rets && i < MOBI_REC_EDGES; i++) {
 		look_waiting(&a, mobi_load(&s->recs[rec].edge[i].ref));
 	}
+}
+
+size_t mobi_refs_prefetch(struct mob_store *s, const struct mob_ref *refs,
+			  size_t n)
+{
+	struct mobi_file_ahead files = { .bytes = mobi_rt.prefetch_bytes };
+	size_t i = 0;
+
+	if (!files.bytes || !mobi_has_spilled(s)) {
+		return n;
+	}
+	for (; i < n && files.bytes; i++) {
+		uint64_t id;
+
+		if (mobi_slot_of(s, refs[i], &id) >= 0) {
+			(void)mobi_spill_prefetch(s, id, &files);
+		}
+	}
+	/* The last was too large: it comes first the next time. */
+	return !files.bytes && i > 1 ? i - 1 : i;
 }

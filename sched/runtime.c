@@ -24,6 +24,7 @@
 #include "os_run.h"
 #include "os_sock.h"
 #include "policy_row.h"
+#include "prefetch.h"
 #include "reap.h"
 #include "record.h"
 #include "resources.h"
@@ -532,6 +533,7 @@ static int enter(const struct mob_init_opts *o)
 		return rc;
 	}
 	mobi_rt.store = s;
+	mobi_prefetch_begin();
 	mobi_rt.sched = s->sched;
 	mobi_rt.role = MOBI_ROLE_DRIVER;
 	mobi_rt.place = MOBI_NO_PLACE;

@@ -38,6 +38,7 @@ struct mobi_runtime {
 	bool entered;   /* through MOB_MAIN */
 	bool private_session;
 	pthread_t worker_thread;
+	uint64_t prefetch_bytes; /* prefetch.h */
 };
 extern struct mobi_runtime mobi_rt;
 

@@ -265,6 +265,7 @@ int mobi_worker_main(const char *path)
 	mobi_set_name("mob-worker");
 	s->is_worker = true;
 	mobi_rt.store = s;
+	mobi_prefetch_begin();
 	mobi_rt.sched = s->sched;
 	mobi_rt.role = MOBI_ROLE_WORKER;
 	mobi_rt.worker_thread = pthread_self();

@@ -445,6 +445,7 @@ int mob_object_get(struct mob_store *store, struct mob_ref ref,
 int mob_object_prefetch(struct mob_store *store, const struct mob_ref *refs,
 			size_t n)
 {
+	struct mobi_file_ahead ahead = { .bytes = INT64_MAX };
 	int found = 0;
 
 	MOBI_ENTER(store);
@@ -455,7 +456,8 @@ int mob_object_prefetch(struct mob_store *store, const struct mob_ref *refs,
 		if (rc < 0) {
 			return rc;
 		}
-		found += mobi_spill_prefetch(store, id) && found < INT32_MAX;
+		found += mobi_spill_prefetch(store, id, &ahead) &&
+			 found < INT32_MAX;
 	}
 	return found;
 }

@@ -532,24 +532,28 @@ static int try_restore(struct mob_store *s, uint64_t id, struct mobi_room *room)
 	return rc < 0 ? rc : 0;
 }
 
-uint64_t mobi_spill_prefetch(struct mob_store *s, uint64_t id)
+bool mobi_spill_prefetch(struct mob_store *s, uint64_t id,
+			 struct mobi_file_ahead *ahead)
 {
 	struct mobi_slot *o = &s->slots[(uint32_t)id % MOBI_SLOTS];
 	uint64_t w = mobi_load(&o->word);
+	uint64_t files = ahead->files;
 	char name[MOBI_SPILL_NAME];
 
 	/* Who has the LOCK reads it already, or has it in memory. */
 	if (!mobi_spills(s) || MOBI_GEN(w) != MOBI_GEN(id) ||
 	    !(w & MOBI_F_SPILL) || (w & MOBI_F_LOCK)) {
-		return 0;
+		return false;
 	}
 	mobi_spill_name(name, id);
-	if (!mobi_file_prefetch_at(s->spill_fd, name)) {
-		return 0;
+	if (!mobi_file_prefetch_at(s->spill_fd, name, ahead)) {
+		return false;
 	}
-	mobi_count(s, MOBI_N_PREFETCH, 1);
-	MOBI_FAULT("spill.prefetch");
-	return mobi_load(&o->size);
+	if (ahead->files != files) {
+		mobi_count(s, MOBI_N_PREFETCH, 1);
+		MOBI_FAULT("spill.prefetch");
+	}
+	return true;
 }
 
 int mobi_spill_restore(struct mob_store *s, uint64_t id, int64_t timeout_ns)

@@ -24,6 +24,7 @@
 #ifndef MOBI_SPILL_H
 #define MOBI_SPILL_H
 
+#include "os_file.h"
 #include "segment.h"
 
 /* Makes the directory for a session that is being built and its link. dir: must
@@ -52,10 +53,12 @@ int mobi_spill_some(struct mob_store *s, uint64_t bytes);
  * for another who moves it. Errors: TIMEOUT, INTERRUPTED, CLOSED, STORE_FULL, CORRUPT (the file is not what was written), IO, NOT_FOUND,
  * NOMEM. */
 int mobi_spill_restore(struct mob_store *s, uint64_t id, int64_t timeout_ns);
-/* If the object is in a file, the kernel begins to read that ahead. It costs memory
- * of the kernel's cache alone, which goes before anything else, and changes nothing
- * that a kill could leave half done. Returns its bytes; 0: nothing is to be done. */
-uint64_t mobi_spill_prefetch(struct mob_store *s, uint64_t id);
+/* If the object is in a file, the kernel begins to read all of that ahead, once for
+ * all objects in it. It costs memory of the kernel's cache alone, which goes before
+ * anything else, and changes nothing that a kill could leave half done. False: the
+ * object is in none, or there are not as many bytes left as that has. */
+bool mobi_spill_prefetch(struct mob_store *s, uint64_t id,
+			 struct mobi_file_ahead *ahead);
 /* Under LOCK(me), taken over from a dead one, with SPILL. */
 void mobi_spill_repair(struct mob_store *s, uint32_t slot);
 /* The object is freed: its file goes. */

@@ -20,6 +20,7 @@
 enum { INSIDE = 0, OPEN = 1, WORDS = 16 };
 static struct live_ledger ledger;
 static struct mob_ref spilled[OBJECTS];
+static int64_t sums[OBJECTS];
 
 /* ---- tasks ---- */
 
@@ -70,7 +71,7 @@ MOB_TASK(int64_t, p_leaf, int64_t, n)
 
 static int64_t sum_at(uint32_t i)
 {
-	return (int64_t)SIZE * (i + 1);
+	return sums[i];
 }
 
 static uint64_t prefetches(void)
@@ -247,6 +248,22 @@ static void test_prefetch_is_bounded_and_can_be_off(void **state)
 	assert_int_equal(prefetches(), strcmp(bound, "0") ? 1 : 0);
 }
 
+static void test_prefetch_of_refs_got_together_is_bounded_too(void **state)
+{
+	const char *bound = getenv("MOBULA_PREFETCH_BYTES");
+	uint64_t before = prefetches();
+	mob_bytes got[OBJECTS];
+
+	(void)state;
+	/* One at a time fits: each is begun when it is the next. */
+	assert_int_equal(mob_get_all(spilled, OBJECTS, got), 0);
+	assert_int_equal(prefetches() - before,
+			 strcmp(bound, "0") ? OBJECTS : 0);
+	for (uint32_t i = 0; i < OBJECTS; i++) {
+		assert_int_equal(sum_of(got[i]), sum_at(i));
+	}
+}
+
 /* Each worker dies at the second file that it reads ahead, with a hold of the
  * list of arguments. */
 static void test_prefetch_killed_leaves_nothing(void **state)
@@ -281,6 +298,7 @@ static const char *spill_dir(void)
 static int open_spilled(void **state)
 {
 	static unsigned char bytes[SIZE];
+	uint64_t x = 88172645463325252;
 
 	if (live_open(state)) {
 		return -1;
@@ -288,7 +306,15 @@ static int open_spilled(void **state)
 	ledger.at[INSIDE] = 0;
 	ledger.at[OPEN] = 0;
 	for (uint32_t i = 0; i < OBJECTS; i++) {
-		memset(bytes, (int)i + 1, sizeof(bytes));
+		/* A file has as many bytes as its object: these do not shrink. */
+		sums[i] = 0;
+		for (size_t k = 0; k < SIZE; k++) {
+			x ^= x << 13;
+			x ^= x >> 7;
+			x ^= x << 17;
+			bytes[k] = (unsigned char)x;
+			sums[i] += bytes[k];
+		}
 		assert_int_equal(mob_object_put(mobi_rt.store, bytes, SIZE,
 						MOB_TYPE_BYTES, &spilled[i]),
 				 0);
@@ -361,6 +387,7 @@ MOB_MAIN(void)
 	};
 	const struct CMUnitTest bounded[] = {
 		T(test_prefetch_is_bounded_and_can_be_off),
+		T(test_prefetch_of_refs_got_together_is_bounded_too),
 	};
 	const struct CMUnitTest killed[] = {
 		T(test_prefetch_killed_leaves_nothing),

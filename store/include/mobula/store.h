@@ -219,7 +219,7 @@ MOB_API void mob_view_release(struct mob_store *store, struct mob_view *view);
  * be read, all at once, by the kernel into its cache, so that getting them does not
  * wait for the disk. They stay where they are, the store has no less room for it,
  * and nothing is to be undone; more than there is free memory for is of no use.
- * Returns how many files; others (not spilled, pending, gone) are passed over.
+ * Returns of how many objects; others (not spilled, pending, gone) are passed over.
  * Errors: BAD_REF (of another session), FORKED. Thread: any. Blocks: no longer than
  * the disk takes to accept the wishes. Since 0.1.
  */

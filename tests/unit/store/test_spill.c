@@ -384,6 +384,24 @@ static uint64_t prefetches(void)
 	return st.prefetches;
 }
 
+/* What has no bytes but a header is in a file like others. */
+static void test_spill_prefetch_of_a_header_alone(void **state)
+{
+	struct mob_object_header h = MOB_OBJECT_HEADER_INIT;
+	struct mob_ref headed;
+	void *at;
+
+	(void)state;
+	h.content_type = "text/x-a-type-that-does-not-fit-into-a-slot-of-128-"
+			 "bytes";
+	assert_ok(mob_object_create_with(s, 0, 1, &h, &headed, &at));
+	assert_ok(mob_object_seal(s, headed));
+	assert_int_equal(mobi_spill_some(s, 1), 1);
+	assert_true(is_spilled(headed));
+	assert_int_equal(mob_object_prefetch(s, &headed, 1), 1);
+	assert_ok(mob_object_release(s, headed));
+}
+
 /* All of the file comes into the cache, and nothing of the store changes. */
 static void test_spill_prefetch_reads_files_and_moves_nothing(void **state)
 {
@@ -658,6 +676,7 @@ int main(void)
 		TEST(test_spill_not_for_what_never_fits),
 		TEST(test_spill_headers_ranges_names_and_sizes),
 		TEST(test_spill_flipped_bit_or_cut_is_always_told),
+		TEST(test_spill_prefetch_of_a_header_alone),
 		TEST(test_spill_prefetch_reads_files_and_moves_nothing),
 		TEST(test_spill_damaged_file_is_that_objects_error),
 		TEST(test_spill_directory_that_takes_nothing),

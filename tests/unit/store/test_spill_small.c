@@ -250,6 +250,36 @@ static void test_spill_small_the_last_of_a_container_is_merged(void **state)
 	}
 }
 
+/* A container is read ahead once for all its objects, and counts with all that it
+ * has. */
+static void test_spill_small_read_ahead_counts_the_container(void **state)
+{
+	enum { N = 100 };
+	struct mobi_file_ahead little = { .bytes = 10 * ODD };
+	struct mobi_file_ahead enough = { .bytes = 2 * N * ODD };
+	struct mob_store_stat st;
+	struct disk d;
+
+	(void)state;
+	for (uint32_t i = 0; i < N; i++) {
+		r[i] = put_filled(s, ODD, i);
+	}
+	assert_int_equal(mobi_spill_some(s, 1), N);
+	d = look();
+	assert_int_equal(mob_object_prefetch(s, r, N), N);
+	assert_ok(mob_store_stat(s, &st));
+	assert_int_equal(st.prefetches, 1);
+	assert_false(mobi_spill_prefetch(s, r[0].lo, &little));
+	assert_int_equal(little.bytes, 0);
+	for (uint32_t i = 0; i < N; i++) {
+		assert_true(mobi_spill_prefetch(s, r[i].lo, &enough));
+	}
+	assert_int_equal(enough.bytes, 2 * N * ODD - d.bytes);
+	for (uint32_t i = 0; i < N; i++) {
+		assert_ok(mob_object_release(s, r[i]));
+	}
+}
+
 /* Changes a byte of the first place where an object's bytes are in a file. */
 static void damage(uint32_t i)
 {
@@ -369,6 +399,7 @@ int main(void)
 		TEST(test_spill_small_room_on_the_disk_is_given_back),
 		TEST(test_spill_small_containers_of_any_number_are_merged),
 		TEST(test_spill_small_the_last_of_a_container_is_merged),
+		TEST(test_spill_small_read_ahead_counts_the_container),
 		TEST(test_spill_small_damage_is_that_objects_error),
 		TEST(test_spill_small_by_several_processes_at_once),
 	};
