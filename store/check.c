@@ -14,6 +14,7 @@
 #include "os_dir.h"
 #include "pool.h"
 #include "segment.h"
+#include "slot.h"
 #include "spill.h"
 
 #include <stdarg.h>
@@ -27,7 +28,8 @@ struct audit {
 	void *arg;
 	uint32_t *linked; /* how many edges of a list name each slot */
 	bool *has_block;  /* a block has the tag of this slot, as it should */
-	uint32_t slots;   /* those used, when it began */
+	uint32_t
+		slots; /* those used, when it began: newer ones are passed over */
 	int bad;
 };
 
@@ -54,8 +56,13 @@ static void audit_block(uint64_t loc, uint64_t tag, void *arg)
 	struct mobi_slot *o;
 
 	if (slot >= a->slots) {
-		report(a, "block %#llx is tagged with slot %u, which never was",
-		       (unsigned long long)loc, slot);
+		if (slot >= mobi_pool_used(a->s, MOBI_POOL_SLOT)) {
+			report(a,
+			       "block %#llx is tagged with slot %u, which "
+			       "never "
+			       "was",
+			       (unsigned long long)loc, slot);
+		}
 		return;
 	}
 	o = &a->s->slots[slot];
@@ -91,10 +98,50 @@ static void audit_range(struct audit *a, uint32_t i, uint64_t size)
 	report(a, "slot %u is a part of what is not there", i);
 }
 
+/* The block of a slot, which was not seen when all were looked at: is it there now, or
+ * has the slot another meanwhile? */
+static bool has_moved(struct audit *a, uint32_t i, uint64_t word, uint64_t loc)
+{
+	const struct mobi_slot *o = &a->s->slots[i];
+	uint64_t id = (uint64_t)MOBI_GEN(word) << 32 | i;
+
+	return mobi_arena_tagged_bytes(a->s->arena, loc, mobi_slot_tag(id)) ||
+	       mobi_load(&o->loc) != loc || mobi_load(&o->word) != word ||
+	       !mobi_living(word);
+}
+
+/* Does a living process make or move it just now? loc is written before the tag. */
+static bool is_at_work(struct audit *a, uint64_t word)
+{
+	uint32_t who = word & MOBI_F_LOCK  ? MOBI_OWNER(word) :
+		       word & MOBI_F_OWNED ? MOBI_MAKER(word) :
+					     0;
+
+	return who && (mobi_clients_live(a->s) & MOBI_BIT(who % MOBI_CLIENTS));
+}
+
+static void audit_own_block(struct audit *a, uint32_t i, uint64_t word,
+			    uint64_t loc)
+{
+	uint64_t total = mobi_slot_total(&a->s->slots[i]);
+
+	if (!a->has_block[i] && !is_at_work(a, word) &&
+	    !has_moved(a, i, word, loc)) {
+		report(a, "slot %u: its block %#llx is not there", i,
+		       (unsigned long long)loc);
+	} else if (total > mobi_arena_block_bytes(a->s->arena, loc) &&
+		   !is_at_work(a, word) &&
+		   mobi_load(&a->s->slots[i].word) == word) {
+		report(a, "slot %u: %llu bytes are more than its block", i,
+		       (unsigned long long)total);
+	}
+}
+
 /* Are the bytes of an object where its slot says? */
 static void audit_place(struct audit *a, uint32_t i)
 {
 	struct mobi_slot *o = &a->s->slots[i];
+	uint64_t w = mobi_load(&o->word);
 	uint64_t loc = mobi_load(&o->loc);
 	uint64_t size = mobi_load(&o->size);
 
@@ -113,13 +160,7 @@ static void audit_place(struct audit *a, uint32_t i)
 			       i);
 		}
 	} else if (loc && loc != MOBI_LOC_INLINE) {
-		if (!a->has_block[i]) {
-			report(a, "slot %u: its block %#llx is not there", i,
-			       (unsigned long long)loc);
-		} else if (size > mobi_arena_block_bytes(a->s->arena, loc)) {
-			report(a, "slot %u: %llu bytes are more than its block",
-			       i, (unsigned long long)size);
-		}
+		audit_own_block(a, i, w, loc);
 	}
 }
 

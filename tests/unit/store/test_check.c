@@ -135,6 +135,63 @@ static void test_check_block_that_nothing_names(void **state)
 	mobi_store(&o->loc, loc);
 }
 
+static void test_check_object_larger_than_its_block(void **state)
+{
+	struct mobi_slot *o = slot_at(s, inner);
+
+	(void)state;
+	/* The value has room, the header behind it has not. */
+	mobi_store(&o->header, 4000u);
+	finds("are more than its block");
+	mobi_store(&o->header, 0u);
+}
+
+static int puts_many(void *arg)
+{
+	struct mob_store *own = child_open(arg);
+
+	for (uint32_t i = 0; i < (SANITIZED ? 3000 : 30000); i++) {
+		struct mob_ref r[4];
+
+		for (uint32_t k = 0; k < 4; k++) {
+			r[k] = put_filled(own, 3000, k);
+		}
+		for (uint32_t k = 0; k < 4; k++) {
+			if (mob_object_release(own, r[k]) < 0) {
+				return 1;
+			}
+		}
+	}
+	mob_store_close(own);
+	return 0;
+}
+
+/* Of objects that come and go meanwhile. */
+static void test_check_no_block_is_missed_in_use(void **state)
+{
+	struct wanted w = { ": its block", 0 };
+	siginfo_t over;
+	char name[64];
+	pid_t pid;
+	uint32_t n = 0;
+
+	(void)state;
+	(void)snprintf(name, sizeof(name), "%s", mob_store_name(s));
+	pid = child_start(puts_many, name);
+	do {
+		assert_true(mob_store_check(s, compare, &w) >= 0);
+		n++;
+		memset(&over, 0, sizeof(over));
+		assert_int_equal(waitid(P_PID, (id_t)pid, &over,
+					WEXITED | WNOHANG | WNOWAIT),
+				 0);
+	} while (!over.si_pid);
+	assert_int_equal(child_result(pid), 0);
+	print_message("%u checks, %d findings\n", n, w.n);
+	assert_int_equal(w.n, 0);
+	reap_until(s, MOBI_BIT(s->me));
+}
+
 static void test_check_free_slot_with_something(void **state)
 {
 	struct mob_ref r = put_filled(s, 8, 1);
@@ -291,6 +348,8 @@ int main(void)
 		TEST(test_check_bits_of_nobody),
 		TEST(test_check_object_that_nothing_refers_to),
 		TEST(test_check_block_that_nothing_names),
+		TEST(test_check_object_larger_than_its_block),
+		TEST(test_check_no_block_is_missed_in_use),
 		TEST(test_check_free_slot_with_something),
 		TEST(test_check_edge_on_no_list),
 		TEST(test_check_list_of_free_or_foreign_edges),
