@@ -410,7 +410,7 @@ static void drop_block(struct mob_store *s, uint32_t slot, uint32_t gen)
 	uint64_t loc = mobi_load(&o->loc);
 
 	if (loc == MOBI_LOC_SPILLED) {
-		mobi_spill_forget(s, slot, gen);
+		mobi_spill_forget(s, (uint64_t)gen << 32 | slot);
 	} else if (loc > MOBI_LOC_INLINE) {
 		(void)mobi_arena_free(s->arena, loc,
 				      mobi_slot_tag((uint64_t)gen << 32 |

@@ -147,19 +147,13 @@ static void remove_file(struct mob_store *s, uint64_t id)
 	}
 }
 
-/* The same, and its container may be half empty then. */
-static void give_up_file(struct mob_store *s, uint64_t id)
+void mobi_spill_forget(struct mob_store *s, uint64_t id)
 {
 	if (mobi_spill_is_small(&s->slots[(uint32_t)id])) {
 		mobi_small_remove(s, id);
 	} else {
 		remove_file(s, id);
 	}
-}
-
-void mobi_spill_forget(struct mob_store *s, uint32_t slot, uint32_t gen)
-{
-	give_up_file(s, (uint64_t)gen << 32 | slot);
 }
 
 void mobi_spill_repair(struct mob_store *s, uint32_t slot)
@@ -493,7 +487,7 @@ static int read_back(struct mob_store *s, uint64_t id)
 	}
 	mobi_store(&spilled_of(o)->valid, UINT64_C(0));
 	/* While the janitor would do it: afterwards nobody would. */
-	give_up_file(s, id);
+	mobi_spill_forget(s, id);
 	set_spill(o, false);
 	return 0;
 }
@@ -556,6 +550,23 @@ bool mobi_spill_prefetch(struct mob_store *s, uint64_t id,
 	return true;
 }
 
+/* For LOCKs of others: w is the word that has one. */
+static int may_wait(struct mob_store *s, uint64_t id, uint64_t w,
+		    int64_t timeout_ns, int64_t end)
+{
+	int rc = mobi_wait_over(s, timeout_ns, end);
+
+	return rc != MOB_E_TIMEOUT ?
+		       rc :
+		       mobi_err(rc,
+				"object %u is being moved to or from its file "
+				"by process %u, for more than %lld ms",
+				(uint32_t)id,
+				s->clients[MOBI_OWNER(w) % MOBI_CLIENTS]
+					.proc.pid,
+				(long long)(timeout_ns / MOB_MS));
+}
+
 int mobi_spill_restore(struct mob_store *s, uint64_t id, int64_t timeout_ns)
 {
 	struct mobi_room room = mobi_room_begin();
@@ -578,7 +589,7 @@ int mobi_spill_restore(struct mob_store *s, uint64_t id, int64_t timeout_ns)
 
 		/* Whoever moves it may be long, stopped or dead. */
 		if (w & MOBI_F_LOCK) {
-			rc = mobi_wait_over(s, timeout_ns, end);
+			rc = may_wait(s, id, w, timeout_ns, end);
 			if (rc < 0) {
 				break;
 			}

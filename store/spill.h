@@ -61,8 +61,9 @@ bool mobi_spill_prefetch(struct mob_store *s, uint64_t id,
 			 struct mobi_file_ahead *ahead);
 /* Under LOCK(me), taken over from a dead one, with SPILL. */
 void mobi_spill_repair(struct mob_store *s, uint32_t slot);
-/* The object is freed: its file goes. */
-void mobi_spill_forget(struct mob_store *s, uint32_t slot, uint32_t gen);
+/* The object is freed, or in memory: its file goes, and its container may be half
+ * empty then. */
+void mobi_spill_forget(struct mob_store *s, uint64_t id);
 /* An object of a session that nobody sees yet has its file: all but the flag of
  * the word. */
 void mobi_spill_adopt(struct mob_store *s, uint32_t slot, mob_type_id type);

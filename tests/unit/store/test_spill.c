@@ -622,12 +622,15 @@ static void test_spill_get_of_a_moving_object_keeps_its_time(void **state)
 	struct mob_cancel *token;
 	uint64_t w = mobi_load(&o->word);
 	struct mob_view v;
+	char who[40];
 
 	(void)state;
 	mobi_store(&o->word,
 		   MOBI_WORD(MOBI_GEN(w), s->me, MOBI_F_LOCK | MOBI_F_SPILL,
 			     MOBI_S_SEALED));
 	assert_int_equal(mob_object_get(s, ref, 0, &v), MOB_E_TIMEOUT);
+	(void)snprintf(who, sizeof(who), "by process %d,", (int)getpid());
+	assert_non_null(strstr(mob_err_detail(MOB_E_TIMEOUT), who));
 	assert_int_equal(mob_object_get(s, ref, 2 * MOB_MS, &v), MOB_E_TIMEOUT);
 	assert_ok(mob_cancel_new(&token));
 	(void)mob_cancel_use(token);
