@@ -21,6 +21,7 @@
 #include "pool.h"
 #include "spill.h"
 #include "spill_file.h"
+#include "spill_small.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -245,7 +246,9 @@ static bool link_spilled(struct sync *y, uint64_t id, uint64_t bytes)
 	struct mobi_slot *o = &y->s->slots[(uint32_t)id];
 	char name[MOBI_SPILL_NAME];
 
-	if (!(mobi_load(&o->word) & MOBI_F_SPILL) || !mobi_spills(y->s)) {
+	/* One that is small shares a file: a link would count as an object there. */
+	if (!(mobi_load(&o->word) & MOBI_F_SPILL) || !mobi_spills(y->s) ||
+	    mobi_spill_is_small(o)) {
 		return false;
 	}
 	mobi_spill_name(name, id);
