@@ -108,10 +108,15 @@ static int read_meta(const struct walk *k, uint64_t at, struct meta *out)
 {
 	unsigned char head[HEAD + sizeof(*out)];
 	struct page_head p;
-	int rc = mobi_fd_read_at(k->fd, head, sizeof(head), at);
+	uint64_t bytes = 0;
+	int rc = mobi_fd_size(k->fd, &bytes);
 
-	if (rc < 0) {
+	if (rc >= 0 && bytes < at + sizeof(head)) {
 		return damaged(k, at != 0, "is cut off");
+	}
+	rc = rc < 0 ? rc : mobi_fd_read_at(k->fd, head, sizeof(head), at);
+	if (rc < 0) {
+		return rc;
 	}
 	memcpy(&p, head, sizeof(p));
 	memcpy(out, head + HEAD, sizeof(*out));

@@ -11,7 +11,8 @@
 
 /*
  * Looks at all that the state of one transaction reaches; txn_id 0: the last one, and
- * nobody writes meanwhile. all: at every page; otherwise only whether the file holds
+ * nobody writes meanwhile. all: at every page of a tree, and the first of
+ * each value that has pages of its own; otherwise only whether the file holds
  * all pages that it should, by those pages that name others, which is a hundredth of
  * them. An empty file is one that LMDB will make anew.
  * Errors: CORRUPT (says which page, and begins with `what`), AGAIN (the state is
