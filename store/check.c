@@ -16,6 +16,7 @@
 #include "segment.h"
 #include "slot.h"
 #include "spill.h"
+#include "victim.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -430,6 +431,7 @@ int mob_store_stat(struct mob_store *store, struct mob_store_stat *out)
 	if (rc < 0) {
 		return rc;
 	}
+	st.eviction = mobi_victim_name(store);
 	st.evicted = mobi_load(&store->cat_shared->evicted);
 	for (uint32_t i = 1; i < MOBI_CLIENTS; i++) {
 		st.prefetches += mobi_count_of(store, i, MOBI_N_PREFETCH);

@@ -19,6 +19,7 @@ static const struct out_col stat_cols[] = {
 	{ "spilled_bytes", "bytes spilled", OUT_BYTES },
 	{ "prefetches", "spilled objects read ahead", OUT_COUNT },
 	{ "evicted", "cached objects evicted", OUT_COUNT },
+	{ "eviction", "what goes is chosen by", OUT_TEXT },
 	{ "durable_objects", "in the durable copy", OUT_COUNT },
 	{ "durable_unsynced", "changed since its sync", OUT_COUNT },
 	{ "clients", "processes", OUT_COUNT },
@@ -62,6 +63,7 @@ static int run_stat(struct cli *c)
 	out_u64(&o, st.spilled_bytes);
 	out_u64(&o, st.prefetches);
 	out_u64(&o, st.evicted);
+	out_text(&o, st.eviction);
 	out_u64(&o, st.durable_objects);
 	out_u64(&o, st.durable_unsynced);
 	out_u64(&o, st.clients);

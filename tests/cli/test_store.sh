@@ -16,9 +16,10 @@ expect 0 store stat
 prints "demo"
 expect 0 store stat demo --json
 json name arena_bytes arena_used_bytes objects clients catalogue_rows \
-	catalogue_lag_ms reaps huge_page_bytes huge_pages
+	catalogue_lag_ms reaps huge_page_bytes huge_pages eviction
 grep -Eq '"huge_pages":"[^"]*(huge=|shmem_enabled|kernel)' "$tmp/out" ||
 	fail "stat does not say why there are huge pages or not"
+grep -q '"eviction":"sieve"' "$tmp/out" || fail "not the default policy"
 expect 0 store create other --bytes 64M
 expect 2 store stat
 says "which session? there are demo, other"

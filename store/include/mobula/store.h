@@ -455,6 +455,7 @@ struct mob_store_stat {
 	uint64_t durable_objects;
 	uint64_t durable_unsynced;  /* names, pins and objects changed since */
 	uint64_t durable_synced_ms; /* when: as born_ms; 0: not since */
+	const char *eviction; /* policy: what goes when there is no room */
 };
 /* Counts of the store. Errors: FORKED. Thread: any. Since 0.1. */
 MOB_API MOB_NODISCARD int mob_store_stat(struct mob_store *store,
