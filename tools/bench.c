@@ -105,6 +105,30 @@ int bench_fail(struct bench *b, const char *fmt, ...)
 	return -1;
 }
 
+static int set_env(const char *name, const char *value)
+{
+	return value ? setenv(name, value, 1) : unsetenv(name);
+}
+
+int bench_env_set(struct bench *b, struct bench_env *e, const char *name,
+		  const char *value)
+{
+	const char *was = getenv(name);
+
+	e->name = name;
+	e->was = was ? strdup(was) : NULL;
+	return (was && !e->was) || set_env(name, value) ?
+		       bench_fail(b, "out of memory") :
+		       0;
+}
+
+void bench_env_back(struct bench_env *e)
+{
+	(void)set_env(e->name, e->was);
+	free(e->was);
+	e->was = NULL;
+}
+
 int bench_fail_rc(struct bench *b, int rc, const char *call)
 {
 	const char *detail = mob_err_detail(rc);

@@ -73,6 +73,15 @@ void bench_sample(struct bench *b, uint64_t ns);
 int bench_fail(struct bench *b, const char *fmt, ...) MOB_PRINTF(2, 3);
 /* The same for a MOB_E_* of a call. */
 int bench_fail_rc(struct bench *b, int rc, const char *call);
+/* Sets a variable of the environment for as long as a case needs it; NULL: it has
+ * none. Ends with env_back, also if it failed. */
+struct bench_env {
+	const char *name;
+	char *was; /* malloc'd, or NULL */
+};
+int bench_env_set(struct bench *b, struct bench_env *e, const char *name,
+		  const char *value);
+void bench_env_back(struct bench_env *e);
 /* A line about the case for people, shown under its row. */
 void bench_note(struct bench *b, const char *fmt, ...) MOB_PRINTF(2, 3);
 

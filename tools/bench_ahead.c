@@ -26,6 +26,8 @@
 struct state {
 	char dir[64];
 	unsigned char *bytes;
+	struct bench_env
+		env; /* how much is read ahead, while a session is there */
 	mob_ref refs[TASKS + FILLERS];
 };
 
@@ -148,13 +150,16 @@ static int begin(struct bench *b, uint32_t n, bool ahead)
 	mob_bytes bytes = { s->bytes, MIB };
 	int rc;
 
-	if (setenv("MOBULA_PREFETCH_BYTES", ahead ? "64M" : "0", 1)) {
-		return bench_fail(b, "setenv: %s", strerror(errno));
+	if (bench_env_set(b, &s->env, "MOBULA_PREFETCH_BYTES",
+			  ahead ? "64M" : "0")) {
+		bench_env_back(&s->env);
+		return -1;
 	}
 	opts.workers = 1;
 	opts.store_bytes = 80 * MIB;
 	opts.spill_dir = s->dir;
 	rc = mob_init(&opts);
+	bench_env_back(&s->env);
 	if (rc < 0) {
 		return bench_fail_rc(b, rc, "mob_init");
 	}

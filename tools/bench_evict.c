@@ -113,7 +113,9 @@ static int request(struct mob_store *store, const char *as)
 
 	if (rc >= 0) {
 		rc = mob_object_get(store, r, 0, &v);
-		mob_view_release(store, &v);
+		if (rc >= 0) {
+			mob_view_release(store, &v);
+		}
 		(void)mob_object_release(store, r);
 		return rc < 0 ? rc : 1;
 	}
@@ -135,16 +137,17 @@ static int replay(struct bench *b, const char *policy, double *out_value)
 	uint32_t n = (uint32_t)bench_n(b, REQUESTS);
 	uint32_t missed = 0;
 	struct mob_store *store;
+	struct bench_env env;
 	int rc;
 
 	opts.flags = MOB_STORE_PRIVATE;
 	opts.arena_bytes = 4 * MIB;
-	rc = policy ? setenv("MOBULA_EVICTION", policy, 1) :
-		      unsetenv("MOBULA_EVICTION");
-	if (rc) {
-		return bench_fail(b, "out of memory");
+	if (bench_env_set(b, &env, "MOBULA_EVICTION", policy)) {
+		bench_env_back(&env);
+		return -1;
 	}
 	rc = mob_store_create(NULL, &opts, &store);
+	bench_env_back(&env);
 	if (rc < 0) {
 		return bench_fail_rc(b, rc, "mob_store_create");
 	}

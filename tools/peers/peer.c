@@ -22,12 +22,17 @@ const struct cli_noun cli_nouns[] = { { 0 } };
 int peer_main(int argc, char **argv, const struct bench_case *cases)
 {
 	struct bench_plan plan = { .cases = cases, .json = true };
+	char *end;
 
 	if (argc < 4 || argc > 5 || (argc == 5 && strcmp(argv[4], "quick"))) {
 		cli_say("arguments: ROUNDS GLOB PLACE [quick]");
 		return CLI_USAGE;
 	}
-	plan.rounds = (uint32_t)strtoul(argv[1], NULL, 10);
+	plan.rounds = (uint32_t)strtoul(argv[1], &end, 10);
+	if (*end || !plan.rounds || plan.rounds > 1000) {
+		cli_say("ROUNDS is '%s'; it must be 1 to 1000", argv[1]);
+		return CLI_USAGE;
+	}
 	plan.glob = argv[2];
 	peer_place = argv[3];
 	plan.quick = argc == 5;
