@@ -307,7 +307,8 @@ bool mobi_args_next(struct mobi_args_walk *w, uint64_t *out_id)
 		}
 		w->inner = 0;
 		w->item += 8 + up8(bytes);
-		if (how == MOBI_ENC_OBJECT || how == MOBI_ENC_SLICE) {
+		if ((how == MOBI_ENC_OBJECT || how == MOBI_ENC_SLICE) &&
+		    bytes >= sizeof(*out_id)) {
 			*out_id = get64(body);
 			return true;
 		}

@@ -114,19 +114,25 @@ static void walk(struct ahead *a, uint32_t rec, uint64_t w,
 	read_ahead(a, args);
 }
 
+/* One load of a word that who ends the task may write meanwhile. */
+static uint64_t args_id_of(const struct mobi_task *t)
+{
+	return *(const volatile uint64_t *)&t->args_id;
+}
+
 /* Another may take and end the task meanwhile: arguments in the record are then
  * some other bytes, whose refs are checked; those in an object are held. */
 static void look(struct ahead *a, uint32_t rec, uint64_t w)
 {
 	const struct mobi_task *t = mobi_task_at(a->s, rec);
-	uint64_t args_id = t->args_id;
+	uint64_t args_id = args_id_of(t);
 	struct mobi_args_walk args = { NULL, 0, 0, 0 };
 
 	if (args_id && mobi_slot_hold(a->s, args_id) < 0) {
 		return;
 	}
 	args.at = mobi_args_at(a->s, rec, &args.len);
-	if (args.at && t->args_id == args_id &&
+	if (args.at && args_id_of(t) == args_id &&
 	    MOBI_GEN(mobi_load(&a->s->recs[rec].word)) == MOBI_GEN(w) &&
 	    (!args_id || args.len <= mobi_load(&slot_of(a, args_id)->size))) {
 		if (rec == a->self) {

@@ -238,7 +238,7 @@ static bool has_range(struct mob_store *s, const struct mobi_slot *o)
 }
 
 /* LOCK(me) and SPILL, of one that nobody views. False: it cannot be now. */
-static bool take(struct mob_store *s, uint32_t slot)
+static bool take_to_spill(struct mob_store *s, uint32_t slot)
 {
 	struct mobi_slot *o = &s->slots[slot];
 	uint64_t w = mobi_load(&o->word);
@@ -328,7 +328,7 @@ static void spill_alone(struct spilling *g, uint32_t slot)
 	uint64_t id;
 	int rc;
 
-	if (!take(s, slot)) {
+	if (!take_to_spill(s, slot)) {
 		return;
 	}
 	id = (uint64_t)MOBI_GEN(mobi_load(&o->word)) << 32 | slot;
@@ -353,7 +353,7 @@ static void spill_gathered(struct spilling *g)
 	int rc = 0;
 
 	for (uint32_t i = 0; i < g->n_slots && rc >= 0; i++) {
-		if (!take(s, g->slot[i])) {
+		if (!take_to_spill(s, g->slot[i])) {
 			continue;
 		}
 		if (mobi_spill_is_small(&s->slots[g->slot[i]])) {

@@ -176,8 +176,8 @@ static bool is_name_of(struct mob_store *s, uint64_t id, int fd)
 }
 
 /* Takes what is left of the container that fd is of, as far as it has room. */
-static void gather(struct mob_store *s, int fd, const char *name,
-		   struct mobi_container *to)
+static void gather_left(struct mob_store *s, int fd, const char *name,
+			struct mobi_container *to)
 {
 	struct mobi_container *from = mobi_small_new();
 
@@ -200,7 +200,7 @@ static void gather(struct mob_store *s, int fd, const char *name,
 }
 
 /* A new name takes the place of the old one. */
-static void replace(struct mob_store *s, const char *first, uint64_t id)
+static void replace_name(struct mob_store *s, const char *first, uint64_t id)
 {
 	char name[MOBI_SPILL_NAME];
 	char fresh[MOBI_SPILL_NAME];
@@ -213,7 +213,7 @@ static void replace(struct mob_store *s, const char *first, uint64_t id)
 	}
 }
 
-static void move(struct mob_store *s, struct mobi_container *c)
+static void write_merged(struct mob_store *s, struct mobi_container *c)
 {
 	char first[MOBI_SPILL_NAME];
 	char name[MOBI_SPILL_NAME];
@@ -228,7 +228,7 @@ static void move(struct mob_store *s, struct mobi_container *c)
 		uint64_t id = c->item[--c->n].id;
 
 		if (written && c->n) {
-			replace(s, first, id);
+			replace_name(s, first, id);
 		} else if (written) {
 			mobi_spill_name(name, id);
 			(void)mobi_file_rename_at(s->spill_fd, first, name);
@@ -295,9 +295,9 @@ static void merge(struct mob_store *s, int fd, const char *name, uint64_t id)
 	if (fd2 >= 0 && !mobi_fd_same(fd, fd2) && (c = mobi_small_new())) {
 		/* It is no longer on offer, unless another was meanwhile. */
 		(void)mobi_cas64(&s->hdr->sparse, &mine, UINT64_C(0));
-		gather(s, fd, name, c);
-		gather(s, fd2, other, c);
-		move(s, c);
+		gather_left(s, fd, name, c);
+		gather_left(s, fd2, other, c);
+		write_merged(s, c);
 		mobi_small_free(c);
 	}
 	mobi_fd_close(fd2);
