@@ -31,4 +31,7 @@ int mobi_worker_main(const char *path);
 /* Starts a process of the session in a role ("daemon", "worker"). */
 int mobi_node_run(struct mob_store *s, const char *role);
 
+/* This worker has run a task of the function. */
+void mobi_worker_ran(uint32_t fn, const struct mobi_plan *p);
+
 #endif /* MOBI_NODE_H */

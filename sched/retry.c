@@ -108,8 +108,9 @@ int mobi_retry_plan(struct mobi_sched *sh, const struct mob_task_opts *o,
 	if (rc >= 0) {
 		rc = mobi_limits_check(o);
 	}
-	if (rc < 0 || (!o->retry_errors && !o->n_retry_codes &&
-		       !o->backoff_ns && !mobi_limits_given(o))) {
+	if (rc < 0 ||
+	    (!o->retry_errors && !o->n_retry_codes && !o->backoff_ns &&
+	     !o->max_calls && !mobi_limits_given(o))) {
 		return rc;
 	}
 	p.backoff_ns = o->backoff_ns;
@@ -124,6 +125,7 @@ int mobi_retry_plan(struct mobi_sched *sh, const struct mob_task_opts *o,
 	p.timeout_ns = o->timeout_ns;
 	p.grace_ns = o->grace_ns;
 	p.soft = o->soft_deadline != 0;
+	p.max_calls = o->max_calls;
 	for (uint32_t i = 0; i < o->n_retry_codes; i++) {
 		p.codes[i] = o->retry_codes[i];
 	}

@@ -17,6 +17,7 @@
 #include "fault.h"
 #include "frame.h"
 #include "module.h"
+#include "node.h"
 #include "os_clock.h"
 #include "os_run.h"
 #include "record.h"
@@ -399,6 +400,7 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	p = &mobi_rt.sched->place[mobi_rt.place];
 	/* Only this worker writes it. */
 	mobi_store_relaxed(&p->runs, mobi_load_relaxed(&p->runs) + 1);
+	mobi_worker_ran(fn, mobi_retry_plan_of(mobi_rt.sched, t));
 	/* It was to be killed, and has lived through it. */
 	if (mobi_load_relaxed(&p->shot)) {
 		uint64_t mark = MOBI_ANN(MOBI_VERSION(w), rec);

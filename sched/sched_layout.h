@@ -127,14 +127,16 @@ struct mobi_plan {
 	int32_t codes[MOBI_RETRY_CODES]; /* or these */
 	uint32_t soft;                   /* the deadline is a wish only */
 	uint64_t timeout_ns;             /* of an attempt; 0: none */
-	uint64_t grace_ns; /* between two steps of ending one that is told */
+	uint64_t grace_ns;  /* between two steps of ending one that is told */
+	uint32_t max_calls; /* then the worker is replaced; 0: never */
+	uint32_t reserved;
 };
 struct mobi_plan_shared {
 	mobi_a32 state; /* as of functions */
 	uint32_t reserved;
 	struct mobi_plan plan;
 };
-MOBI_SIZE(struct mobi_plan_shared, 88);
+MOBI_SIZE(struct mobi_plan_shared, 96);
 
 /* ---- timers: a bit for each record that the daemon is to look at ---- */
 struct mobi_timers {

@@ -200,6 +200,18 @@ static void idle(struct mob_store *s, uint32_t *io_fruitless)
 	miss_daemon();
 }
 
+/* Runs of each function whose tasks say after how many the worker is to go. */
+static uint32_t calls[MOBI_FUNCTIONS];
+
+void mobi_worker_ran(uint32_t fn, const struct mobi_plan *p)
+{
+	struct mobi_place_shared *place = &mobi_rt.sched->place[mobi_rt.place];
+
+	if (p && p->max_calls && ++calls[fn % MOBI_FUNCTIONS] >= p->max_calls) {
+		mobi_store(&place->leave, 1u);
+	}
+}
+
 static void run_one(struct mob_store *s, uint32_t rec, uint64_t w,
 		    uint64_t taken_ns)
 {
@@ -299,6 +311,7 @@ int mobi_worker_main(const char *path)
 	(void)raise(mobi_news_signal());
 	loop(s);
 	mobi_place_leave(s, mobi_rt.place);
+	mobi_wake_worker(s); /* for what this one would have taken */
 	mobi_sock_close(mobi_rt.daemon_fd);
 	mobi_rt.daemon_fd = -1;
 	mobi_context_clear();

@@ -411,6 +411,62 @@ static void test_options_out_of_range_are_refused(void **state)
 }
 
 /* Last: a session never forgets a wish for CPUs. */
+MOB_TASK(int64_t, o_pid, mob_str, path)
+{
+	(void)live_ledger_add(path, 0);
+	return (int64_t)mobi_proc_self().pid;
+}
+
+/* It waits for others that run here, at the bound of workers. */
+MOB_TASK(int64_t, o_pid_of_child, mob_str, path)
+{
+	int64_t x;
+
+	mob_get(mob_submit_with(MOB_OPTS(.max_calls = 1), o_pid, path), &x);
+	return (int64_t)mobi_proc_self().pid;
+}
+
+/* A worker goes after so many runs, and nothing is lost or run twice. */
+static void test_options_worker_is_replaced_after_max_calls(void **state)
+{
+	enum { N = 30, CALLS = 3 };
+	int64_t pid[N];
+	mob_ref r[N];
+
+	(void)state;
+	live_ledger_open(&ledger, 1);
+	for (int i = 0; i < N; i++) {
+		r[i] = mob_submit_with(MOB_OPTS(.max_calls = CALLS), o_pid,
+				       ledger.path);
+	}
+	assert_int_equal(mob_get_all(r, N, pid), 0);
+	assert_int_equal(ledger.at[0], N);
+	for (int i = 0; i < N; i++) {
+		int same = 0;
+
+		for (int k = 0; k < N; k++) {
+			same += pid[k] == pid[i];
+		}
+		assert_true(same <= CALLS);
+	}
+	/* Those that do not say so are not counted. */
+	for (int i = 0; i < N; i++) {
+		r[i] = mob_submit(o_pid, ledger.path);
+	}
+	assert_int_equal(mob_get_all(r, N, pid), 0);
+	for (int i = 0, others = 0; i < N; i++) {
+		others += pid[i] != pid[0] && pid[i] != pid[N - 1];
+		assert_true(others < N - CALLS);
+	}
+	/* One that runs inside another's wait does not end that. */
+	for (int i = 0; i < N; i++) {
+		r[i] = mob_submit(o_pid_of_child, ledger.path);
+	}
+	assert_int_equal(mob_get_all(r, N, pid), 0);
+	assert_int_equal(ledger.at[0], 3 * N);
+	live_ledger_close(&ledger);
+}
+
 static void test_options_too_many_wishes_for_cpus_are_a_limit(void **state)
 {
 	int64_t x;
@@ -450,6 +506,7 @@ MOB_MAIN(void)
 		T(test_options_mixed_cpus_all_run),
 		T(test_options_name_is_told_in_errors),
 		T(test_options_out_of_range_are_refused),
+		T(test_options_worker_is_replaced_after_max_calls),
 		T(test_options_too_many_wishes_for_cpus_are_a_limit),
 	};
 

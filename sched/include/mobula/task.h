@@ -346,7 +346,10 @@ struct mob_task_opts {
 			    * MOB_GRACE_NONE: it is only told */
 	uint32_t
 		soft_deadline; /* 1: the deadline is only a wish for policies */
-	uint32_t reserved;
+	/* The worker is replaced after so many runs of tasks of this function that
+	 * say so, once what it runs has ended: for functions that leak, or leave
+	 * something behind. 0: it is not. */
+	uint32_t max_calls;
 	/*
 	 * What else it wishes for of what the session has: "gpu=1,license=0.5". It
 	 * runs when all of it is free, and keeps it until it ends, also while it
