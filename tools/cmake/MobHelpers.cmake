@@ -284,8 +284,11 @@ function(mob_add_test name)
 		set(arg_COMMAND ${target})
 	endif()
 	add_test(NAME ${name} COMMAND ${arg_COMMAND})
+	# COST: those that may take long begin first, so that none runs alone at the
+	# end.
 	set_tests_properties(${name} PROPERTIES
 		LABELS "${arg_LABELS}"
+		COST ${arg_TIMEOUT}
 		TIMEOUT ${arg_TIMEOUT}
 		SKIP_RETURN_CODE 77
 		ENVIRONMENT "${MOB_TEST_ENVIRONMENT};${arg_ENVIRONMENT}")
