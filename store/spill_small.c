@@ -5,12 +5,12 @@
  *
  * The container gets the name of the first, then those of the others; the first is
  * unlocked last, as it may be restored and its name removed from then on. The kernel
- * counts the names. Who removes one and leaves half of those that were written, or
- * a quarter, and so on, one at last, offers the container in `sparse`; if another was offered before, both are made
- * one: the LOCK of each object that is left is taken if it is free, a new container
- * is written beside, and its names take the place of the old ones one by one. So
- * containers are half full but for one, and for those whose objects were in use just
- * then.
+ * counts the names. Who removes one and leaves half of those that were written, or a
+ * quarter, and so on, one at last, offers the container in `sparse`; if another was
+ * offered before, both are made one: the LOCK of each object that is left is taken if
+ * it is free, a new container is written beside, and its names take the place of the
+ * old ones one by one. So containers are half full but for one, and for those whose
+ * objects were in use just then.
  *
  * A kill of who merges leaves a name with a '+', which goes when the LOCK of its
  * object is repaired; the object has one whole container at each moment.
