@@ -618,7 +618,7 @@ int main(void)
 	int rc;
 
 	seed = test_seed();
-	times = test_count("MOB_TEST_DAMAGE", SANITIZED ? 30 : 250, 7200);
+	times = test_count("MOB_TEST_DAMAGE", SANITIZED ? 30 : 720, 7200);
 	out = shared_memory(sizeof(*out));
 	(void)snprintf(work_dir, sizeof(work_dir),
 		       "/dev/shm/mob-damage-XXXXXX");
