@@ -11,7 +11,7 @@ timeline_check=$5
 unix_get=$6
 
 mkfifo "$tmp/running" "$tmp/go" "$tmp/end"
-"$live" demo "$tmp/running" "$tmp/go" "$tmp/end" >"$tmp/live" 2>&1 &
+MOBULA_RESOURCES=license=1.5,gpu:3 "$live" demo "$tmp/running" "$tmp/go" "$tmp/end" >"$tmp/live" 2>&1 &
 started+=($!)
 pid=$!
 until_true grep -q ready "$tmp/live"
@@ -26,6 +26,10 @@ json tasks_run retried finished_for_dead crashes crash_task crash_attempt \
 	crash_signal crash_code swaps ejections bypasses
 expect 0 session show
 prints live
+expect 0 session resources --json
+json resource total used devices in_use workers
+prints '"resource":"license","total":1.5,"used":0,"devices":false,"in_use":null'
+prints '"resource":"gpu","total":3,"used":0,"devices":true,"in_use":""'
 
 # ---- tasks: one runs, one is queued, one waits for the first ----
 # Ready until a worker has looked at it, queued from then on.
@@ -59,7 +63,9 @@ grep -Eq "policy fifo holds it in the shared queue behind 1 others|has looked at
 queued=$("$mob" task list --json | sed -n 's/.*"id":"\([^"]*\)","name":"live_spare".*/\1/p')
 expect 2 task cancel 17
 expect 3 task cancel 4000000000.1
-expect 0 task cancel "$queued"
+expect 2 task cancel "$queued" --force --escalate
+says "give one of them"
+expect 0 task cancel "$queued" --escalate
 says "task $queued is cancelled"
 expect 3 task cancel "$queued"
 expect 0 task show "$queued" --json
