@@ -84,7 +84,8 @@ static uint64_t compare(void)
 		return ns; /* the next call tries again */
 	}
 	ticks -= (ticks - before) / 2;
-	if (!pair.ticks || ns - pair.ns > 1000 * SPAN_NS) {
+	if (!pair.ticks || ns - pair.ns > 1000 * SPAN_NS ||
+	    ticks <= pair.ticks) {
 		pair.span = 0; /* the first, or of long ago: as the first */
 	} else if (ns - pair.ns >= SLOPE_NS) {
 		uint64_t d = ticks - pair.ticks;

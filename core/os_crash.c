@@ -13,7 +13,7 @@
 #define ABOVE (UINT64_C(16) << 20)
 #define BELOW (UINT64_C(1) << 16)
 
-static void (*tell_fn)(uint64_t addr, bool near_stack);
+static void (*tell_fn)(enum mobi_fault_kind what, uint64_t addr);
 
 static uint64_t stack_pointer(const void *context)
 {
@@ -29,14 +29,30 @@ static uint64_t stack_pointer(const void *context)
 #endif
 }
 
+static enum mobi_fault_kind kind_of(int sig, int code, uint64_t addr,
+				    uint64_t sp)
+{
+	if (sig == SIGBUS) {
+		return MOBI_CRASH_NO_MEMORY;
+	}
+	/* Not of a page fault: the address is no canonical one, and not known. */
+	if (code == SI_KERNEL) {
+		return MOBI_CRASH_NOWHERE;
+	}
+	return sp && addr + BELOW >= sp && addr < sp + ABOVE ?
+		       MOBI_CRASH_NEAR_STACK :
+		       MOBI_CRASH_ADDRESS;
+}
+
 static void on_fault(int sig, siginfo_t *info, void *context)
 {
 	uint64_t addr = (uint64_t)(uintptr_t)info->si_addr;
-	uint64_t sp = stack_pointer(context);
 
 	/* One that was sent has no address. */
 	if (info->si_code > 0) {
-		tell_fn(addr, sp && addr + BELOW >= sp && addr < sp + ABOVE);
+		tell_fn(kind_of(sig, info->si_code, addr,
+				stack_pointer(context)),
+			addr);
 	}
 	/* The access is made again, or the signal sent again, and ends it. */
 	(void)signal(sig, SIG_DFL);
@@ -60,7 +76,7 @@ static void watch(int sig)
 	(void)sigaction(sig, &sa, NULL);
 }
 
-void mobi_crash_watch(void (*tell)(uint64_t addr, bool near_stack))
+void mobi_crash_watch(void (*tell)(enum mobi_fault_kind what, uint64_t addr))
 {
 	static _Alignas(16) char space[32768];
 	stack_t own = { .ss_sp = space, .ss_size = sizeof(space) };

@@ -360,15 +360,17 @@ static bool never_full(const struct turn *t)
 #define RESERVE_NS UINT64_C(50000000)
 
 /*
- * What may be taken of the shapes that fit: if one that does not was passed over
- * for long, only wishes for nothing, until so much is free that it fits. Or a
- * stream of small ones would keep a large one out for ever.
+ * What may be taken of the shapes that fit: if one that does not was passed over for
+ * long, nothing that takes of what it lacks, until so much is free that it fits. Or a
+ * stream of small ones would keep a large one out for ever. Processors are kept for it
+ * only when all else that it wishes for is free: a resource may stay with a task for
+ * long, and that may wait for one that needs a processor.
  */
-static uint64_t reserve(const struct turn *t, uint64_t fits)
+static uint64_t reserve(const struct turn *t, const struct mobi_room *room,
+			uint64_t fits)
 {
 	const struct mobi_sched *sh = t->sh;
 	struct mobi_room all = { sh->capacity, { 0 } };
-	struct mobi_room nothing = { 0 };
 	uint64_t can;
 
 	for (uint32_t r = 0; r < sh->n_resources; r++) {
@@ -380,7 +382,7 @@ static uint64_t reserve(const struct turn *t, uint64_t fits)
 		uint64_t since = mobi_queues_passed_ns(t->q, i);
 
 		if (since && t->now > since + RESERVE_NS) {
-			return mobi_fit_shapes(sh, &nothing);
+			fits &= ~mobi_fit_rivals(sh, &sh->shape[i], room);
 		}
 	}
 	return fits;
@@ -430,7 +432,7 @@ static bool take(struct turn *t, uint32_t *out_rec, uint64_t *out_w)
 				      1 + MOBI_PLACES + MOBI_CLIENTS);
 	bool roomy = never_full(t);
 	struct mobi_room room = mobi_fit_room(t->s, roomy);
-	uint64_t fits = reserve(t, mobi_fit_shapes(t->sh, &room));
+	uint64_t fits = reserve(t, &room, mobi_fit_shapes(t->sh, &room));
 
 	for (uint32_t i = 0; i < n; i++) {
 		struct mobi_queue_want want = {

@@ -268,24 +268,24 @@ bool mob_error_info(struct mob_error_info *out)
 {
 	const struct mobi_context *c = mobi_context();
 	const struct mobi_error *e = c ? c->error : NULL;
+	struct mob_error_info i = { .struct_size = out->struct_size };
+	size_t n = out->struct_size < sizeof(i) ? out->struct_size : sizeof(i);
 
-	memset(out, 0, sizeof(*out));
-	out->struct_size = (uint32_t)sizeof(*out);
-	if (!e) {
-		return false;
+	if (e) {
+		i.rc = e->rc;
+		i.code = e->code;
+		i.attempt = e->attempt;
+		i.pid = e->pid;
+		i.worker = e->worker;
+		i.line = e->line;
+		i.text = e->text;
+		i.task = mobi_error_name(e);
+		i.file = mobi_error_file(e);
+		i.payload = e->payload_len ? mobi_error_payload(e) : NULL;
+		i.payload_size = e->payload_len;
 	}
-	out->rc = e->rc;
-	out->code = e->code;
-	out->attempt = e->attempt;
-	out->pid = e->pid;
-	out->worker = e->worker;
-	out->line = e->line;
-	out->text = e->text;
-	out->task = mobi_error_name(e);
-	out->file = mobi_error_file(e);
-	out->payload = e->payload_len ? mobi_error_payload(e) : NULL;
-	out->payload_size = e->payload_len;
-	return true;
+	memcpy(out, &i, n);
+	return e != NULL;
 }
 
 const char *mob_error(void)

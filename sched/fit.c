@@ -75,6 +75,29 @@ uint64_t mobi_fit_shapes(const struct mobi_sched *sh,
 	return fits;
 }
 
+uint64_t mobi_fit_rivals(const struct mobi_sched *sh,
+			 const struct mobi_shape *starved,
+			 const struct mobi_room *room)
+{
+	bool by_resource = !mobi_resources_fit(starved, room->amount);
+	uint64_t rivals = 0;
+
+	for (uint32_t i = 0; i < MOBI_SHAPES; i++) {
+		const struct mobi_shape *h = &sh->shape[i];
+		bool takes = !by_resource && h->cpu;
+
+		if (mobi_load(&h->state) == MOBI_FN_FREE) {
+			break;
+		}
+		for (uint32_t r = 0; by_resource && r < MOBI_RESOURCES; r++) {
+			takes |= starved->amount[r] > room->amount[r] &&
+				 h->amount[r];
+		}
+		rivals |= takes ? MOBI_BIT(i) : 0;
+	}
+	return rivals;
+}
+
 static const struct mobi_shape *shape_of(const struct mob_store *s,
 					 uint32_t rec)
 {

@@ -18,6 +18,11 @@ struct mobi_room mobi_fit_room(const struct mob_store *s, bool roomy);
 /* A bit for each shape whose wish fits in the room. */
 uint64_t mobi_fit_shapes(const struct mobi_sched *sh,
 			 const struct mobi_room *room);
+/* Those that would take of what one lacks that does not fit in the room: of the
+ * resources that it lacks, or else of the processors. */
+uint64_t mobi_fit_rivals(const struct mobi_sched *sh,
+			 const struct mobi_shape *starved,
+			 const struct mobi_room *room);
 /* Announces, sums, and only then takes: READY of that version -> RUN(me). False: it is
  * not that any more, or does not fit. */
 bool mobi_fit_take(struct mob_store *s, uint32_t rec, uint32_t version,

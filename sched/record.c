@@ -199,9 +199,11 @@ void mobi_record_queued(struct mob_store *s, uint32_t rec, uint64_t now)
 	struct mobi_task *t = mobi_task_at(s, rec);
 	uint64_t was = mobi_load_relaxed(&t->run_ns); /* the CAS orders it */
 
-	/* It may have been submitted, or put back, since the turn began. */
+	if (was) {
+		return; /* it is known: who put it back, or queued it before */
+	}
+	/* It may have been submitted since the turn began. */
 	now = now > t->submit_ns ? now : t->submit_ns;
-	now = now > was ? now : was;
 	/* Once it runs, run_ns is not ours any more. */
 	if (MOBI_STATE(mobi_load(&s->recs[rec].word)) == MOBI_T_READY) {
 		(void)mobi_cas64(&t->run_ns, &was, now);

@@ -345,6 +345,9 @@ int mob_devices(const char *name, uint32_t *out, size_t n)
 		rc = mobi_err(MOB_E_STATE, "mob_devices: this thread runs no "
 					   "task");
 	}
+	if (rc >= 0 && !name) {
+		rc = mobi_err(MOB_E_INVAL, "mob_devices: name is NULL");
+	}
 	if (rc < 0) {
 		return mobi_error_pend_rc(rc);
 	}

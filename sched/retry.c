@@ -69,10 +69,28 @@ static int check_backoff(const struct mob_task_opts *o)
 	return 0;
 }
 
+static uint64_t mix(uint64_t x);
+
+/* Where the search for a row begins. */
+static uint32_t first_row(const struct mobi_plan *p)
+{
+	uint64_t word[sizeof(*p) / 8];
+	uint64_t h = 0;
+
+	memcpy(word, p, sizeof(word));
+	for (size_t i = 0; i < sizeof(word) / sizeof(word[0]); i++) {
+		h = mix(h ^ word[i]);
+	}
+	return (uint32_t)(h % MOBI_PLANS);
+}
+
 static int find_row(struct mobi_sched *sh, const struct mobi_plan *p,
 		    uint16_t *out_row)
 {
-	for (uint32_t i = 0; i < MOBI_PLANS; i++) {
+	uint32_t first = first_row(p);
+
+	for (uint32_t n = 0; n < MOBI_PLANS; n++) {
+		uint32_t i = (first + n) % MOBI_PLANS;
 		struct mobi_plan_shared *r = &sh->plan[i];
 		uint32_t st = mobi_load(&r->state);
 
@@ -92,6 +110,18 @@ static int find_row(struct mobi_sched *sh, const struct mobi_plan *p,
 			"mob_submit: %u different ways to retry and to limit "
 			"tasks in one session, the most it can have",
 			MOBI_PLANS);
+}
+
+/* Two digits, or three from 100 to 199: of what is left of some time, which is a new
+ * one with each task, there are not too many then. */
+static uint64_t round_up(uint64_t ns)
+{
+	uint64_t step = UINT64_C(1);
+
+	while (ns / step >= 200) {
+		step *= 10;
+	}
+	return (ns + step - 1) / step * step;
 }
 
 int mobi_retry_plan(struct mobi_sched *sh, const struct mob_task_opts *o,
@@ -122,8 +152,9 @@ int mobi_retry_plan(struct mobi_sched *sh, const struct mob_task_opts *o,
 	p.jitter = (uint32_t)(o->jitter * 10000 + 0.5);
 	p.errors = o->retry_errors != 0;
 	p.n_codes = o->n_retry_codes;
-	p.timeout_ns = o->timeout_ns;
-	p.grace_ns = o->grace_ns;
+	p.timeout_ns = round_up(o->timeout_ns);
+	p.grace_ns = o->grace_ns == MOB_GRACE_NONE ? MOB_GRACE_NONE :
+						     round_up(o->grace_ns);
 	p.soft = o->soft_deadline != 0;
 	p.max_calls = o->max_calls;
 	for (uint32_t i = 0; i < o->n_retry_codes; i++) {

@@ -310,9 +310,10 @@ static void put_back(struct mob_store *s, uint32_t rec)
 		next = mobi_retry_next(sh, mobi_task_at(s, rec), w, false);
 	} while (!mobi_cas64(&s->recs[rec].word, &w, next));
 	MOBI_FAULT("task.put_back.done");
-	if (MOBI_STATE(next) == MOBI_T_DELAY) {
+	if (mobi_limits_watched(sh, mobi_task_at(s, rec), next)) {
 		mobi_timer_set(s, rec);
-	} else {
+	}
+	if (MOBI_STATE(next) == MOBI_T_READY) {
 		mobi_board_set(s, rec);
 		mobi_wake_worker(s);
 	}
@@ -344,6 +345,27 @@ static uint32_t end_kind(bool failed, bool again, int code)
 	return code == MOB_E_CANCELLED ? MOB_EVENT_CANCELLED : MOB_EVENT_FAILED;
 }
 
+/* What the place and the function learn of a run that has ended. */
+static void count_run(const struct mobi_context *c, const struct mobi_task *t,
+		      uint32_t rec, uint64_t w, uint64_t ran_ns)
+{
+	struct mobi_sched *sh = mobi_rt.sched;
+	struct mobi_place_shared *p = &sh->place[mobi_rt.place];
+
+	if (c->ran) {
+		learn(sh, t->fn, ran_ns);
+		mobi_worker_ran(t->fn, mobi_retry_plan_of(sh, t));
+	}
+	/* Only this worker writes it. */
+	mobi_store_relaxed(&p->runs, mobi_load_relaxed(&p->runs) + 1);
+	/* It was to be killed, and has lived through it. */
+	if (mobi_load_relaxed(&p->shot)) {
+		uint64_t mark = MOBI_ANN(MOBI_VERSION(w), rec);
+
+		(void)mobi_cas64(&p->shot, &mark, UINT64_C(0));
+	}
+}
+
 uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 		       uint64_t began_ns, int *out_rc)
 {
@@ -353,8 +375,6 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	struct mobi_devices devices = mobi_resources_taken();
 	struct mobi_error *e;
 	uint64_t ran;
-	struct mobi_place_shared *p;
-	uint32_t fn = t->fn;
 	bool failed;
 	bool again;
 	int code;
@@ -396,17 +416,7 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	free(c.error);
 	ran = mobi_quick_ns();
 	ran = ran > began_ns ? ran - began_ns : 0;
-	learn(mobi_rt.sched, fn, ran);
-	p = &mobi_rt.sched->place[mobi_rt.place];
-	/* Only this worker writes it. */
-	mobi_store_relaxed(&p->runs, mobi_load_relaxed(&p->runs) + 1);
-	mobi_worker_ran(fn, mobi_retry_plan_of(mobi_rt.sched, t));
-	/* It was to be killed, and has lived through it. */
-	if (mobi_load_relaxed(&p->shot)) {
-		uint64_t mark = MOBI_ANN(MOBI_VERSION(w), rec);
-
-		(void)mobi_cas64(&p->shot, &mark, UINT64_C(0));
-	}
+	count_run(&c, t, rec, w, ran);
 	mobi_record_ended(s, end_kind(failed, again, code), rec, w, ran, code);
 	MOBI_FAULT("task.told");
 	mobi_resources_give(mobi_rt.sched, mobi_rt.place,

@@ -116,7 +116,7 @@ struct mobi_name_shared {
 MOBI_SIZE(struct mobi_name_shared, 64);
 
 /* ---- how tasks are retried and limited; never forgotten ---- */
-#define MOBI_PLANS 255u
+#define MOBI_PLANS 2047u
 #define MOBI_RETRY_CODES 8u
 struct mobi_plan {
 	uint64_t backoff_ns; /* before the first retry; 0: none */
@@ -216,7 +216,9 @@ enum {
 	MOBI_FAULT_STACK = 1, /* its stack ran over */
 	MOBI_FAULT_STORE = 2, /* a write to an object that is sealed */
 	MOBI_FAULT_NULL = 3,
-	MOBI_FAULT_OTHER = 4
+	MOBI_FAULT_OTHER = 4, /* UINT64_MAX: not known where */
+	MOBI_FAULT_MEMORY =
+		5 /* a file was cut off, or its file system is full */
 };
 #define MOBI_VERSION(w) (MOBI_GEN(w) << 8 | MOBI_ATTEMPT(w))
 #define MOBI_ANN(version, rec) ((uint64_t)(version) << 32 | ((rec) + 1))

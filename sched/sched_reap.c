@@ -70,8 +70,16 @@ static void add_fault(const struct mobi_place_shared *p, char *out, size_t size)
 		(void)snprintf(out + n, size - n, ": null pointer, at %#llx",
 			       addr);
 		break;
+	case MOBI_FAULT_MEMORY:
+		(void)snprintf(out + n, size - n,
+			       ": no memory behind the mapping, at %#llx",
+			       addr);
+		break;
 	case MOBI_FAULT_OTHER:
-		(void)snprintf(out + n, size - n, ": bad address %#llx", addr);
+		(void)snprintf(out + n, size - n,
+			       addr == UINT64_MAX ? ": bad address" :
+						    ": bad address %#llx",
+			       addr);
 		break;
 	default:
 		break;
@@ -81,18 +89,20 @@ static void add_fault(const struct mobi_place_shared *p, char *out, size_t size)
 /* How the worker that ran the task ended, as far as it is known. */
 static void how(struct mobi_sched *sh, uint32_t client, char *out, size_t size)
 {
+	(void)snprintf(out, size, "a cause that nobody saw");
 	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
 		struct mobi_place_shared *p = &sh->place[i];
 
-		if (mobi_load(&p->client) == client &&
-		    mobi_load(&p->exit_pid)) {
+		if (mobi_load(&p->client) != client) {
+			continue;
+		}
+		if (mobi_load(&p->exit_pid)) {
 			mobi_status_text((int)mobi_load(&p->exit_status), out,
 					 size);
-			add_fault(p, out, size);
-			return;
 		}
+		add_fault(p, out, size);
+		return;
 	}
-	(void)snprintf(out, size, "a cause that nobody saw");
 }
 
 static void give_up(struct mob_store *s, uint32_t rec, uint64_t w)
@@ -181,6 +191,27 @@ static void spare(struct mobi_task *t, uint64_t w)
 	}
 }
 
+/* RUN of a dead process -> its next attempt, unless it was told to end meanwhile. */
+static void run_again(struct mob_store *s, uint32_t rec, uint64_t w,
+		      bool at_once)
+{
+	struct mobi_sched *sh = s->sched;
+	uint64_t next;
+
+	do {
+		if ((w & MOBI_TF_TOLD) && !mobi_limits_again(s, rec, w)) {
+			mobi_task_end_cancelled(s, rec, w);
+			return;
+		}
+		if (w & MOBI_TF_LATE) {
+			mobi_task_cancel_children(s, rec, w);
+		}
+		next = mobi_retry_next(sh, mobi_task_at(s, rec), w, at_once);
+		MOBI_FAULT("reap.run");
+	} while (!mobi_cas64(&s->recs[rec].word, &w, next));
+	(void)mobi_fetch_add(&sh->retried, UINT64_C(1));
+}
+
 /* RUN by a dead process. */
 static void reap_run(struct mob_store *s, uint32_t rec, uint64_t w)
 {
@@ -188,7 +219,6 @@ static void reap_run(struct mob_store *s, uint32_t rec, uint64_t w)
 	struct mobi_task *t = mobi_task_at(s, rec);
 	bool pending = false;
 	bool at_once;
-	uint64_t next;
 
 	mobi_task_returns(s, rec, pending_one, &pending);
 	if (!pending) {
@@ -202,9 +232,6 @@ static void reap_run(struct mob_store *s, uint32_t rec, uint64_t w)
 		return;
 	}
 	mobi_record_crashed(s, rec, w);
-	if (w & MOBI_TF_LATE) {
-		mobi_task_cancel_children(s, rec, w);
-	}
 	at_once = !(w & MOBI_TF_LATE) &&
 		  (mobi_load(&t->spared) & 255u) < SPARES &&
 		  only_shared(sh, rec, w);
@@ -219,14 +246,7 @@ static void reap_run(struct mob_store *s, uint32_t rec, uint64_t w)
 	}
 	mobi_record(s, MOB_EVENT_RETRIED, mobi_quick_ns(), rec, w,
 		    (uint32_t)MOB_E_CRASHED);
-	next = mobi_retry_next(sh, t, w, at_once);
-	MOBI_FAULT("reap.run");
-	/* False: it was cancelled meanwhile. */
-	if (mobi_cas64(&s->recs[rec].word, &w, next)) {
-		(void)mobi_fetch_add(&sh->retried, UINT64_C(1));
-	} else if (w & MOBI_TF_TOLD) {
-		mobi_task_end_cancelled(s, rec, w);
-	}
+	run_again(s, rec, w, at_once);
 }
 
 static void reap_tasks(struct mob_store *s, uint64_t dead)

@@ -166,12 +166,15 @@ void mobi_task_shoot(struct mob_store *s, uint32_t rec, uint64_t w, int sig)
 	}
 }
 
-static void tell_worker(struct mob_store *s, uint64_t w)
+/* Not one that has gone on, and whose number another process may have. */
+static void tell_worker(struct mob_store *s, uint32_t rec, uint64_t w)
 {
 	uint32_t owner = MOBI_ROWNER(w) % MOBI_CLIENTS;
 	struct mobi_proc proc = s->clients[owner].proc;
 
-	(void)mobi_proc_signal(&proc, mobi_news_signal());
+	if (!((mobi_load(&s->recs[rec].word) ^ w) & ~MOBI_TF_MASK)) {
+		(void)mobi_proc_signal(&proc, mobi_news_signal());
+	}
 }
 
 /* RUN with word w gets the flags that it has not. False: the word has changed. */
@@ -221,7 +224,7 @@ static int cancel_one(struct mob_store *s, uint32_t rec, uint32_t gen,
 			if (flags & MOB_CANCEL_FORCE) {
 				mobi_task_shoot(s, rec, w, SIGKILL);
 			} else {
-				tell_worker(s, w);
+				tell_worker(s, rec, w);
 			}
 			if (!(flags & MOB_CANCEL_ALONE)) {
 				(void)add_parent(p, mobi_task_id(w, rec), 0);
@@ -307,7 +310,7 @@ bool mobi_task_late(struct mob_store *s, uint32_t rec, uint64_t w)
 			return false;
 		}
 		MOBI_FAULT("task.late.flagged");
-		tell_worker(s, w);
+		tell_worker(s, rec, w);
 		return true;
 	}
 	if (!take_pending(s, rec, w, MOBI_TF_LATE, &p)) {

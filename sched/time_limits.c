@@ -104,6 +104,9 @@ bool mobi_limits_begin(struct mob_store *s, uint32_t rec, uint64_t now)
 	if (timeout_of(sh, t)) {
 		/* run_ns is written: THEN the flag says that it counts. */
 		(void)mobi_fetch_or(&s->recs[rec].word, MOBI_TF_TIMED);
+	}
+	if (timeout_of(sh, t) || mobi_limits_firm(sh, t)) {
+		/* Who submitted it may have been stopped before it did. */
 		mobi_timer_set(s, rec);
 	}
 	return true;
@@ -182,7 +185,8 @@ static bool look_run(struct mob_store *s, struct mobi_due_entry *io, uint64_t w,
 {
 	const struct mobi_sched *sh = s->sched;
 	const struct mobi_task *t = mobi_task_at(s, io->rec);
-	uint64_t at = deadline_of(sh, t);
+	uint64_t deadline = deadline_of(sh, t);
+	uint64_t at = deadline;
 	uint64_t grace = grace_of(sh, t);
 
 	if (w & MOBI_TF_TIMED) {
@@ -194,14 +198,15 @@ static bool look_run(struct mob_store *s, struct mobi_due_entry *io, uint64_t w,
 	if (mobi_load(&s->recs[io->rec].word) != w) {
 		return false;
 	}
-	if (w & MOBI_TF_LATE) {
-		at = UINT64_MAX;
-	} else if (at <= now) {
+	if (!(w & MOBI_TF_LATE) && at <= now) {
 		if (!mobi_task_late(s, io->rec, w)) {
 			return false;
 		}
 		w |= MOBI_TF_LATE;
-		at = UINT64_MAX;
+	}
+	if (w & MOBI_TF_LATE) {
+		/* Another attempt may follow, and wait. */
+		at = deadline > now ? deadline : UINT64_MAX;
 	}
 	if (w & (MOBI_TF_LATE | MOBI_TF_STOP)) {
 		uint64_t step = press(s, io, w, grace, now);

@@ -104,21 +104,30 @@ static int prepare_news(struct mob_store *s)
 /* ---- the end of this process ---- */
 
 /* In a signal handler. */
-static void tell_fault(uint64_t addr, bool near_stack)
+static void tell_fault(enum mobi_fault_kind what, uint64_t addr)
 {
 	const struct mob_store *s = mobi_rt.store;
 	struct mobi_place_shared *p;
+	uint32_t fault = MOBI_FAULT_OTHER;
 
 	if (!s || mobi_rt.place == MOBI_NO_PLACE ||
 	    !mobi_load_relaxed(s->not_forked)) {
 		return;
 	}
+	if (what == MOBI_CRASH_NO_MEMORY) {
+		fault = MOBI_FAULT_MEMORY;
+	} else if (what == MOBI_CRASH_NOWHERE) {
+		addr = UINT64_MAX;
+	} else if (mobi_segment_has(s, addr)) {
+		fault = MOBI_FAULT_STORE;
+	} else if (what == MOBI_CRASH_NEAR_STACK) {
+		fault = MOBI_FAULT_STACK;
+	} else if (addr < 4096) {
+		fault = MOBI_FAULT_NULL;
+	}
 	p = &mobi_rt.sched->place[mobi_rt.place];
 	mobi_store(&p->fault_addr, addr);
-	mobi_store(&p->fault, mobi_segment_has(s, addr) ? MOBI_FAULT_STORE :
-			      near_stack                ? MOBI_FAULT_STACK :
-			      addr < 4096               ? MOBI_FAULT_NULL :
-							  MOBI_FAULT_OTHER);
+	mobi_store(&p->fault, fault);
 }
 
 /* ---- loop ---- */

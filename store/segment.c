@@ -370,7 +370,14 @@ int mobi_segment_arena(struct mob_store *s)
 				 (unsigned char *)s->hdr + at->off, s->ctl_fd,
 				 at->off, s->me, &s->arena);
 
-	return rc < 0 ? rc : mobi_huge_use(s);
+	if (rc >= 0) {
+		rc = mobi_huge_use(s);
+		if (rc < 0) {
+			mobi_arena_close(s->arena);
+			s->arena = NULL;
+		}
+	}
+	return rc;
 }
 
 int mobi_segment_attach(struct mob_store *s, uint32_t role)

@@ -43,10 +43,16 @@ static void catch_signals(void)
 /* What a server that was killed left is removed; one that answers is not. */
 static bool is_left(const struct sockaddr_un *a)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool left = fd >= 0 &&
-		    connect(fd, (const struct sockaddr *)a, sizeof(*a)) &&
-		    errno == ECONNREFUSED;
+	struct stat st;
+	int fd;
+	bool left;
+
+	if (lstat(a->sun_path, &st) || !S_ISSOCK(st.st_mode)) {
+		return false; /* a file of somebody's */
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	left = fd >= 0 && connect(fd, (const struct sockaddr *)a, sizeof(*a)) &&
+	       errno == ECONNREFUSED;
 
 	if (fd >= 0) {
 		(void)close(fd);

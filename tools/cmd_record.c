@@ -66,9 +66,9 @@ int rec_load(struct mob_session *s, struct rec *out_rec)
 
 	memset(r, 0, sizeof(*r));
 	r->sum = (struct mob_record)MOB_RECORD_INIT;
-	rc = mob_session_record(s, &r->sum);
+	rc = mob_session_events(s, keep, r);
 	if (rc >= 0) {
-		rc = mob_session_events(s, keep, r);
+		rc = mob_session_record(s, &r->sum); /* its now is after them */
 	}
 	if (rc >= 0) {
 		r->by_task = calloc(r->n + 1, sizeof(const void *));

@@ -203,7 +203,7 @@ static int print_ended(const struct mob_event *const *e, size_t n,
 	out_u64_some(&o, last->attempt);
 	out_u64_some(&o, last->process);
 	out_u64_some(&o, last->pid);
-	out_u64(&o, now_ns - first->time_ns);
+	out_u64(&o, now_ns > first->time_ns ? now_ns - first->time_ns : 0);
 	out_none(&o);
 	out_u64(&o, 0);
 	for (int i = 0; i < 3; i++) {

@@ -130,7 +130,7 @@ static void waits(struct line *l, const struct mob_event *const *e, size_t n)
 		}
 		event(l, "X", track_of(e[i]->process, e[i]->pid));
 		add_time(l, e[i]->time_ns);
-		add_us(l, "dur", end - e[i]->time_ns);
+		add_us(l, "dur", end > e[i]->time_ns ? end - e[i]->time_ns : 0);
 		add_text(l, "name", "waits");
 		(void)fputs(",\"cat\":\"wait\",\"args\":{", l->f);
 		if (e[i]->other) {

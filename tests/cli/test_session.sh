@@ -206,6 +206,9 @@ is 'mobula_task_events_total{event="submitted"}' 4
 	fail "no 405"
 kill -9 "$server"
 wait "$server" 2>/dev/null
+echo precious >"$tmp/file"
+expect 1 metrics --listen "$tmp/file"
+grep -qx precious "$tmp/file" || fail "metrics --listen removed a file"
 # What it left does not stop the next one, which goes with its socket.
 "$mob" metrics --listen "$tmp/socket" 2>"$tmp/server2" &
 server=$!

@@ -137,7 +137,7 @@ MOB_TASK(int64_t, e_pends, mob_refs, r)
 
 static void expect_detail(mob_ref r, const char *way)
 {
-	struct mob_error_info i;
+	struct mob_error_info i = MOB_ERROR_INFO_INIT;
 	struct e_detail d;
 	int64_t x;
 
@@ -197,7 +197,7 @@ static void test_errors_payload_of_any_size(void **state)
 	live_ledger_open(&l, 1);
 	l.at[0] = 1;
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		struct mob_error_info e;
+		struct mob_error_info e = MOB_ERROR_INFO_INIT;
 		int64_t x;
 
 		assert_int_equal(
@@ -338,6 +338,7 @@ enum {
 	BY_INLINE_VIEW,
 	BY_NULL,
 	BY_ADDRESS,
+	BY_POISON,
 	BY_ABORT,
 	BY_EXIT
 };
@@ -373,6 +374,10 @@ MOB_TASK(int64_t, e_crashes, int32_t, how, mob_str, text)
 			NULL :
 			(volatile int *)(uintptr_t)UINT64_C(0x123456789000);
 
+	if (how == BY_POISON) {
+		/* What no address can be. */
+		bad = (volatile int *)(uintptr_t)UINT64_C(0x5a5a5a5a5a5a5a5a);
+	}
 	switch (how) {
 	case BY_STACK:
 		return d.fn(&d, 0);
@@ -406,6 +411,7 @@ static void test_semantics_16_crash_says_what_it_was(void **state)
 		{ "it wrote to an object of the store", BY_INLINE_VIEW },
 		{ "null pointer, at 0", BY_NULL },
 		{ "bad address 0x123456789000", BY_ADDRESS },
+		{ "bad address,", BY_POISON },
 		{ "signal 6 (Aborted),", BY_ABORT },
 		{ "exit code 4,", BY_EXIT },
 	};
@@ -419,7 +425,7 @@ static void test_semantics_16_crash_says_what_it_was(void **state)
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
 		mob_ref text = mob_put(
 			(mob_str)(ways[i].how == BY_INLINE_VIEW ? "z" : large));
-		struct mob_error_info e;
+		struct mob_error_info e = MOB_ERROR_INFO_INIT;
 		mob_str after;
 		int64_t x;
 

@@ -357,6 +357,82 @@ static void test_resources_large_wish_is_not_kept_out(void **state)
 	mob_shutdown();
 }
 
+/* It has waited for long when others come, and needs a processor itself. */
+static void test_resources_wish_that_waits_keeps_nobody_else_out(void **state)
+{
+	mob_ref holds;
+	mob_ref asks;
+	mob_ref plain;
+	int64_t x;
+
+	(void)state;
+	start_with("license=1", 2);
+	live_ledger_open(&ledger, WORDS);
+	holds = mob_submit_with(MOB_OPTS(.resources = "license=1"), r_gate,
+				ledger.path);
+	asks = mob_submit_with(MOB_OPTS(.resources = "license=1", .name = "aske"
+									  "d"),
+			       r_quick, ledger.path);
+	while (!ledger.at[STARTED]) {
+		mobi_pause_ns(MOB_MS / 5);
+	}
+	/* More than once as long as what is passed over waits to be served. */
+	for (uint64_t end = mobi_now_ns() + 150 * MOB_MS;
+	     mobi_now_ns() < end;) {
+		plain = mob_submit(r_quick, ledger.path);
+		assert_int_equal(mob_get(plain, &x), 0);
+		assert_int_equal(mob_release(plain), 0);
+	}
+	ledger.at[GATE] = 1;
+	assert_int_equal(mob_get(asks, &x), 0);
+	assert_int_equal(mob_get(holds, &x), 0);
+	live_ledger_close(&ledger);
+	mob_shutdown();
+}
+
+MOB_TASK(int64_t, r_submits_late, mob_str, path)
+{
+	int64_t x;
+
+	(void)live_ledger_add(path, STARTED);
+	while (!live_ledger_get(path, GATE)) {
+		mobi_pause_ns(MOB_MS / 5);
+	}
+	mob_get(mob_submit(r_quick, path), &x);
+	return x;
+}
+
+/* Who has it can still wait for one that needs a processor. */
+static void test_resources_holder_can_wait_for_others(void **state)
+{
+	mob_ref holds;
+	mob_ref asks;
+	int64_t x;
+
+	(void)state;
+	start_with("license=1", 2);
+	live_ledger_open(&ledger, WORDS);
+	holds = mob_submit_with(MOB_OPTS(.resources = "license=1"),
+				r_submits_late, ledger.path);
+	while (!ledger.at[STARTED]) {
+		mobi_pause_ns(MOB_MS / 5);
+	}
+	asks = mob_submit_with(MOB_OPTS(.resources = "license=1"), r_quick,
+			       ledger.path);
+	for (uint64_t end = mobi_now_ns() + 150 * MOB_MS;
+	     mobi_now_ns() < end;) {
+		mob_ref plain = mob_submit(r_quick, ledger.path);
+
+		assert_int_equal(mob_get(plain, &x), 0);
+		assert_int_equal(mob_release(plain), 0);
+	}
+	ledger.at[GATE] = 1;
+	assert_int_equal(mob_get(holds, &x), 0);
+	assert_int_equal(mob_get(asks, &x), 0);
+	live_ledger_close(&ledger);
+	mob_shutdown();
+}
+
 /* ---- bad input ---- */
 
 static void test_resources_bad_wishes_are_refused(void **state)
@@ -459,6 +535,8 @@ MOB_MAIN(void)
 		T(test_resources_stay_with_a_task_that_waits),
 		T(test_resources_wish_for_more_than_there_is),
 		T(test_resources_large_wish_is_not_kept_out),
+		T(test_resources_wish_that_waits_keeps_nobody_else_out),
+		T(test_resources_holder_can_wait_for_others),
 		T(test_resources_bad_wishes_are_refused),
 		T(test_resources_of_a_session_that_is_there),
 	};

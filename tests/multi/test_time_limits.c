@@ -247,6 +247,24 @@ static void test_time_limits_timeout_counts_from_the_start(void **state)
 	live_ledger_close(&ledger);
 }
 
+/* What is left of some time is a new timeout for each task. */
+static void test_time_limits_thousands_of_timeouts(void **state)
+{
+	(void)state;
+	live_ledger_open(&ledger, WORDS);
+	for (uint64_t i = 0; i < 3000; i++) {
+		MOB_SCOPE
+		{
+			gives(mob_submit_with(
+				      MOB_OPTS(.timeout_ns = 9 * MOB_SEC -
+							     i * 1234567),
+				      t_add, ledger.path, 1, 2),
+			      3);
+		}
+	}
+	live_ledger_close(&ledger);
+}
+
 /* ---- deadlines ---- */
 
 static void test_semantics_19_deadline_passes_before_it_runs(void **state)
@@ -390,6 +408,36 @@ static void test_time_limits_deadline_ends_a_retry_that_waits(void **state)
 	      MOB_E_TIMEOUT, "passed before attempt 2");
 	assert_int_equal(ledger.at[STARTED], 1);
 	live_ledger_close(&ledger);
+}
+
+/* A retry of a late attempt is put back, and waits behind others. */
+static void test_time_limits_deadline_of_a_retry_in_the_queue(void **state)
+{
+	static const uint64_t grace[] = { MOB_GRACE_NONE, 60 * MOB_SEC };
+	struct mob_task_opts o = MOB_OPTS(.timeout_ns = 20 * MOB_MS,
+					  .deadline_ns = 150 * MOB_MS,
+					  .retry_errors = 1, .retries = -1);
+
+	(void)state;
+	assert_int_equal(setenv("MOBULA_EXTRA_WORKERS", "0", 1), 0);
+	live_start_with(1, "fifo");
+	assert_int_equal(unsetenv("MOBULA_EXTRA_WORKERS"), 0);
+	for (size_t i = 0; i < 2; i++) {
+		mob_ref late;
+		mob_ref gate;
+
+		live_ledger_open(&ledger, WORDS);
+		o.grace_ns = grace[i];
+		late = mob_submit_with(o, t_hangs_at_first, ledger.path, 99999,
+				       1);
+		/* Before its second attempt, and until the gate opens. */
+		gate = mob_submit(t_stubborn, ledger.path);
+		fails(late, MOB_E_TIMEOUT, "its deadline, 150 ms");
+		ledger.at[GATE] = 1;
+		gives(gate, 7);
+		live_ledger_close(&ledger);
+	}
+	mob_shutdown();
 }
 
 /* ---- children ---- */
@@ -598,6 +646,7 @@ MOB_MAIN(void)
 		T(test_time_limits_who_leaves_in_time_keeps_its_worker),
 		T(test_time_limits_waits_of_a_late_task_end),
 		T(test_time_limits_timeout_counts_from_the_start),
+		T(test_time_limits_thousands_of_timeouts),
 		T(test_semantics_19_deadline_passes_before_it_runs),
 		T(test_semantics_19_deadline_passes_while_it_runs),
 		T(test_time_limits_many_deadlines),
@@ -611,6 +660,8 @@ MOB_MAIN(void)
 	};
 	const struct CMUnitTest alone[] = {
 		cmocka_unit_test(test_time_limits_survive_a_kill_at_each_step),
+		cmocka_unit_test(
+			test_time_limits_deadline_of_a_retry_in_the_queue),
 	};
 	int failed = cmocka_run_group_tests(tests, start, stop);
 

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
@@ -85,17 +86,49 @@ static void find_tables(struct traced *t)
 	assert_true(t->n > 0);
 }
 
+static bool is_behind_syscall(int pid, const struct user_regs_struct *r)
+{
+	long text;
+
+	errno = 0;
+	text = ptrace(PTRACE_PEEKTEXT, pid, (void *)(uintptr_t)(r->rip - 2),
+		      NULL);
+	return !errno && (text & 0xffff) == 0x050f;
+}
+
+/* From where it was stopped outside of a system call, through the next one. */
+static void run_to_syscall_end(int pid)
+{
+	int sig = 0;
+
+	for (int stops = 0; stops < 2;) {
+		assert_int_equal(ptrace(PTRACE_SYSCALL, pid, NULL,
+					(void *)(intptr_t)sig),
+				 0);
+		sig = wait_stopped(pid);
+		if (sig == (SIGTRAP | 0x80)) {
+			sig = 0;
+			stops++;
+		}
+		assert_true(sig >= 0);
+	}
+}
+
 struct traced traced_from_here(int pid)
 {
 	struct traced t = { .pid = pid };
 	struct user_regs_struct r;
 
-	assert_int_equal(ptrace(PTRACE_GETREGS, pid, NULL, &r), 0);
-	t.syscall_at = r.rip - 2;
-	find_tables(&t);
 	assert_int_equal(ptrace(PTRACE_SETOPTIONS, pid, NULL,
 				(void *)(intptr_t)PTRACE_O_TRACESYSGOOD),
 			 0);
+	assert_int_equal(ptrace(PTRACE_GETREGS, pid, NULL, &r), 0);
+	while (!is_behind_syscall(pid, &r)) {
+		run_to_syscall_end(pid);
+		assert_int_equal(ptrace(PTRACE_GETREGS, pid, NULL, &r), 0);
+	}
+	t.syscall_at = r.rip - 2;
+	find_tables(&t);
 	for (unsigned i = 0; i < t.n; i++) {
 		let_write(&t, i, false);
 	}

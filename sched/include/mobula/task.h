@@ -327,8 +327,9 @@ struct mob_task_opts {
 	/* A retry waits so long before it may run, twice as long each time, and
 	 * at most backoff_max_ns; of that, a random part of at most `jitter` is
 	 * left out. It has no worker while it waits. Kept to 10 ms. With retries
-	 * of -1 it begins anew after each 256 attempts. A session can have 255
-	 * different sets of these and of the above. */
+	 * of -1 it begins anew after each 256 attempts. A session can have 2,047
+	 * different sets of these, of the above, and of timeout_ns, grace_ns,
+	 * soft_deadline and max_calls. */
 	uint64_t backoff_ns;     /* 0: retried at once; at most a day */
 	uint64_t backoff_max_ns; /* 0: a minute */
 	double jitter;           /* 0.5; 0 to 1 */
@@ -339,7 +340,8 @@ struct mob_task_opts {
 	 * Its results are MOB_E_TIMEOUT, and what it has submitted is cancelled. A
 	 * task whose deadline passes before it runs never does. A timeout is
 	 * retried as an error of the task is, if MOB_E_TIMEOUT is among
-	 * retry_codes, or with retry_errors; not after the deadline. Kept to 10 ms.
+	 * retry_codes, or with retry_errors; not after the deadline. Kept to 10 ms,
+	 * and rounded up by at most a 20th.
 	 */
 	uint64_t timeout_ns;
 	uint64_t grace_ns; /* a second; 0: SIGKILL at once; a day at most, or
@@ -554,7 +556,7 @@ MOB_API void mob_fail_with(int code, const void *payload, size_t size,
 #define MOB_ERROR_PAYLOAD_MAX (1u << 20)
 
 /* The pending error, in parts. Strings and payload are borrowed as that of
- * mob_error. */
+ * mob_error. Grows at the end only; start from MOB_ERROR_INFO_INIT. */
 struct mob_error_info {
 	uint32_t struct_size;
 	int rc;           /* MOB_E_TASK: the task reported it; or another */
@@ -570,8 +572,13 @@ struct mob_error_info {
 	const void *payload; /* aligned to 1; NULL: none */
 	size_t payload_size;
 };
-/* False if none is pending; then all is 0 and NULL. Thread: any. Blocks: no. Since
- * 0.1. */
+#define MOB_ERROR_INFO_INIT                                                    \
+	{                                                                      \
+		(uint32_t)sizeof(struct mob_error_info), 0, 0, 0, 0, 0, 0, 0,  \
+			0, 0, 0, 0, 0                                          \
+	}
+/* Fills in as much as struct_size says that there is room for. False if none is
+ * pending; then all else is 0 and NULL. Thread: any. Blocks: no. Since 0.1. */
 MOB_API bool mob_error_info(struct mob_error_info *out);
 
 /* Text of the pending error: what failed, and through which tasks the error
