@@ -6,10 +6,11 @@
 
 #include <mobula/explain.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { GO = 0, FIRST = 1, WORDS = 16 };
+enum { GO = 0, FIRST = 1, THIRD = 2, WORDS = 16 };
 static struct live_ledger ledger;
 
 /* Stands until word `go` lets it. */
@@ -153,6 +154,57 @@ static void test_semantics_38_explain_queue_and_room(void **state)
 	let_go(r, QUEUED + 1);
 }
 
+static bool is_queued_for_long(void *arg)
+{
+	const uint64_t *task = arg;
+
+	return explain(*task) == 0 && seen.queued_ns > 300 * MOB_MS;
+}
+
+static bool has_other_daemon(void *arg)
+{
+	int pid = live_daemon();
+
+	return pid > 0 && pid != *(const int *)arg;
+}
+
+static bool is_reaped(void *arg)
+{
+	return mobi_load(&mobi_rt.store->hdr->reaps) > *(uint64_t *)arg;
+}
+
+/* Since when it is queued is not forgotten when a process dies. */
+static void test_semantics_38_explain_queued_since(void **state)
+{
+	uint64_t reaps = mobi_load(&mobi_rt.store->hdr->reaps);
+	int daemon = live_daemon();
+	mob_ref r[4];
+	uint64_t task;
+	uint64_t was;
+	int64_t x;
+
+	(void)state;
+	r[0] = mob_submit(e_stand, ledger.path, FIRST);
+	because(r[0], MOB_WHY_RUNS);
+	r[1] = mob_submit(e_stand, ledger.path, THIRD);
+	r[2] = mob_submit(e_stand, ledger.path, GO);
+	r[3] = mob_submit(e_add, 1, 2);
+	task = task_of(r[3]);
+	(void)live_ledger_add(ledger.path, FIRST);
+	assert_true(live_await(is_queued_for_long, &task));
+	was = seen.queued_ns;
+	assert_int_equal(kill(daemon, SIGKILL), 0);
+	assert_true(live_await(has_other_daemon, &daemon));
+	assert_true(live_await(is_reaped, &reaps));
+	/* The worker looks at what is to be queued, and takes the next. */
+	(void)live_ledger_add(ledger.path, THIRD);
+	because(r[2], MOB_WHY_RUNS);
+	assert_int_equal(explain(task), 0);
+	assert_true(seen.queued_ns >= was);
+	let_go(r, 3);
+	assert_int_equal(mob_get(r[3], &x), 0);
+}
+
 static void test_semantics_38_explain_argument(void **state)
 {
 	mob_ref r[3] = { stand() };
@@ -258,6 +310,7 @@ MOB_MAIN(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_semantics_38_explain_queue_and_room),
+		T(test_semantics_38_explain_queued_since),
 		T(test_semantics_38_explain_argument),
 		T(test_semantics_38_explain_blocked),
 		T(test_semantics_38_explain_too_large),
