@@ -370,8 +370,8 @@ static void test_resources_wish_that_waits_keeps_nobody_else_out(void **state)
 	live_ledger_open(&ledger, WORDS);
 	holds = mob_submit_with(MOB_OPTS(.resources = "license=1"), r_gate,
 				ledger.path);
-	asks = mob_submit_with(MOB_OPTS(.resources = "license=1", .name = "aske"
-									  "d"),
+	asks = mob_submit_with(MOB_OPTS(.resources = "license=1", .name = "lat"
+									  "e"),
 			       r_quick, ledger.path);
 	while (!ledger.at[STARTED]) {
 		mobi_pause_ns(MOB_MS / 5);
