@@ -214,6 +214,8 @@ struct mob_ref mobi_error_ref(int rc)
 /* ---- public ---- */
 
 static void fail_with(int code, const void *payload, size_t size,
+		      const char *fmt, va_list ap) MOB_PRINTF(4, 0);
+static void fail_with(int code, const void *payload, size_t size,
 		      const char *fmt, va_list ap)
 {
 	struct mobi_context *c = mobi_context();
