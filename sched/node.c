@@ -610,6 +610,7 @@ int mobi_node_main(const char *path)
 		end_session(&n);
 	}
 	mobi_unread_watch(n.s, true);
+	mobi_due_free(&n.due);
 	is_private = (n.s->hdr->flags & MOB_STORE_PRIVATE) != 0;
 	remove = is_private ? strdup(n.s->path) : NULL;
 	if (remove) {

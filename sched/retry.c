@@ -69,7 +69,14 @@ static int check_backoff(const struct mob_task_opts *o)
 	return 0;
 }
 
-static uint64_t mix(uint64_t x);
+/* A step of splitmix64 (Steele, Lea and Flood, OOPSLA 2014). */
+static uint64_t mix(uint64_t x)
+{
+	x += UINT64_C(0x9e3779b97f4a7c15);
+	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+	return x ^ x >> 31;
+}
 
 /* Where the search for a row begins. */
 static uint32_t first_row(const struct mobi_plan *p)
@@ -186,15 +193,6 @@ bool mobi_retry_wanted(const struct mobi_sched *sh, const struct mobi_task *t,
 		}
 	}
 	return p->errors != 0;
-}
-
-/* A step of splitmix64 (Steele, Lea and Flood, OOPSLA 2014). */
-static uint64_t mix(uint64_t x)
-{
-	x += UINT64_C(0x9e3779b97f4a7c15);
-	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-	return x ^ x >> 31;
 }
 
 static uint64_t delay(const struct mobi_plan *p, uint32_t charged,

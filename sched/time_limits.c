@@ -185,8 +185,7 @@ static bool look_run(struct mob_store *s, struct mobi_due_entry *io, uint64_t w,
 {
 	const struct mobi_sched *sh = s->sched;
 	const struct mobi_task *t = mobi_task_at(s, io->rec);
-	uint64_t deadline = deadline_of(sh, t);
-	uint64_t at = deadline;
+	uint64_t at = deadline_of(sh, t);
 	uint64_t grace = grace_of(sh, t);
 
 	if (w & MOBI_TF_TIMED) {
@@ -205,8 +204,7 @@ static bool look_run(struct mob_store *s, struct mobi_due_entry *io, uint64_t w,
 		w |= MOBI_TF_LATE;
 	}
 	if (w & MOBI_TF_LATE) {
-		/* Another attempt may follow, and wait. */
-		at = deadline > now ? deadline : UINT64_MAX;
+		at = UINT64_MAX; /* who puts it back sets its bit again */
 	}
 	if (w & (MOBI_TF_LATE | MOBI_TF_STOP)) {
 		uint64_t step = press(s, io, w, grace, now);

@@ -39,6 +39,24 @@ static void catch_signals(struct cmd_screen *s)
 	(void)sigprocmask(SIG_BLOCK, &ends, &s->signals);
 }
 
+int cmd_screen_opts(struct cli *c, uint64_t *out_interval_ns,
+		    uint64_t *out_rounds)
+{
+	*out_interval_ns = cli_number(c, "interval");
+	*out_rounds = cli_flag(c, "once") ? 1 : cli_number(c, "batch");
+	if (*out_interval_ns < 10000000 ||
+	    *out_interval_ns > UINT64_C(86400000000000)) {
+		return cli_fail(CLI_USAGE, NULL,
+				"--interval is '%s'; 10ms to 24h",
+				cli_text(c, "interval"));
+	}
+	if (cli_given(c, "batch") && !*out_rounds) {
+		return cli_fail(CLI_USAGE, NULL,
+				"--batch is 0; how many pictures, from 1 on");
+	}
+	return CLI_DONE;
+}
+
 void cmd_screen_begin(struct cmd_screen *s, bool wanted)
 {
 	struct termios raw;

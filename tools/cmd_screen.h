@@ -16,6 +16,12 @@ struct cmd_screen {
 	sigset_t signals; /* as they were */
 };
 
+struct cli;
+
+/* The options --interval, --batch and --once; rounds 0: without end. CLI_DONE, or an
+ * error that is told. */
+int cmd_screen_opts(struct cli *c, uint64_t *out_interval_ns,
+		    uint64_t *out_rounds);
 /* Catches the signals that end a program; wanted: on a terminal, if there is
  * one. */
 void cmd_screen_begin(struct cmd_screen *s, bool wanted);

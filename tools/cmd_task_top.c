@@ -393,20 +393,14 @@ static int loop(struct top *t, uint64_t interval_ns, uint64_t rounds)
 
 static int run_top(struct cli *c)
 {
-	uint64_t interval = cli_number(c, "interval");
-	uint64_t rounds = cli_flag(c, "once") ? 1 : cli_number(c, "batch");
+	uint64_t interval;
+	uint64_t rounds;
 	struct mob_session_info info = MOB_SESSION_INFO_INIT;
 	struct top *t;
-	int rc;
+	int rc = cmd_screen_opts(c, &interval, &rounds);
 
-	if (interval < 10000000 || interval > UINT64_C(86400000000000)) {
-		return cli_fail(CLI_USAGE, NULL,
-				"--interval is '%s'; 10ms to 24h",
-				cli_text(c, "interval"));
-	}
-	if (cli_given(c, "batch") && !rounds) {
-		return cli_fail(CLI_USAGE, NULL,
-				"--batch is 0; how many pictures, from 1 on");
+	if (rc) {
+		return rc;
 	}
 	t = calloc(1, sizeof(*t));
 	if (!t) {

@@ -357,12 +357,25 @@ static void test_resources_large_wish_is_not_kept_out(void **state)
 	mob_shutdown();
 }
 
+/* They run at once, for longer than what is passed over waits to be served. */
+static void run_others(void)
+{
+	uint64_t end = mobi_now_ns() + 150 * MOB_MS;
+
+	while (mobi_now_ns() < end) {
+		mob_ref r = mob_submit(r_quick, ledger.path);
+		int64_t x;
+
+		assert_int_equal(mob_get(r, &x), 0);
+		assert_int_equal(mob_release(r), 0);
+	}
+}
+
 /* It has waited for long when others come, and needs a processor itself. */
 static void test_resources_wish_that_waits_keeps_nobody_else_out(void **state)
 {
 	mob_ref holds;
 	mob_ref asks;
-	mob_ref plain;
 	int64_t x;
 
 	(void)state;
@@ -376,13 +389,7 @@ static void test_resources_wish_that_waits_keeps_nobody_else_out(void **state)
 	while (!ledger.at[STARTED]) {
 		mobi_pause_ns(MOB_MS / 5);
 	}
-	/* More than once as long as what is passed over waits to be served. */
-	for (uint64_t end = mobi_now_ns() + 150 * MOB_MS;
-	     mobi_now_ns() < end;) {
-		plain = mob_submit(r_quick, ledger.path);
-		assert_int_equal(mob_get(plain, &x), 0);
-		assert_int_equal(mob_release(plain), 0);
-	}
+	run_others();
 	ledger.at[GATE] = 1;
 	assert_int_equal(mob_get(asks, &x), 0);
 	assert_int_equal(mob_get(holds, &x), 0);
@@ -419,13 +426,7 @@ static void test_resources_holder_can_wait_for_others(void **state)
 	}
 	asks = mob_submit_with(MOB_OPTS(.resources = "license=1"), r_quick,
 			       ledger.path);
-	for (uint64_t end = mobi_now_ns() + 150 * MOB_MS;
-	     mobi_now_ns() < end;) {
-		mob_ref plain = mob_submit(r_quick, ledger.path);
-
-		assert_int_equal(mob_get(plain, &x), 0);
-		assert_int_equal(mob_release(plain), 0);
-	}
+	run_others();
 	ledger.at[GATE] = 1;
 	assert_int_equal(mob_get(holds, &x), 0);
 	assert_int_equal(mob_get(asks, &x), 0);
