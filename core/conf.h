@@ -41,6 +41,8 @@ enum mobi_conf_type { MOBI_CONF_U64, MOBI_CONF_BYTES, MOBI_CONF_STR };
 	  "ms that who makes an object waits for room in a full store")        \
 	X(eviction, EVICTION, STR, "sieve", 0, 0,                              \
 	  "which objects go when a store is full: sieve or clock")             \
+	X(lineage, LINEAGE, U64, "65536", 0, 1000000,                          \
+	  "tasks kept to make again what is lost of their results; 0: none")   \
 	X(resources, RESOURCES, STR, "", 0, 0,                                 \
 	  "what tasks can wish for: name=amount, name:devices, ...")           \
 	X(huge_pages, HUGE_PAGES, STR, "auto", 0, 0,                           \

@@ -224,7 +224,7 @@ static int join_all(const struct mob_ref *refs, size_t n)
 		}
 		w = mobi_load(&s->slots[(uint32_t)e.ref.lo].word);
 		(void)mob_object_release(s, e.ref);
-		if (MOBI_STATE(w) != MOBI_S_SEALED) {
+		if (mobi_resolved(w) && MOBI_STATE(w) != MOBI_S_SEALED) {
 			rc = mob_get_raw(e.ref, NULL, 0, NULL);
 			break;
 		}

@@ -35,6 +35,7 @@ const char *mob_event_kind_name(uint32_t kind)
 		[MOB_EVENT_JOINED] = "joined",
 		[MOB_EVENT_LEFT] = "left",
 		[MOB_EVENT_DIED] = "died",
+		[MOB_EVENT_REMADE] = "remade",
 	};
 
 	return kind && kind < sizeof(names) / sizeof(names[0]) ? names[kind] :

@@ -2,7 +2,8 @@
 /*
  * Running a task and ending it.
  *
- *   finish  seal the returns; THEN release the edges; THEN the record goes.
+ *   finish  seal the returns; THEN release the edges; THEN the record goes, or it is
+ *           KEPT (lineage.c).
  *
  * So a return that is pending means that the task has not ended: the janitor
  * runs it again for a dead worker only then.
@@ -16,6 +17,7 @@
 #include "error.h"
 #include "fault.h"
 #include "frame.h"
+#include "lineage.h"
 #include "module.h"
 #include "node.h"
 #include "os_clock.h"
@@ -36,48 +38,72 @@
 
 #define FORKED_CHILD 127 /* exit code of one that returned from a task */
 
-void mobi_task_returns(struct mob_store *s, uint32_t rec,
-		       void (*fn)(struct mob_store *s, uint64_t id, void *arg),
-		       void *arg)
+void mobi_task_edges(struct mob_store *s, uint32_t rec, uint32_t gen,
+		     void (*fn)(struct mob_store *s,
+				const struct mobi_task_edge *e, void *arg),
+		     void *arg)
 {
-	struct mobi_task *t = mobi_task_at(s, rec);
-	uint32_t left = t->n_rets;
-	uint32_t chunk = t->chunk;
-	uint32_t chunks = left > MOBI_REC_EDGES ?
-				  (left - MOBI_REC_EDGES + MOBI_EDGE_CHUNK -
-				   1) / MOBI_EDGE_CHUNK :
-				  0;
-	uint32_t n_all = 0;
+	uint32_t chunk = mobi_task_at(s, rec)->chunk;
+	uint32_t end = MOBI_REC_EDGES;
 
-	for (uint32_t k = 0; k < MOBI_REC_EDGES && left; k++, left--) {
-		fn(s, mobi_load(&s->recs[rec].edge[k].ref), arg);
+	for (uint32_t k = 0; k < MOBI_REC_EDGES; k++) {
+		fn(s,
+		   &(struct mobi_task_edge){ MOBI_EDGE_OF_REC(rec, k), gen, k },
+		   arg);
 	}
-	/* The list starts with the last chunk: those of the returns are its
-	 * end. */
+	/* The list starts with the last chunk. */
 	for (uint32_t c = chunk; c; c = mobi_load(&s->chunks[c - 1].next)) {
-		n_all++;
+		end += MOBI_EDGE_CHUNK;
 	}
-	for (uint32_t i = 0; i < chunks; i++) {
-		uint32_t c = chunk;
+	for (uint32_t c = chunk; c; c = mobi_load(&s->chunks[c - 1].next)) {
+		uint32_t of = MOBI_GEN(mobi_load(&s->chunks[c - 1].word));
 
-		for (uint32_t k = 0; k + 1 + i < n_all; k++) {
-			c = mobi_load(&s->chunks[c - 1].next);
-		}
-		for (uint32_t k = 0; k < MOBI_EDGE_CHUNK && left; k++, left--) {
-			uint32_t n = MOBI_EDGE_OF_CHUNK(c - 1, k);
-
-			fn(s, mobi_load(&mobi_edge_at(s, n)->ref), arg);
+		end -= MOBI_EDGE_CHUNK;
+		for (uint32_t k = 0; k < MOBI_EDGE_CHUNK; k++) {
+			fn(s,
+			   &(struct mobi_task_edge){
+				   MOBI_EDGE_OF_CHUNK(c - 1, k), of, end + k },
+			   arg);
 		}
 	}
 }
 
-static void fail_one(struct mob_store *s, uint64_t id, void *arg)
+struct returns {
+	uint32_t n;
+	void (*fn)(struct mob_store *s, uint64_t id, uint32_t i, void *arg);
+	void *arg;
+};
+
+static void each_return(struct mob_store *s, const struct mobi_task_edge *e,
+			void *arg)
 {
+	const struct returns *r = arg;
+	const struct mobi_edge *edge = mobi_edge_at(s, e->n);
+
+	if (e->i < r->n && MOBI_STATE(mobi_load(&edge->word)) == MOBI_E_LIVE) {
+		r->fn(s, mobi_load(&edge->ref), e->i, r->arg);
+	}
+}
+
+void mobi_task_returns(struct mob_store *s, uint32_t rec,
+		       void (*fn)(struct mob_store *s, uint64_t id, uint32_t i,
+				  void *arg),
+		       void *arg)
+{
+	struct returns r = { mobi_task_at(s, rec)->n_rets, fn, arg };
+
+	mobi_task_edges(s, rec, 0, each_return, &r);
+}
+
+static void fail_one(struct mob_store *s, uint64_t id, uint32_t i, void *arg)
+{
+	(void)i;
 	(void)mobi_error_resolve(s, id, arg);
 }
 
-static void lose_one(struct mob_store *s, uint64_t id, void *arg)
+static void lose_one(struct mob_store *s, uint64_t id, uint32_t i, void *arg)
 {
+	(void)i;
 	(void)arg;
 	(void)mobi_slot_resolve(s, id, MOBI_S_LOST);
 }
@@ -141,29 +167,33 @@ struct collect {
 	const struct mob_task_def *def;
 	unsigned char *at; /* values in a row, or NULL */
 	void *const *ret;
-	uint32_t i;
+	uint32_t rec;
 	int rc;
 };
 
 /* Puts one value in its return, not sealed yet. */
-static void store_one(struct mob_store *s, uint64_t id, void *arg)
+static void store_one(struct mob_store *s, uint64_t id, uint32_t i, void *arg)
 {
 	struct collect *k = arg;
 	const struct mob_type *t =
-		k->def->rets[k->def->n_rets == MOB_RETS_MANY ? 0 : k->i];
-	const void *value = k->at ? k->at + (size_t)k->i * t->size :
-				    k->ret[k->i];
+		k->def->rets[k->def->n_rets == MOB_RETS_MANY ? 0 : i];
+	const void *value = k->at ? k->at + (size_t)i * t->size : k->ret[i];
+	struct mobi_lineage_was was;
 
 	/* An attempt before this one may have died among its seals. */
 	if (k->rc >= 0 &&
 	    !mobi_resolved(mobi_load(&s->slots[(uint32_t)id].word))) {
+		was = mobi_lineage_was(s, id);
 		k->rc = mobi_value_return(k->c, id, t, value);
+		if (k->rc >= 0) {
+			mobi_lineage_compare(s, k->rec, id, &was);
+		}
 	}
-	k->i++;
 }
 
-static void seal_one(struct mob_store *s, uint64_t id, void *arg)
+static void seal_one(struct mob_store *s, uint64_t id, uint32_t i, void *arg)
 {
+	(void)i;
 	(void)arg;
 	(void)mobi_slot_resolve(s, id, MOBI_S_SEALED);
 }
@@ -180,7 +210,7 @@ static int call(struct mobi_context *c, const struct mob_task_def *def,
 	_Alignas(16) unsigned char small[512];
 	unsigned char *space = small;
 	void *ret[MOB_RETS_MAX];
-	struct collect k = { c, def, NULL, ret, 0, 0 };
+	struct collect k = { c, def, NULL, ret, rec, 0 };
 	struct mob_cancel *was;
 	struct mobi_cancel_watch watched;
 
@@ -424,7 +454,7 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 			    &devices);
 	if (again) {
 		put_back(s, rec);
-	} else {
+	} else if (failed || !mobi_lineage_keep(s, rec, w)) {
 		MOB_ASSERT(mobi_task_retire(s, rec, w));
 	}
 	return ran;

@@ -15,6 +15,7 @@
 #include "err.h"
 #include "error.h"
 #include "frame.h"
+#include "lineage.h"
 #include "log.h"
 #include "module.h"
 #include "node.h"
@@ -352,6 +353,9 @@ static int set_up(struct mob_store *s, const void *arg)
 	}
 	if (rc >= 0) {
 		rc = mobi_record_init(s);
+	}
+	if (rc >= 0) {
+		rc = mobi_lineage_init(sh);
 	}
 	if (rc < 0) {
 		return rc;

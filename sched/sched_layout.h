@@ -28,6 +28,8 @@
  * unless its results are there already. WAITING, READY or DELAY -> RUN(who cancels)
  * with CANCEL, in one CAS: it never runs, and who cancels ends it.
  *
+ * RUN -> KEPT -> WAITING with attempt + 1: lineage.c.
+ *
  * Late (time_limits.c): the same by the daemon with the flag LATE, which is of one
  * attempt: unless CANCEL is set, too, another may follow.
  */
@@ -294,6 +296,14 @@ struct mobi_sched {
 	mobi_a64 retried;
 	mobi_a64 finished_for; /* runs whose end was done for a dead worker */
 	mobi_a64 ran;
+	/* lineage.c */
+	uint32_t lineage_max; /* records KEPT at most */
+	mobi_a32 kept;        /* about so many are */
+	mobi_a32 kept_hand;   /* where to look for one that may go */
+	mobi_a32 mismatches;  /* values made again that were not as before */
+	mobi_a64 remade;      /* runs to make something again */
+	mobi_a64 evicted;     /* values dropped to make room */
+	mobi_a64 forgotten;   /* records that went for others */
 	mobi_a64 ejected_ns;
 	mobi_a32 ejected_policy;
 	uint32_t reserved;

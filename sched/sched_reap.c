@@ -12,6 +12,7 @@
 #include "err.h"
 #include "error.h"
 #include "fault.h"
+#include "lineage.h"
 #include "os_clock.h"
 #include "os_run.h"
 #include "pool.h"
@@ -34,15 +35,17 @@ static bool is_dead(uint64_t dead, uint32_t client)
 	return client && client < MOBI_CLIENTS && (dead & MOBI_BIT(client));
 }
 
-static void pending_one(struct mob_store *s, uint64_t id, void *arg)
+static void pending_one(struct mob_store *s, uint64_t id, uint32_t i, void *arg)
 {
 	bool *pending = arg;
 
+	(void)i;
 	*pending |= !mobi_resolved(mobi_load(&s->slots[(uint32_t)id].word));
 }
 
-static void fail_one(struct mob_store *s, uint64_t id, void *arg)
+static void fail_one(struct mob_store *s, uint64_t id, uint32_t i, void *arg)
 {
+	(void)i;
 	if (arg) {
 		(void)mobi_error_resolve(s, id, arg);
 	} else {
@@ -271,6 +274,7 @@ static void reap_tasks(struct mob_store *s, uint64_t dead)
 			mobi_timer_set(s, r);
 		}
 	}
+	mobi_lineage_reap(s, dead);
 	mobi_unread_reap(s, dead);
 	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
 		struct mobi_place_shared *p = &sh->place[i];
@@ -291,6 +295,8 @@ static void reap_tasks(struct mob_store *s, uint64_t dead)
 static const struct mobi_reap_hooks hooks = {
 	.domains = mobi_domain_reap,
 	.tasks = reap_tasks,
+	.kept = mobi_lineage_look,
+	.evict = mobi_lineage_evict,
 };
 
 void mobi_sched_reap_init(struct mob_store *s)

@@ -21,6 +21,8 @@
 #include "err.h"
 #include "error.h"
 #include "frame.h"
+#include "gone.h"
+#include "lineage.h"
 #include "module.h"
 #include "os_clock.h"
 #include "record.h"
@@ -368,13 +370,34 @@ bool mobi_task_waits_for(const struct mob_store *s, uint32_t rec, uint32_t gen,
 	return false;
 }
 
+/* What it needs and is GONE is to be made again: all at once. */
+static void want_gone(struct mob_store *s, uint32_t rec, uint64_t first)
+{
+	struct mobi_args_walk w = { NULL, 0, 0, 0 };
+	uint64_t id;
+
+	if (!(mobi_load(&s->slots[(uint32_t)first % MOBI_SLOTS].word) &
+	      MOBI_F_GONE)) {
+		return;
+	}
+	w.at = mobi_args_at(s, rec, &w.len);
+	while (w.at && mobi_args_next(&w, &id)) {
+		mobi_gone_want(s, id);
+	}
+}
+
 bool mobi_task_evaluate(struct mob_store *s, uint32_t rec)
 {
 	uint64_t w = mobi_load(&s->recs[rec].word);
 	uint64_t id;
 
+	if (MOBI_STATE(w) == MOBI_R_KEPT && (w & MOBI_KF_LOOK)) {
+		mobi_lineage_look(s, rec);
+		return false;
+	}
 	if (MOBI_STATE(w) == MOBI_T_WAITING) {
 		if (mobi_task_waits_for(s, rec, MOBI_GEN(w), &id)) {
+			want_gone(s, rec, id);
 			return false;
 		}
 		(void)mobi_cas64(&s->recs[rec].word, &w,
@@ -399,7 +422,9 @@ static void hand_over(struct mob_store *s, uint32_t rec, uint32_t gen,
 		&s->recs[rec].word, &w,
 		MOBI_RWORD(gen, 0, 0, waits ? MOBI_T_WAITING : MOBI_T_READY)));
 	/* What was resolved while it was in BUILD was not heard. */
-	if (!waits || !mobi_task_waits_for(s, rec, gen, &id)) {
+	if (waits && mobi_task_waits_for(s, rec, gen, &id)) {
+		want_gone(s, rec, id);
+	} else {
 		mobi_board_set(s, rec);
 		if (s->is_worker) {
 			/* This one is busy with the task that submits. */

@@ -28,10 +28,26 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
  * False: it was not RUN by who w says. */
 bool mobi_task_retire(struct mob_store *s, uint32_t rec, uint64_t w);
 
-/* Calls fn for every return of the record. */
+/* Calls fn for every return i of a record that is RUN: but for those, of a task that
+ * runs to make something again, that are no more. */
 void mobi_task_returns(struct mob_store *s, uint32_t rec,
-		       void (*fn)(struct mob_store *s, uint64_t id, void *arg),
+		       void (*fn)(struct mob_store *s, uint64_t id, uint32_t i,
+				  void *arg),
 		       void *arg);
+
+/* An edge of a record: its number, the generation of what it lies in, and its place
+ * among all of the record, the returns first. */
+struct mobi_task_edge {
+	uint32_t n;
+	uint32_t gen;
+	uint32_t i;
+};
+/* Calls fn for every edge of a record that nobody else changes, also those that are
+ * not in use. */
+void mobi_task_edges(struct mob_store *s, uint32_t rec, uint32_t gen,
+		     void (*fn)(struct mob_store *s,
+				const struct mobi_task_edge *e, void *arg),
+		     void *arg);
 
 /* Name under which it is listed. */
 const char *mobi_task_name(const struct mobi_sched *sh,

@@ -70,8 +70,9 @@ struct mobi_error *mobi_task_cancelled_error(const struct mob_store *s,
 	return e;
 }
 
-static void end_one(struct mob_store *s, uint64_t id, void *arg)
+static void end_one(struct mob_store *s, uint64_t id, uint32_t i, void *arg)
 {
+	(void)i;
 	if (arg) {
 		(void)mobi_error_resolve(s, id, arg);
 	} else {

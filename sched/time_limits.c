@@ -7,6 +7,7 @@
 #include "err.h"
 #include "error.h"
 #include "fault.h"
+#include "lineage.h"
 #include "os_clock.h"
 #include "retry.h"
 #include "task.h"
@@ -15,6 +16,10 @@
 
 #include <signal.h>
 #include <stdio.h>
+
+/* One that could not run again for the LOCK of a stopped process is looked at
+ * again after so long. */
+#define KEPT_NS (10 * (uint64_t)MOB_MS)
 
 /* ---- options ---- */
 
@@ -86,6 +91,8 @@ bool mobi_limits_watched(const struct mobi_sched *sh, const struct mobi_task *t,
 		return !(w & MOBI_TF_TAKEN) &&
 		       (mobi_limits_firm(sh, t) ||
 			(w & (MOBI_TF_TIMED | MOBI_TF_LATE | MOBI_TF_STOP)));
+	case MOBI_R_KEPT:
+		return w & MOBI_KF_WANT;
 	default:
 		return false;
 	}
@@ -270,6 +277,13 @@ uint64_t mobi_limits_look(struct mob_store *s, struct mobi_due_entry *io,
 				return next;
 			}
 			break;
+		case MOBI_R_KEPT:
+			mobi_lineage_look(s, io->rec);
+			w = mobi_load(&s->recs[io->rec].word);
+			return MOBI_STATE(w) == MOBI_R_KEPT &&
+					       (w & MOBI_KF_WANT) ?
+				       now + KEPT_NS :
+				       UINT64_MAX;
 		default:
 			return UINT64_MAX;
 		}

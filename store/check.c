@@ -10,6 +10,7 @@
 #include "durable.h"
 #include "edge.h"
 #include "err.h"
+#include "gone.h"
 #include "name.h"
 #include "os_dir.h"
 #include "pool.h"
@@ -197,6 +198,13 @@ static void audit_slot(struct audit *a, uint32_t i, uint64_t live)
 	    ((w & MOBI_F_OWNED) ? !(live & MOBI_BIT(MOBI_MAKER(w) % 64)) :
 				  !mobi_load(&o->producer))) {
 		report(a, "slot %u is pending and nobody will make it", i);
+	}
+	if ((w & MOBI_F_GONE) &&
+	    !mobi_will_produce(a->s, mobi_load(&o->producer))) {
+		report(a,
+		       "slot %u: its value is gone, and no task is kept that "
+		       "could make it again",
+		       i);
 	}
 	if (!bits && !mobi_load(&o->head) && !(w & MOBI_F_OWNED)) {
 		report(a, "slot %u leaks: nothing refers to it (word %#llx)", i,

@@ -21,6 +21,7 @@
 
 #include "edge.h"
 #include "err.h"
+#include "gone.h"
 #include "os_clock.h"
 #include "os_futex.h"
 #include "os_sock.h"
@@ -416,6 +417,7 @@ int mob_cq_add(struct mob_cq *cq, struct mob_ref ref, uint64_t user)
 	struct mob_store *s = cq->store;
 	uint64_t id;
 	uint32_t at = 0;
+	bool gone = false;
 	int rc;
 
 	MOBI_ENTER(s);
@@ -443,8 +445,12 @@ int mob_cq_add(struct mob_cq *cq, struct mob_ref ref, uint64_t user)
 			mobi_cq_fire(s, c, at % MOBI_EDGE_CHUNK, e,
 				     mobi_load(&e->word));
 		}
+		gone = mobi_load(&s->slots[(uint32_t)id].word) & MOBI_F_GONE;
 	}
 	(void)pthread_mutex_unlock(&cq->lock);
+	if (gone) {
+		mobi_gone_want(s, id);
+	}
 	(void)mobi_slot_release(s, id);
 	return rc < 0 ? rc : 0;
 }

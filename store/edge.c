@@ -12,6 +12,7 @@
 #include "board.h"
 #include "cq.h"
 #include "err.h"
+#include "gone.h"
 #include "os_futex.h"
 #include "pool.h"
 #include "slot.h"
@@ -50,10 +51,43 @@ void mobi_edge_release(struct mob_store *s, uint32_t n, uint32_t gen)
 			return;
 		}
 	} while (!mobi_cas64(&e->word, &w, MOBI_ESTATE(w, MOBI_E_RELEASED)));
+	if (w & MOBI_EF_WEAK) {
+		(void)mobi_fetch_sub(&mobi_weak_of(o)->n, 1u);
+	}
 	dead = mobi_fetch_add(&o->n_dead, 1u) + 1;
 	/* Otherwise a later release looks. */
-	if (2 * (uint64_t)dead >= mobi_load(&o->n_edges)) {
+	if (2 * (uint64_t)dead >= mobi_load(&o->n_edges) ||
+	    (!(w & MOBI_EF_WEAK) && mobi_gone_likely(o))) {
 		mobi_slot_look(s, (uint32_t)ref, MOBI_GEN(ref));
+	}
+}
+
+void mobi_edge_weaken(struct mob_store *s, uint32_t n, uint32_t gen)
+{
+	struct mobi_edge *e = mobi_edge_at(s, n);
+	uint64_t ref = mobi_load(&e->ref);
+	struct mobi_slot *o = &s->slots[(uint32_t)ref];
+	uint64_t w = mobi_load(&e->word);
+
+	if (MOBI_GEN(w) != gen || MOBI_STATE(w) != MOBI_E_LIVE ||
+	    (w & MOBI_EF_WEAK) || !mobi_cas64(&e->word, &w, w | MOBI_EF_WEAK)) {
+		return;
+	}
+	(void)mobi_fetch_add(&mobi_weak_of(o)->n, 1u);
+	if (mobi_gone_likely(o)) {
+		mobi_slot_look(s, (uint32_t)ref, MOBI_GEN(ref));
+	}
+}
+
+void mobi_edge_strengthen(struct mob_store *s, uint32_t n, uint32_t gen)
+{
+	struct mobi_edge *e = mobi_edge_at(s, n);
+	struct mobi_slot *o = &s->slots[(uint32_t)mobi_load(&e->ref)];
+	uint64_t w = mobi_load(&e->word);
+
+	if (MOBI_GEN(w) == gen && MOBI_STATE(w) == MOBI_E_LIVE &&
+	    (w & MOBI_EF_WEAK) && mobi_cas64(&e->word, &w, w & ~MOBI_EF_WEAK)) {
+		(void)mobi_fetch_sub(&mobi_weak_of(o)->n, 1u);
 	}
 }
 
@@ -124,7 +158,7 @@ static void tell(struct mob_store *s, uint32_t n, struct mobi_edge *e,
 	uint32_t c;
 	struct mobi_chunk *ch;
 
-	if (w & MOBI_EF_QUIET) {
+	if (w & (MOBI_EF_QUIET | MOBI_EF_WEAK)) {
 		return;
 	}
 	if (n < MOBI_EDGE_REC_END) {
@@ -249,9 +283,9 @@ void mobi_chunk_release(struct mob_store *s, uint32_t chunk, uint32_t gen)
 /*
  * Releasing the edges of a chunk may free objects whose own chunks come here
  * again. The outermost call releases its own, and then works those off from a
- * list of the thread, so that nesting of any depth needs no stack. Without memory
- * for the list the chunk stays RETIRED(me) with LIVE edges; `leftover` calls the
- * janitor for it.
+ * list of the thread, so that nesting of any depth needs no stack. Records whose
+ * last object goes come here, too. Without memory for the list the chunk or record
+ * stays RETIRED(me) with LIVE edges; `leftover` calls the janitor for it.
  */
 static int later_push(struct mobi_seat *seat, uint32_t chunk, uint32_t gen)
 {
@@ -269,11 +303,38 @@ static int later_push(struct mobi_seat *seat, uint32_t chunk, uint32_t gen)
 	return 0;
 }
 
-static void release_later(struct mob_store *s, uint32_t chunk, uint32_t gen)
+#define LATER_REC 0x80000000u /* it is a record */
+
+/* The edges of a record that is RETIRED in this generation. */
+static void rec_release(struct mob_store *s, uint32_t rec, uint32_t gen,
+			uint32_t chunk)
+{
+	mobi_chunks_retire(s, chunk, MOBI_CK_REC, (uint64_t)gen << 32 | rec);
+	for (uint32_t k = 0; k < MOBI_REC_EDGES; k++) {
+		uint32_t n = MOBI_EDGE_OF_REC(rec, k);
+		uint64_t e = mobi_load(&mobi_edge_at(s, n)->word);
+
+		if (MOBI_STATE(e) != MOBI_E_FREE) {
+			mobi_edge_release(s, n, gen);
+		}
+	}
+	mobi_rec_try_free(s, rec);
+}
+
+static void release_one(struct mob_store *s, uint32_t what, uint32_t gen)
+{
+	if (what & LATER_REC) {
+		rec_release(s, what & ~LATER_REC, gen, 0);
+	} else {
+		mobi_chunk_release(s, what, gen);
+	}
+}
+
+static void release_later(struct mob_store *s, uint32_t what, uint32_t gen)
 {
 	struct mobi_seat *seat = mobi_seat(s);
 
-	if (!seat || (seat->draining && later_push(seat, chunk, gen) < 0)) {
+	if (!seat || (seat->draining && later_push(seat, what, gen) < 0)) {
 		mobi_store(&s->hdr->leftover, 1u);
 		return;
 	}
@@ -281,11 +342,11 @@ static void release_later(struct mob_store *s, uint32_t chunk, uint32_t gen)
 		return;
 	}
 	seat->draining = true;
-	mobi_chunk_release(s, chunk, gen);
+	release_one(s, what, gen);
 	while (seat->n_later) {
 		uint64_t next = seat->later[--seat->n_later];
 
-		mobi_chunk_release(s, (uint32_t)next, MOBI_GEN(next));
+		release_one(s, (uint32_t)next, MOBI_GEN(next));
 	}
 	seat->draining = false;
 }
@@ -358,16 +419,23 @@ bool mobi_rec_retire(struct mob_store *s, uint32_t rec, uint64_t want,
 				   MOBI_R_RETIRED))) {
 		return false;
 	}
-	mobi_chunks_retire(s, chunk, MOBI_CK_REC, (uint64_t)gen << 32 | rec);
-	for (uint32_t k = 0; k < MOBI_REC_EDGES; k++) {
-		uint32_t n = MOBI_EDGE_OF_REC(rec, k);
-		uint64_t e = mobi_load(&mobi_edge_at(s, n)->word);
+	rec_release(s, rec, gen, chunk);
+	return true;
+}
 
-		if (MOBI_STATE(e) != MOBI_E_FREE) {
-			mobi_edge_release(s, n, gen);
-		}
+bool mobi_rec_retire_flat(struct mob_store *s, uint32_t rec, uint64_t want,
+			  uint32_t chunk)
+{
+	uint32_t gen = MOBI_GEN(want);
+	uint64_t w = want;
+
+	if (!mobi_cas64(&s->recs[rec].word, &w,
+			MOBI_RWORD(gen, MOBI_ATTEMPT(want), s->me,
+				   MOBI_R_RETIRED))) {
+		return false;
 	}
-	mobi_rec_try_free(s, rec);
+	mobi_chunks_retire(s, chunk, MOBI_CK_REC, (uint64_t)gen << 32 | rec);
+	release_later(s, rec | LATER_REC, gen);
 	return true;
 }
 

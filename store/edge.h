@@ -26,6 +26,10 @@ void mobi_edge_push(struct mob_store *s, uint32_t n, uint32_t gen,
 		    uint64_t flags, uint64_t ref);
 /* LIVE or FIRED -> RELEASED, and looks whether the object can go. */
 void mobi_edge_release(struct mob_store *s, uint32_t n, uint32_t gen);
+/* LIVE: from now on it keeps the row of the object, not its value; and back, which
+ * the caller does while it holds the object. gone.h. */
+void mobi_edge_weaken(struct mob_store *s, uint32_t n, uint32_t gen);
+void mobi_edge_strengthen(struct mob_store *s, uint32_t n, uint32_t gen);
 /* Unlinks what was released; only under LOCK(me). */
 void mobi_edge_sweep(struct mob_store *s, uint32_t slot);
 /* Tells every referrer that the object is resolved; only under LOCK(me).
@@ -58,6 +62,10 @@ int mobi_rec_new(struct mob_store *s, uint32_t *out_rec, uint32_t *out_gen);
  * (+ 1) on are released. False if the word was another. */
 bool mobi_rec_retire(struct mob_store *s, uint32_t rec, uint64_t want,
 		     uint32_t chunk);
+/* The same without recursion: what is released may free objects whose records
+ * come here again. */
+bool mobi_rec_retire_flat(struct mob_store *s, uint32_t rec, uint64_t want,
+			  uint32_t chunk);
 void mobi_rec_try_free(struct mob_store *s, uint32_t rec);
 
 #endif /* MOBI_EDGE_H */

@@ -5,6 +5,7 @@
 #include "durable.h"
 #include "err.h"
 #include "fault.h"
+#include "gone.h"
 
 static int check_name(const char *call, const char *name, size_t *out_n)
 {
@@ -531,10 +532,15 @@ static int needed_by(const struct mob_store *s, uint64_t id)
 	uint64_t bits = mobi_load(&o->hold) | mobi_load(&o->view);
 	uint32_t linked = mobi_load(&o->n_edges);
 	uint32_t dead = mobi_load(&o->n_dead);
-	int n = __builtin_popcountll(bits) +
-		(int)(linked > dead ? linked - dead : 0);
+	uint64_t w = mobi_load(&o->word);
+	int n = __builtin_popcountll(bits);
 
-	if (!mobi_is_alive(s, id)) {
+	/* Weak edges keep the row alone. */
+	if (mobi_gone_can(o, w)) {
+		dead += mobi_load(&mobi_weak_of(o)->n);
+	}
+	n += (int)(linked > dead ? linked - dead : 0);
+	if (!mobi_is_alive(s, id) || (!n && mobi_gone_can(o, w) && linked)) {
 		return 0;
 	}
 	return n ? n : 1;

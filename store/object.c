@@ -316,17 +316,39 @@ enum mob_object_state mob_object_state(struct mob_store *store,
 
 /* ---- get ---- */
 
-static int state_error(uint64_t w, uint64_t id)
+/* Why it is lost. */
+static int lost(const struct mobi_slot *o, uint64_t id)
+{
+	switch (mobi_load(&o->type)) {
+	case MOBI_TYPE_WHY_PUT:
+		return mobi_err(MOB_E_LOST,
+				"object %u is lost: its last reference was "
+				"released, and no task made it that could make "
+				"it again",
+				(uint32_t)id);
+	case MOBI_TYPE_WHY_LOST:
+		return mobi_err(MOB_E_LOST,
+				"object %u is lost: its last reference was "
+				"released, and the task that made it is not "
+				"kept (its retries are 0, or MOBULA_LINEAGE is "
+				"too low)",
+				(uint32_t)id);
+	default:
+		return mobi_err(MOB_E_LOST,
+				"object %u is lost: the process that was to "
+				"make it died",
+				(uint32_t)id);
+	}
+}
+
+static int state_error(const struct mobi_slot *o, uint64_t w, uint64_t id)
 {
 	switch (MOBI_STATE(w)) {
 	case MOBI_S_CANCELLED:
 		return mobi_err(MOB_E_CANCELLED, "object %u was cancelled",
 				(uint32_t)id);
 	case MOBI_S_LOST:
-		return mobi_err(MOB_E_LOST,
-				"object %u is lost: the process that was to "
-				"make it died",
-				(uint32_t)id);
+		return lost(o, id);
 	case MOBI_S_FAILED:
 		return MOB_E_TASK;
 	default:
@@ -347,8 +369,8 @@ static void fill_view(struct mob_store *s, uint64_t id,
 	out_view->header_size = mobi_load_relaxed(&o->header);
 }
 
-int mobi_object_view_in(struct mob_store *s, uint64_t id, int64_t timeout_ns,
-			struct mob_view *out_view)
+/* A view bit on it, and its bytes in memory, if it has any. 1: they are GONE. */
+static int take_view(struct mob_store *s, uint64_t id, int64_t timeout_ns)
 {
 	struct mobi_slot *o = &s->slots[(uint32_t)id];
 	uint64_t w;
@@ -358,6 +380,10 @@ int mobi_object_view_in(struct mob_store *s, uint64_t id, int64_t timeout_ns,
 		return rc;
 	}
 	w = mobi_load(&o->word);
+	if (w & MOBI_F_GONE) {
+		mobi_slot_unview(s, id);
+		return 1;
+	}
 	if (w & MOBI_F_SPILL) {
 		rc = mobi_spill_restore(s, id, timeout_ns);
 		if (rc < 0) {
@@ -367,13 +393,55 @@ int mobi_object_view_in(struct mob_store *s, uint64_t id, int64_t timeout_ns,
 			mobi_slot_unview(s, id);
 			return rc;
 		}
+		if (mobi_load(&o->word) & MOBI_F_GONE) {
+			mobi_slot_unview(s, id);
+			return 1; /* it could not be read */
+		}
 		mobi_victim_back(s, o);
 	} else if (mobi_spills(s) ||
 		   /* Or it may be a cached one: in a line that is at hand. */
 		   (mobi_load_relaxed(&o->hold) & MOBI_KEPT)) {
 		mobi_victim_used(o);
 	}
-	rc = mobi_resolved(w) ? state_error(w, id) :
+	return 0;
+}
+
+/* Waits until what is GONE is made again. */
+static int wait_again(struct mob_store *s, uint64_t id, int64_t timeout_ns,
+		      int64_t end)
+{
+	int rc = mobi_slot_hold(s, id); /* kept alive by me while I wait */
+
+	if (rc < 0) {
+		return rc;
+	}
+	if (timeout_ns > 0) {
+		timeout_ns = end - (int64_t)mobi_now_ns();
+		timeout_ns = timeout_ns < 0 ? 0 : timeout_ns;
+	}
+	rc = mobi_wait_one(s, id, timeout_ns);
+	(void)mobi_slot_release(s, id);
+	return rc;
+}
+
+int mobi_object_view_in(struct mob_store *s, uint64_t id, int64_t timeout_ns,
+			struct mob_view *out_view)
+{
+	struct mobi_slot *o = &s->slots[(uint32_t)id];
+	int64_t end = 0;
+	uint64_t w;
+	int rc = take_view(s, id, timeout_ns);
+
+	while (rc == 1) {
+		end = end ? end : mobi_deadline(timeout_ns);
+		rc = wait_again(s, id, timeout_ns, end);
+		rc = rc < 0 ? rc : take_view(s, id, timeout_ns);
+	}
+	if (rc < 0) {
+		return rc;
+	}
+	w = mobi_load(&o->word);
+	rc = mobi_resolved(w) ? state_error(o, w, id) :
 				mobi_err(MOB_E_STATE, "object %u is pending",
 					 (uint32_t)id);
 	if (rc < 0 && rc != MOB_E_TASK) {

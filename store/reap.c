@@ -16,6 +16,7 @@
 #include "cq.h"
 #include "edge.h"
 #include "err.h"
+#include "gone.h"
 #include "os_clock.h"
 #include "os_futex.h"
 #include "pool.h"
@@ -149,10 +150,7 @@ static void reap_recs(struct mob_store *s, uint64_t dead)
 		uint64_t w = mobi_load(&s->recs[r].word);
 		uint32_t st = MOBI_STATE(w);
 
-		if (!is_dead(dead, MOBI_ROWNER(w))) {
-			continue;
-		}
-		if (st == MOBI_R_BUILD) {
+		if (st == MOBI_R_BUILD && is_dead(dead, MOBI_ROWNER(w))) {
 			/* Its chunks are found as orphans of a retired record
 			 * when it is free. */
 			(void)mobi_rec_retire(s, r, w, 0);
@@ -166,25 +164,14 @@ static void reap_recs(struct mob_store *s, uint64_t dead)
 	}
 }
 
-static bool will_produce(struct mob_store *s, uint64_t producer)
-{
-	uint64_t w;
-
-	if (!producer) {
-		return false;
-	}
-	w = mobi_load(&s->recs[((uint32_t)producer - 1) % MOBI_RECS].word);
-	return MOBI_GEN(w) == MOBI_GEN(producer) &&
-	       MOBI_STATE(w) != MOBI_R_FREE && MOBI_STATE(w) != MOBI_R_RETIRED;
-}
-
 /* PENDING, and nobody will make it any more. */
 static bool unmade(struct mob_store *s, const struct mobi_slot *o, uint64_t w,
 		   uint64_t dead)
 {
 	return MOBI_STATE(w) == MOBI_S_PENDING &&
-	       ((w & MOBI_F_OWNED) ? is_dead(dead, MOBI_MAKER(w)) :
-				     !will_produce(s, mobi_load(&o->producer)));
+	       ((w & MOBI_F_OWNED) ?
+			is_dead(dead, MOBI_MAKER(w)) :
+			!mobi_will_produce(s, mobi_load(&o->producer)));
 }
 
 /* LOCK(dead) -> LOCK(me). What nobody will make any more is LOST. */
@@ -207,7 +194,9 @@ static void take_over(struct mob_store *s, uint32_t slot, uint64_t w,
 					MOBI_S_LOST);
 		}
 	} while (!mobi_cas64(&o->word, &w, set));
-	if (w & MOBI_F_SPILL) {
+	if ((w & MOBI_F_GONE) && MOBI_STATE(w) == MOBI_S_SEALED) {
+		mobi_gone_finish(s, slot);
+	} else if (w & MOBI_F_SPILL) {
 		mobi_spill_repair(s, slot);
 	}
 	mobi_slot_locked_exit(s, slot);
@@ -225,6 +214,10 @@ static void reap_slot(struct mob_store *s, uint32_t slot, uint64_t dead)
 	/* A hint may lack a dead one's last step: err towards looking. */
 	if (mobi_load(&o->n_edges) || mobi_load(&o->n_dead)) {
 		(void)mobi_fetch_add(&o->n_dead, 2u);
+		if (mobi_gone_can(o, w) &&
+		    mobi_load(&mobi_weak_of(o)->n) <= mobi_load(&o->n_edges)) {
+			(void)mobi_fetch_add(&mobi_weak_of(o)->n, 2u);
+		}
 	}
 	if (st == MOBI_S_FREEING) {
 		if (is_dead(dead, MOBI_OWNER(w)) &&
@@ -492,6 +485,7 @@ static int reap_locked(struct mob_store *s)
 	if (!dead) {
 		/* Nobody died since: only what a stopped process was in the
 		 * way of. It may be stopped for hours. */
+		reap_recs(s, 0);
 		reap_chunks(s, 0);
 		if (!reap_edges(s)) {
 			mobi_store(&s->hdr->leftover, 1u);

@@ -23,6 +23,11 @@ struct mobi_reap_hooks {
 	void (*domains)(struct mob_store *s, uint64_t dead);
 	/* Last: running tasks of the dead, ready bits, doorbells. */
 	void (*tasks)(struct mob_store *s, uint64_t dead);
+	/* A record in KEPT has got a flag that somebody should look at. */
+	void (*kept)(struct mob_store *s, uint32_t rec);
+	/* Drops the value of an object, if it is sure that it can be made again;
+	 * `cheaply`: only in less time than it would take to a file and back. */
+	bool (*evict)(struct mob_store *s, uint64_t id, bool cheaply);
 };
 
 /* Free entries of one table, as seen by this process (pool.c). */

@@ -17,6 +17,7 @@
 #include "edge.h"
 #include "err.h"
 #include "evict.h"
+#include "gone.h"
 #include "guard.h"
 #include "pool.h"
 #include "room.h"
@@ -258,7 +259,8 @@ static int count_down(struct mob_store *s, uint64_t id, uint64_t unit,
 	left = mobi_fetch_and(bits, ~MOBI_BIT(s->me)) & ~MOBI_BIT(s->me);
 	mobi_store(l, v - unit);
 	if (!left &&
-	    2 * (uint64_t)mobi_load(&o->n_dead) >= mobi_load(&o->n_edges)) {
+	    (2 * (uint64_t)mobi_load(&o->n_dead) >= mobi_load(&o->n_edges) ||
+	     mobi_gone_likely(o))) {
 		mobi_slot_look(s, (uint32_t)id, MOBI_GEN(id));
 	}
 	return 0;
@@ -333,7 +335,8 @@ static bool resolve(struct mob_store *s, uint64_t id, uint32_t state,
 	close_window(s, id, state);
 	stamp_unvalued(s, o, state);
 	do {
-		if (MOBI_GEN(w) != gen || MOBI_KEEP(w) != pending) {
+		if (MOBI_GEN(w) != gen ||
+		    (MOBI_KEEP(w) & ~MOBI_F_GONE) != pending) {
 			return false;
 		}
 		mine = !(w & MOBI_F_LOCK);
@@ -421,6 +424,11 @@ static void drop_block(struct mob_store *s, uint32_t slot, uint32_t gen)
 	}
 }
 
+void mobi_slot_drop_block(struct mob_store *s, uint64_t id)
+{
+	drop_block(s, (uint32_t)id, MOBI_GEN(id));
+}
+
 /* True: it is worth to try again; else *inout_rc may be why not. */
 static bool make_room(struct mob_store *s, uint64_t size,
 		      struct mobi_room *room, int *inout_rc)
@@ -430,12 +438,13 @@ static bool make_room(struct mob_store *s, uint64_t size,
 	if (size > s->hdr->arena_bytes || mobi_room_forbidden()) {
 		return false; /* it never fits: nothing is moved for it */
 	}
-	if (room->turns % 16 == 0 && mobi_evict_some(s, size) > 0) {
-		return true;
-	}
-	/* A scan that finds nothing is long: not at every turn. */
-	if (mobi_spills(s) && room->turns % 16 == 0 &&
-	    mobi_spill_some(s, size) > 0) {
+	/* A scan that finds nothing is long: not at every turn. What costs least
+	 * goes first. */
+	if (room->turns % 16 == 0 &&
+	    (mobi_evict_some(s, size) > 0 ||
+	     mobi_gone_some(s, size, true) > 0 ||
+	     (mobi_spills(s) && mobi_spill_some(s, size) > 0) ||
+	     mobi_gone_some(s, size, false) > 0)) {
 		return true;
 	}
 	rc = mobi_room_next(s, room);
@@ -476,17 +485,23 @@ static int give_value(struct mob_store *s, uint64_t id, uint64_t size,
 		      mob_type_id type, bool apart, void **out_at)
 {
 	struct mobi_slot *o = &s->slots[(uint32_t)id];
+	bool again = mobi_load_relaxed(&o->word) & MOBI_F_GONE;
 
 	if (mobi_load(&o->loc)) {
 		drop_block(s, (uint32_t)id, MOBI_GEN(id));
 	}
-	if (size <= MOBI_INLINE_MAX && !apart) {
+	/* What is made again has a block again: the row counts its weak edges. */
+	if (size <= MOBI_INLINE_MAX && !apart && !again) {
 		/* No block, no tag: the CAS that resolves publishes it. */
 		mobi_store_relaxed(&o->loc, MOBI_LOC_INLINE);
 		*out_at = o->value;
 	} else {
-		int rc = give_block(s, id, size, apart, out_at);
+		int rc;
 
+		if (!again) {
+			mobi_store_relaxed(&mobi_weak_of(o)->n, 0u);
+		}
+		rc = give_block(s, id, size, apart, out_at);
 		if (rc < 0) {
 			return rc;
 		}
@@ -520,6 +535,9 @@ bool mobi_slot_move_block(struct mob_store *s, uint64_t from, uint64_t to)
 		return false;
 	}
 	drop_block(s, (uint32_t)to, MOBI_GEN(to));
+	if (!(mobi_load(&b->word) & MOBI_F_GONE)) {
+		mobi_store_relaxed(&mobi_weak_of(b)->n, 0u);
+	}
 	mobi_store(&b->loc, loc);
 	if (!mobi_arena_retag(s->arena, loc, mobi_slot_tag(from),
 			      mobi_slot_tag(to))) {
@@ -583,6 +601,8 @@ void mobi_slot_finish_free(struct mob_store *s, uint32_t slot, uint32_t gen)
 	struct mobi_slot *o = &s->slots[slot];
 	uint64_t w = MOBI_WORD(gen, s->me, 0, MOBI_S_FREEING);
 	uint32_t nested = mobi_load(&o->nested);
+	uint64_t producer = mobi_load(&o->producer);
+	bool inside = mobi_load(&o->loc) == MOBI_LOC_INLINE;
 	/* Of a session before this one: past what that may have given out. */
 	uint32_t next = gen < s->gen_base ? s->gen_base : gen + 1;
 
@@ -611,6 +631,9 @@ void mobi_slot_finish_free(struct mob_store *s, uint32_t slot, uint32_t gen)
 	if (gen != UINT32_MAX) {
 		mobi_pool_hint(s, MOBI_POOL_SLOT, slot);
 	}
+	if (producer && !inside) {
+		mobi_gone_freed(s, producer);
+	}
 }
 
 void mobi_slot_locked_exit(struct mob_store *s, uint32_t slot)
@@ -635,6 +658,11 @@ void mobi_slot_locked_exit(struct mob_store *s, uint32_t slot)
 		/* [slot.B1] The bits first, then the list: an edge is pushed
 		 * under a bit. */
 		bits = mobi_load(&o->hold) | mobi_load(&o->view);
+		if (!bits && mobi_load(&o->head) &&
+		    mobi_gone_unneeded(s, slot, w)) {
+			(void)mobi_gone_drop(s, slot, w);
+			continue;
+		}
 		if (bits || mobi_load(&o->head) || (w & MOBI_F_OWNED)) {
 			/* A maker writes as long as it is pending. */
 			if (mobi_cas64(&o->word, &w,

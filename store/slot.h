@@ -87,6 +87,8 @@ bool mobi_slot_move_block(struct mob_store *s, uint64_t from, uint64_t to);
 /* The value of a pending object of this process is inside its slot from now on;
  * its block is freed. */
 void mobi_slot_value_inside(struct mob_store *s, uint64_t id);
+/* Under LOCK(me) with GONE: its block or file is freed. */
+void mobi_slot_drop_block(struct mob_store *s, uint64_t id);
 /* The read-only bytes of a resolved object that the caller views or holds. */
 const void *mobi_slot_bytes(const struct mob_store *s, uint32_t slot);
 

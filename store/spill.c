@@ -8,6 +8,7 @@
 #include "err.h"
 #include "evict.h"
 #include "fault.h"
+#include "gone.h"
 #include "guard.h"
 #include "log.h"
 #include "object_header.h"
@@ -197,6 +198,7 @@ void mobi_spill_adopt(struct mob_store *s, uint32_t slot, mob_type_id type)
 	struct mobi_slot *o = &s->slots[slot];
 
 	tell_of_spilled(s);
+	mobi_store(&mobi_weak_of(o)->n, 0u);
 	mobi_store(&spilled_of(o)->old, UINT64_C(0));
 	mobi_store(&spilled_of(o)->valid, UINT64_C(1));
 	mobi_store(&o->loc, MOBI_LOC_SPILLED);
@@ -209,32 +211,10 @@ void mobi_spill_adopt(struct mob_store *s, uint32_t slot, mob_type_id type)
 static bool is_candidate(const struct mobi_slot *o, uint64_t w)
 {
 	return MOBI_STATE(w) == MOBI_S_SEALED &&
-	       !(w & (MOBI_F_LOCK | MOBI_F_NOTIFY | MOBI_F_SPILL)) &&
+	       !(w &
+		 (MOBI_F_LOCK | MOBI_F_NOTIFY | MOBI_F_SPILL | MOBI_F_GONE)) &&
 	       is_block(mobi_load(&o->loc)) && !mobi_load(&o->view) &&
 	       mobi_load(&o->type) != MOBI_TYPE_INTERNAL;
-}
-
-/* Under LOCK(me): has it an edge of a range, whose readers look into it? */
-static bool has_range(struct mob_store *s, const struct mobi_slot *o)
-{
-	for (uint32_t n = mobi_load(&o->head); n;) {
-		const struct mobi_edge *e = mobi_edge_at(s, n);
-
-		if (n >= MOBI_EDGE_REC_END &&
-		    MOBI_STATE(mobi_load(&e->word)) == MOBI_E_LIVE) {
-			const struct mobi_chunk *c =
-				&s->chunks[(n - MOBI_EDGE_REC_END) /
-					   MOBI_EDGE_CHUNK];
-			uint32_t of = (uint32_t)mobi_load(&c->of) % MOBI_SLOTS;
-
-			if (MOBI_CKIND(mobi_load(&c->word)) == MOBI_CK_SLOT &&
-			    mobi_load(&s->slots[of].loc) == MOBI_LOC_RANGE) {
-				return true;
-			}
-		}
-		n = mobi_load(&e->next);
-	}
-	return false;
 }
 
 /* LOCK(me) and SPILL, of one that nobody views. False: it cannot be now. */
@@ -253,7 +233,7 @@ static bool take_to_spill(struct mob_store *s, uint32_t slot)
 	tell_of_spilled(s);
 	set_spill(o, true);
 	/* Who views it after this sees SPILL. */
-	if (mobi_load(&o->view) || has_range(s, o)) {
+	if (mobi_load(&o->view) || mobi_has_range(s, o)) {
 		mobi_spill_stays(s, slot);
 		return false;
 	}
@@ -509,6 +489,14 @@ static int try_restore(struct mob_store *s, uint64_t id, struct mobi_room *room)
 		return 0;
 	}
 	rc = read_back(s, id);
+	if (rc < 0 && rc != MOB_E_STORE_FULL && rc != MOB_E_DISK_FULL &&
+	    rc != MOB_E_NOMEM && mobi_gone_unreadable(s, (uint32_t)id)) {
+		mobi_log(MOBI_LOG_WARN,
+			 "object %u cannot be read back and is made again by "
+			 "its task: %s",
+			 (uint32_t)id, mob_err_detail(rc));
+		rc = 0;
+	}
 	mobi_slot_locked_exit(s, (uint32_t)id);
 	if (rc >= 0) {
 		mobi_count(s, MOBI_N_RESTORE, 1);
@@ -518,8 +506,11 @@ static int try_restore(struct mob_store *s, uint64_t id, struct mobi_room *room)
 		return rc;
 	}
 	if ((!mobi_room_forbidden() &&
-	     mobi_evict_some(s, mobi_slot_total(o)) > 0) ||
-	    mobi_spill_some(s, mobi_slot_total(o)) > 0) {
+	     (mobi_evict_some(s, mobi_slot_total(o)) > 0 ||
+	      mobi_gone_some(s, mobi_slot_total(o), true) > 0)) ||
+	    mobi_spill_some(s, mobi_slot_total(o)) > 0 ||
+	    (!mobi_room_forbidden() &&
+	     mobi_gone_some(s, mobi_slot_total(o), false) > 0)) {
 		return 0;
 	}
 	rc = mobi_room_next(s, room);

@@ -62,12 +62,14 @@ enum {
 #define MOBI_F_NOTIFY (UINT64_C(1) << 18)
 #define MOBI_F_OWNED (UINT64_C(1) << 19) /* PENDING: only `maker` resolves it */
 #define MOBI_F_SPILL (UINT64_C(1) << 20) /* SEALED: spill.h */
+#define MOBI_F_GONE (UINT64_C(1) << 21)  /* it had a value: gone.h */
 #define MOBI_GEN(w) ((uint32_t)((w) >> 32))
 #define MOBI_OWNER(w) ((uint32_t)((w) >> 24) & 255u)
 #define MOBI_MAKER(w) ((uint32_t)((w) >> 8) & 255u)
 #define MOBI_STATE(w) ((uint32_t)(w)&255u)
 /* What stays when a LOCK comes or goes. */
-#define MOBI_KEEP(w) ((w) & (MOBI_F_OWNED | MOBI_F_SPILL | UINT64_C(0xffff)))
+#define MOBI_KEEP(w)                                                           \
+	((w) & (MOBI_F_OWNED | MOBI_F_SPILL | MOBI_F_GONE | UINT64_C(0xffff)))
 #define MOBI_MADE_BY(client) (MOBI_F_OWNED | (uint64_t)(client) << 8)
 #define MOBI_WORD(gen, owner, flags, state)                                    \
 	((uint64_t)(gen) << 32 | (uint64_t)(owner) << 24 | (flags) | (state))
@@ -76,7 +78,7 @@ static inline int mobi_resolved(uint64_t w)
 {
 	uint32_t s = MOBI_STATE(w);
 
-	return s >= MOBI_S_SEALED && s <= MOBI_S_LOST;
+	return s >= MOBI_S_SEALED && s <= MOBI_S_LOST && !(w & MOBI_F_GONE);
 }
 
 static inline int mobi_living(uint64_t w)
@@ -142,8 +144,20 @@ struct mobi_spilled {
 	mobi_a64 old;
 };
 
+/* Behind that, of an object whose value has a block, or had one. */
+struct mobi_weak {
+	uint64_t other[2]; /* struct mobi_spilled */
+	mobi_a32 n;        /* hint: weak edges linked */
+	mobi_a32 sum;      /* GONE: of the value that it had; 0: not known */
+};
+
+_Static_assert(sizeof(struct mobi_weak) <= MOBI_INLINE_MAX, "fits a slot");
+
 /* A type that is not spilled: sched reads it without views. */
 #define MOBI_TYPE_INTERNAL 4u
+/* LOST: its value is gone and cannot be made again, as ... */
+#define MOBI_TYPE_WHY_PUT 0x7ffffff1u  /* no task made it */
+#define MOBI_TYPE_WHY_LOST 0x7ffffff2u /* its task is not known any more */
 
 /* ---- edge: says that its referrer needs an object ----
  *
@@ -153,8 +167,9 @@ struct mobi_spilled {
  *        who resolves the object.
  *
  * word = {generation of the referrer 32, use 16, flags 8, state 8}. QUIET: the
- * referrer need not be told when the object is resolved. use changes at every
- * push, so that a CAS never meets another use of the edge.
+ * referrer need not be told when the object is resolved. WEAK: it keeps the row of
+ * the object, not its value (gone.h). use changes at every push, so that a CAS
+ * never meets another use of the edge.
  */
 enum {
 	MOBI_E_FREE = 0,
@@ -163,6 +178,7 @@ enum {
 	MOBI_E_RELEASED = 3
 };
 #define MOBI_EF_QUIET UINT64_C(0x100)
+#define MOBI_EF_WEAK UINT64_C(0x200)
 #define MOBI_EF_MASK UINT64_C(0xffff)
 #define MOBI_EUSE UINT64_C(0x10000)
 #define MOBI_EUSE_MASK UINT64_C(0xffff0000)
@@ -180,11 +196,22 @@ MOBI_SIZE(struct mobi_edge, 24);
 
 /* ---- record: a referrer with edges of its own; sched keeps tasks in it ----
  *
- * word = {gen 32, attempt 8, owner 8, reserved 8, state 8}; states 2..14 belong
+ * word = {gen 32, attempt 8, owner 8, flags 8, state 8}; states 2..13 belong
  * to sched. BUILD and RETIRED belong to their owner; a dead owner's are
- * finished by the janitor: all edges released, the record freed.
+ * finished by the janitor: all edges released, the record freed. KEPT: what it
+ * made may be made again (gone.h); with an owner, who has it to itself.
  */
-enum { MOBI_R_FREE = 0, MOBI_R_BUILD = 1, MOBI_R_RETIRED = 15 };
+enum {
+	MOBI_R_FREE = 0,
+	MOBI_R_BUILD = 1,
+	MOBI_R_KEPT = 14,
+	MOBI_R_RETIRED = 15
+};
+/* Flags of KEPT. */
+#define MOBI_KF_LOOK (UINT64_C(1) << 8)    /* its owner looks once more */
+#define MOBI_KF_WANT (UINT64_C(1) << 9)    /* somebody waits for what is gone */
+#define MOBI_KF_STRONG (UINT64_C(1) << 10) /* it keeps its arguments whole */
+#define MOBI_KF_MASK UINT64_C(0xff00)
 #define MOBI_ATTEMPT(w) ((uint32_t)((w) >> 24) & 255u)
 #define MOBI_ROWNER(w) ((uint32_t)((w) >> 16) & 255u)
 #define MOBI_RWORD(gen, attempt, owner, state)                                 \
@@ -350,7 +377,12 @@ struct mobi_board {
 MOBI_AT(struct mobi_board, root, 64);
 
 /* ---- hands that look for objects that may go: victim.c; all hints ---- */
-enum { MOBI_HAND_EVICT = 0, MOBI_HAND_SPILL = 1, MOBI_HANDS = 2 };
+enum {
+	MOBI_HAND_EVICT = 0,
+	MOBI_HAND_SPILL = 1,
+	MOBI_HAND_GONE = 2,
+	MOBI_HANDS = 3
+};
 struct mobi_hand {
 	mobi_a64 at;    /* {kind of round 32, slot 32} */
 	mobi_a32 met;   /* in this round: objects that may go */
@@ -416,6 +448,8 @@ struct mobi_header {
 	mobi_a64 sparse; /* hint: an object of a half empty container, or 0 */
 	mobi_a32 durable_steps; /* who syncs gets on */
 	mobi_a32 has_spilled;   /* some object has ever gone to a file */
+	mobi_a32 has_kept;      /* some record has ever been KEPT */
+	uint32_t reserved;
 	struct mobi_hand hand[MOBI_HANDS];
 	struct mobi_section section[MOBI_SECTIONS];
 	mobi_a64 backed[MOBI_EXTENTS / 64]; /* a bit an extent */

@@ -17,6 +17,7 @@
 #include "count.h"
 #include "edge.h"
 #include "err.h"
+#include "gone.h"
 #include "log.h"
 #include "os_clock.h"
 #include "os_futex.h"
@@ -303,6 +304,7 @@ int mobi_wait_one(struct mob_store *s, uint64_t id, int64_t timeout_ns)
 	if (mobi_resolved(mobi_load(&o->word))) {
 		return 0;
 	}
+	mobi_gone_want(s, id);
 	if (timeout_ns == 0) {
 		mobi_look_around(s);
 		return mobi_err(MOB_E_TIMEOUT, "object %u is not resolved yet",
@@ -318,6 +320,7 @@ int mobi_wait_one(struct mob_store *s, uint64_t id, int64_t timeout_ns)
 	rc = mobi_seat_chunk(s, seat);
 	end = mobi_deadline(timeout_ns);
 	while (rc == 0 && !mobi_resolved(mobi_load(&o->word))) {
+		mobi_gone_want(s, id); /* also if it went while I slept */
 		/* No edge is linked while something else runs here. */
 		if (!mobi_block_hooks ||
 		    !mobi_block_hooks->blocking(s, id, timeout_ns)) {

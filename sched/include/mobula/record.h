@@ -37,6 +37,8 @@ enum mob_event_kind {
 				     have no task */
 	MOB_EVENT_LEFT = 13,    /* a worker that was not needed any more */
 	MOB_EVENT_DIED = 14,    /* the worker `of` died; told by who saw it */
+	MOB_EVENT_REMADE = 15,  /* it runs again, for a result that is lost or
+				   went to make room */
 	MOB_EVENT_KINDS
 };
 /* "submitted"; "?" for no kind. Owner: static. Thread: any. Since 0.1. */

@@ -1,0 +1,801 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is lost of the results of tasks is made again by them. */
+#include "live.h"
+
+#include "fault.h"
+#include "gone.h"
+#include "os_file.h"
+#include "pool.h"
+#include "slot.h"
+#include "spill.h"
+#include "spill_file.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SIZE ((size_t)64 << 10)
+#define STORE ((uint64_t)64 << 20)
+#define MANY 200u /* objects of 1 MiB */
+#define BATCH 16u
+#define DEEP 3000u
+
+enum { RUNS = 0, OTHER = 8, LAST = 64, WORDS = 1024 };
+static struct live_ledger ledger;
+
+/* ---- tasks ---- */
+
+/* Numbers that do not compress, from `first` on. */
+static void fill(int64_t *p, size_t n, int64_t first)
+{
+	uint64_t x = (uint64_t)first * UINT64_C(0x9e3779b97f4a7c15) + 1;
+
+	for (size_t i = 0; i < n; i++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		p[i] = (int64_t)x;
+	}
+}
+
+MOB_TASK(mob_i64s, l_make, mob_str, path, int64_t, row, int64_t, first, int64_t,
+	 bytes)
+{
+	size_t n = (size_t)bytes / 8;
+	int64_t *p = mob_new_of(mob_i64s, n);
+
+	if (!p) {
+		return mob_i64s_of(NULL, 0);
+	}
+	(void)live_ledger_add(path, (uint64_t)row);
+	fill(p, n, first);
+	return mob_i64s_of(p, n);
+}
+
+/* One more than each of a. */
+MOB_TASK(mob_i64s, l_next, mob_str, path, int64_t, row, mob_i64s, a)
+{
+	int64_t *p = mob_new_of(mob_i64s, a.n);
+
+	if (!p) {
+		return mob_i64s_of(NULL, 0);
+	}
+	(void)live_ledger_add(path, (uint64_t)row);
+	for (size_t i = 0; i < a.n; i++) {
+		p[i] = (int64_t)((uint64_t)a.at[i] + 1);
+	}
+	return mob_i64s_of(p, a.n);
+}
+
+/* Each time another value; the size stays, or not. */
+MOB_TASK(mob_i64s, l_other, mob_str, path, int64_t, grows)
+{
+	size_t runs = (size_t)live_ledger_add(path, RUNS);
+	size_t n = SIZE / 8 + (grows ? runs : 0);
+	int64_t *p = mob_new_of(mob_i64s, n);
+
+	if (!p) {
+		return mob_i64s_of(NULL, 0);
+	}
+	fill(p, n, (int64_t)runs);
+	return mob_i64s_of(p, n);
+}
+
+MOB_TASK_MANY(mob_i64s, l_several, mob_str, path, int64_t, first)
+{
+	(void)live_ledger_add(path, RUNS);
+	for (size_t k = 0; k < n_out; k++) {
+		int64_t *p = mob_new_of(mob_i64s, SIZE / 8);
+
+		if (!p) {
+			return;
+		}
+		fill(p, SIZE / 8, first + (int64_t)k);
+		out[k] = mob_i64s_of(p, SIZE / 8);
+	}
+}
+
+MOB_TASK(int64_t, l_last, mob_i64s, a)
+{
+	return a.at[a.n - 1];
+}
+
+/* Waits inside for what it was passed. */
+MOB_TASK(int64_t, l_inside, mob_ref, r)
+{
+	mob_i64s a;
+
+	return mob_get(r, &a) ? -1 : a.at[a.n - 1];
+}
+
+/* ---- what the driver sees ---- */
+
+static struct mobi_slot *slot_of(mob_ref r)
+{
+	return &mobi_rt.store->slots[(uint32_t)r.lo];
+}
+
+static bool is_gone(mob_ref r)
+{
+	return mobi_load(&slot_of(r)->word) & MOBI_F_GONE;
+}
+
+static uint64_t free_bytes(void)
+{
+	struct mob_store_stat st;
+
+	assert_int_equal(mob_store_stat(mobi_rt.store, &st), 0);
+	return st.arena_bytes - st.arena_used_bytes;
+}
+
+static uint32_t kept(void)
+{
+	const struct mob_store *s = mobi_rt.store;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < mobi_pool_used(s, MOBI_POOL_REC); i++) {
+		n += MOBI_STATE(mobi_load(&s->recs[i].word)) == MOBI_R_KEPT;
+	}
+	return n;
+}
+
+static bool is_ended(void *arg)
+{
+	const mob_ref *r = arg;
+	uint64_t producer = mobi_load(&slot_of(*r)->producer);
+	uint64_t w =
+		mobi_load(&mobi_rt.store->recs[(uint32_t)producer - 1].word);
+
+	return MOBI_GEN(w) != MOBI_GEN(producer) ||
+	       (MOBI_STATE(w) == MOBI_R_KEPT && !MOBI_ROWNER(w));
+}
+
+/* Its value is there, and its task is over. */
+static void until_ended(mob_ref r)
+{
+	assert_int_equal(mob_get_raw(r, NULL, MOB_FOREVER, NULL), 0);
+	assert_true(live_await(is_ended, &r));
+}
+
+static void holds(mob_ref r, size_t n, int64_t first, int64_t more)
+{
+	int64_t *want = malloc(n * sizeof(*want));
+	struct mob_view v;
+
+	assert_non_null(want);
+	if (mob_object_get(mobi_rt.store, r, MOB_FOREVER, &v)) {
+		fail_msg("%s", mob_err_detail(MOB_E_LOST));
+	}
+	assert_int_equal(v.size, n * sizeof(*want));
+	fill(want, n, first);
+	for (size_t i = 0; i < n; i++) {
+		want[i] = (int64_t)((uint64_t)want[i] + (uint64_t)more);
+	}
+	assert_memory_equal(v.at, want, n * sizeof(*want));
+	mob_view_release(mobi_rt.store, &v);
+	free(want);
+}
+
+static void fails(mob_ref r, int code, const char *part)
+{
+	mob_i64s a;
+
+	assert_int_equal(mob_get(r, &a), code);
+	if (!strstr(mob_error(), part)) {
+		fail_msg("'%s' is not in '%s'", part, mob_error());
+	}
+	mob_error_clear();
+}
+
+static uint64_t runs(void)
+{
+	return ledger.at[RUNS];
+}
+
+/* Its value goes now, as for room. */
+static bool goes(mob_ref r)
+{
+	return mobi_rt.store->hooks->evict(mobi_rt.store, r.lo, false);
+}
+
+static bool has_gone(void *arg)
+{
+	const mob_ref *r = arg;
+
+	return goes(*r);
+}
+
+/* Its value goes, once those that read it have ended. */
+static bool evicted(mob_ref r)
+{
+	until_ended(r);
+	return live_await(has_gone, &r);
+}
+
+static mob_ref make(int64_t row, int64_t first, size_t bytes)
+{
+	return mob_submit(l_make, ledger.path, row, first, (int64_t)bytes);
+}
+
+/* ---- gone for room ---- */
+
+static void test_semantics_30_result_that_went_is_made_again(void **state)
+{
+	mob_ref r = make(RUNS, 5, SIZE);
+	uint64_t before;
+
+	(void)state;
+	until_ended(r);
+	before = free_bytes();
+	assert_int_equal(runs(), 1);
+	assert_true(evicted(r));
+	assert_true(free_bytes() > before);
+	assert_int_equal(mob_object_state(mobi_rt.store, r),
+			 MOB_OBJECT_PENDING);
+	holds(r, SIZE / 8, 5, 0);
+	assert_int_equal(runs(), 2);
+	/* And once more. */
+	assert_true(evicted(r));
+	holds(r, SIZE / 8, 5, 0);
+	assert_int_equal(runs(), 3);
+	assert_int_equal(mobi_load(&mobi_rt.sched->mismatches), 0);
+}
+
+/* All that can wait for it starts it. */
+static void test_lineage_every_kind_of_wait_has_it_made(void **state)
+{
+	mob_ref r = make(RUNS, 7, SIZE);
+	int64_t want[SIZE / 8];
+	struct mob_queue *q;
+	uint64_t tag;
+	bool ready = false;
+	int64_t x;
+
+	(void)state;
+	fill(want, SIZE / 8, 7);
+	assert_true(evicted(r));
+	assert_int_equal(mob_wait(&r, 1, 1, MOB_FOREVER, &ready), 1);
+	assert_int_equal(runs(), 2);
+	assert_true(evicted(r));
+	assert_int_equal(mob_take(mob_submit(l_last, r), &x), 0);
+	assert_int_equal(x, want[SIZE / 8 - 1]);
+	assert_int_equal(runs(), 3);
+	assert_true(evicted(r));
+	assert_int_equal(mob_take(mob_submit(l_inside, r), &x), 0);
+	assert_int_equal(x, want[SIZE / 8 - 1]);
+	assert_int_equal(runs(), 4);
+	assert_true(evicted(r));
+	assert_int_equal(mob_queue_open(&q), 0);
+	assert_int_equal(mob_queue_add(q, r, 3), 0);
+	assert_int_equal(mob_queue_pop(q, MOB_FOREVER, &r, &tag), 1);
+	assert_int_equal(tag, 3);
+	mob_queue_close(q);
+	assert_int_equal(runs(), 5);
+	holds(r, SIZE / 8, 7, 0);
+}
+
+static void test_lineage_of_a_result_that_is_viewed_stays(void **state)
+{
+	mob_ref r = make(RUNS, 9, SIZE);
+	mob_i64s a;
+
+	(void)state;
+	assert_int_equal(mob_get(r, &a), 0);
+	until_ended(r);
+	assert_false(goes(r));
+	assert_int_equal(a.n, SIZE / 8);
+	assert_int_equal(runs(), 1);
+}
+
+/* A store that holds a third of them, all of which the driver has refs of. */
+static void test_lineage_more_than_fits_without_a_spill_directory(void **state)
+{
+	mob_ref *r = calloc(MANY, sizeof(*r));
+	size_t n = ((size_t)1 << 20) / 8;
+
+	(void)state;
+	assert_non_null(r);
+	for (uint32_t i = 0; i < MANY; i++) {
+		r[i] = make(i, i, n * 8);
+	}
+	for (uint32_t i = 0; i < MANY; i += BATCH) {
+		for (uint32_t k = i; k < MANY && k < i + BATCH; k++) {
+			holds(r[k], n, k, 0);
+		}
+	}
+	assert_true(mobi_load(&mobi_rt.sched->evicted) >=
+		    MANY - STORE / (n * 8));
+	for (uint32_t i = 0; i < MANY; i++) {
+		assert_true(ledger.at[i] >= 1);
+		assert_int_equal(mob_release(r[i]), 0);
+	}
+	free(r);
+}
+
+/* ---- what it is made of ---- */
+
+static void test_semantics_30_intermediate_results_are_made_again(void **state)
+{
+	mob_ref a = make(RUNS, 3, SIZE);
+	mob_ref b = mob_submit(l_next, ledger.path, OTHER, a);
+	mob_ref c = mob_submit(l_next, ledger.path, LAST, b);
+	uint64_t with;
+
+	(void)state;
+	until_ended(c);
+	until_ended(b);
+	with = free_bytes();
+	/* Their values go at once, though c could be made again of them. */
+	assert_int_equal(mob_release(a), 0);
+	assert_int_equal(mob_release(b), 0);
+	assert_true(free_bytes() >= with + 2 * SIZE);
+	/* The rows of all three, and what each was called with. */
+	assert_int_equal(live_objects(), 6);
+	assert_true(evicted(c));
+	holds(c, SIZE / 8, 3, 2);
+	assert_int_equal(ledger.at[RUNS], 2);
+	assert_int_equal(ledger.at[OTHER], 2);
+	assert_int_equal(ledger.at[LAST], 2);
+}
+
+/* What was put is not made again: so what depends on it does not go. */
+static void test_lineage_put_arguments_are_kept_for_what_went(void **state)
+{
+	int64_t v[SIZE / 8];
+	mob_ref x;
+	mob_ref y;
+
+	(void)state;
+	fill(v, SIZE / 8, 4);
+	x = mob_put(mob_i64s_of(v, SIZE / 8));
+	y = mob_submit(l_next, ledger.path, RUNS, x);
+	assert_true(evicted(y));
+	assert_int_equal(mob_release(x), 0);
+	assert_int_equal(mob_object_state(mobi_rt.store, x),
+			 MOB_OBJECT_SEALED); /* y needs it */
+	assert_true(is_gone(y));
+	holds(y, SIZE / 8, 4, 1);
+	assert_int_equal(runs(), 2);
+	/* Not any more: it went with the end of that run. */
+	until_ended(y);
+	assert_false(goes(y));
+	holds(y, SIZE / 8, 4, 1);
+	assert_int_equal(runs(), 2);
+}
+
+static void test_lineage_of_several_results_only_what_is_gone(void **state)
+{
+	struct mob_ref r[3];
+	struct mob_store *s = mobi_rt.store;
+
+	(void)state;
+	assert_int_equal(mob_submit_n(r, 3, l_several, ledger.path, 20), 0);
+	for (int i = 0; i < 3; i++) {
+		until_ended(r[i]);
+	}
+	assert_true(s->hooks->evict(s, r[1].lo, false));
+	assert_int_equal(mob_release(r[0]), 0);
+	holds(r[2], SIZE / 8, 22, 0);
+	assert_int_equal(runs(), 1);
+	holds(r[1], SIZE / 8, 21, 0);
+	assert_int_equal(runs(), 2);
+}
+
+static void test_lineage_goes_with_the_last_result(void **state)
+{
+	mob_ref a = make(RUNS, 1, SIZE);
+	mob_ref b = mob_submit(l_next, ledger.path, OTHER, a);
+
+	(void)state;
+	until_ended(b);
+	until_ended(a);
+	assert_int_equal(kept(), 2);
+	assert_int_equal(mob_release(a), 0);
+	assert_int_equal(kept(), 2);
+	assert_int_equal(mob_release(b), 0);
+	assert_int_equal(kept(), 0);
+	assert_int_equal(live_objects(), 0);
+}
+
+/* A chain of any length goes without recursion. */
+static void test_lineage_of_a_long_chain_goes_at_once(void **state)
+{
+	mob_ref r = make(RUNS, 2, 8192);
+
+	(void)state;
+	for (uint32_t i = 0; i < DEEP; i++) {
+		mob_ref next = mob_submit(l_next, ledger.path, OTHER, r);
+
+		assert_int_equal(mob_release(r), 0);
+		r = next;
+	}
+	holds(r, 1024, 2, DEEP);
+	until_ended(r);
+	assert_int_equal(kept(), DEEP + 1);
+	assert_int_equal(mob_release(r), 0);
+	assert_int_equal(kept(), 0);
+}
+
+/* The whole chain runs again, from its beginning. */
+static void test_lineage_of_a_chain_is_made_again(void **state)
+{
+	struct mob_ref r[11];
+
+	(void)state;
+	r[0] = make(RUNS, 6, SIZE);
+	for (int i = 1; i <= 10; i++) {
+		r[i] = mob_submit(l_next, ledger.path, OTHER, r[i - 1]);
+	}
+	until_ended(r[10]);
+	for (int i = 0; i < 10; i++) {
+		until_ended(r[i]);
+		assert_int_equal(mob_release(r[i]), 0);
+	}
+	assert_true(evicted(r[10]));
+	holds(r[10], SIZE / 8, 6, 10);
+	assert_int_equal(ledger.at[RUNS], 2);
+	assert_int_equal(ledger.at[OTHER], 20);
+}
+
+/* ---- what is not made again ---- */
+
+static void test_lineage_of_a_task_that_runs_once_is_not_kept(void **state)
+{
+	mob_ref r = mob_submit_with(MOB_OPTS(.retries = 0), l_make, ledger.path,
+				    RUNS, 1, (int64_t)SIZE);
+
+	(void)state;
+	until_ended(r);
+	assert_int_equal(kept(), 0);
+	assert_false(goes(r));
+	holds(r, SIZE / 8, 1, 0);
+	assert_int_equal(runs(), 1);
+}
+
+static void test_semantics_30_other_value_than_before_is_told(void **state)
+{
+	for (int64_t grows = 0; grows < 2; grows++) {
+		uint32_t before = mobi_load(&mobi_rt.sched->mismatches);
+		mob_ref r = mob_submit(l_other, ledger.path, grows);
+		mob_i64s a;
+
+		(void)state;
+		assert_true(evicted(r));
+		assert_int_equal(mob_get(r, &a), 0);
+		assert_int_equal(mobi_load(&mobi_rt.sched->mismatches),
+				 before + 1);
+	}
+}
+
+/* ---- files ---- */
+
+/* Turns a bit of its file. */
+static void damage(mob_ref r)
+{
+	char name[MOBI_SPILL_NAME];
+	struct stat st;
+	unsigned char c;
+	int fd;
+
+	assert_true(mobi_load(&slot_of(r)->word) & MOBI_F_SPILL);
+	mobi_spill_name(name, r.lo);
+	fd = openat(mobi_rt.store->spill_fd, name, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(pread(fd, &c, 1, st.st_size / 2), 1);
+	c ^= 4;
+	assert_int_equal(pwrite(fd, &c, 1, st.st_size / 2), 1);
+	assert_int_equal(close(fd), 0);
+}
+
+static void spill(mob_ref r)
+{
+	while (!(mobi_load(&slot_of(r)->word) & MOBI_F_SPILL)) {
+		assert_true(mobi_spill_some(mobi_rt.store, 1) > 0);
+	}
+}
+
+static void test_semantics_30_damaged_file_is_made_again(void **state)
+{
+	mob_ref r = make(RUNS, 8, SIZE);
+
+	(void)state;
+	until_ended(r);
+	spill(r);
+	damage(r);
+	holds(r, SIZE / 8, 8, 0);
+	assert_int_equal(runs(), 2);
+}
+
+/* With its argument, of which only the lineage is left. */
+static void test_semantics_30_damaged_file_after_its_argument_went(void **state)
+{
+	mob_ref a = make(RUNS, 8, SIZE);
+	mob_ref b = mob_submit(l_next, ledger.path, OTHER, a);
+
+	(void)state;
+	until_ended(a);
+	until_ended(b);
+	assert_int_equal(mob_release(a), 0);
+	spill(b);
+	damage(b);
+	holds(b, SIZE / 8, 8, 1);
+	assert_int_equal(runs(), 2);
+	assert_int_equal(ledger.at[OTHER], 2);
+}
+
+static void test_semantics_30_put_objects_are_not_made_again(void **state)
+{
+	int64_t v[SIZE / 8];
+	mob_ref x;
+	mob_ref y;
+
+	(void)state;
+	fill(v, SIZE / 8, 4);
+	x = mob_put(mob_i64s_of(v, SIZE / 8));
+	spill(x);
+	damage(x);
+	fails(x, MOB_E_CORRUPT, "");
+	assert_int_equal(mob_release(x), 0);
+	x = mob_put(mob_i64s_of(v, SIZE / 8));
+	y = mob_submit(l_next, ledger.path, RUNS, x);
+	until_ended(y);
+	assert_int_equal(mob_release(x), 0);
+	spill(y);
+	damage(y);
+	fails(y, MOB_E_LOST, "no task made it");
+	assert_int_equal(runs(), 1);
+}
+
+/* ---- bounds ---- */
+
+/* A session that keeps four records. */
+static void test_lineage_is_bounded(void **state)
+{
+	struct mob_ref r[32];
+
+	(void)state;
+	for (int i = 0; i < 32; i++) {
+		r[i] = make(RUNS, i, SIZE);
+	}
+	for (int i = 0; i < 32; i++) {
+		until_ended(r[i]);
+	}
+	assert_int_equal(kept(), 4);
+	assert_int_equal(mobi_load(&mobi_rt.sched->forgotten), 28);
+	for (int i = 0; i < 32; i++) {
+		assert_int_equal(mob_release(r[i]), 0);
+	}
+	assert_int_equal(kept(), 0);
+}
+
+/* What went for room is not forgotten for others. */
+static void test_lineage_of_what_went_is_not_forgotten(void **state)
+{
+	mob_ref r = make(RUNS, 3, SIZE);
+
+	(void)state;
+	assert_true(evicted(r));
+	for (int i = 0; i < 32; i++) {
+		mob_ref other = make(OTHER, i, SIZE);
+
+		until_ended(other);
+	}
+	assert_true(is_gone(r));
+	holds(r, SIZE / 8, 3, 0);
+	assert_int_equal(runs(), 2);
+}
+
+static void test_lineage_can_be_off(void **state)
+{
+	mob_ref r = make(RUNS, 3, SIZE);
+
+	(void)state;
+	until_ended(r);
+	assert_int_equal(kept(), 0);
+	assert_false(goes(r));
+}
+
+/* ---- kills ---- */
+
+/* Reads more than fits, again and again; every value is right. */
+static void read_all(uint32_t n, bool kill_some, uint64_t *seed)
+{
+	size_t len = ((size_t)1 << 20) / 8;
+	mob_ref *r = calloc(n, sizeof(*r));
+
+	assert_non_null(r);
+	for (uint32_t i = 0; i < n; i++) {
+		mob_ref a = mob_submit_with(MOB_OPTS(.retries = -1), l_make,
+					    ledger.path, i, i,
+					    (int64_t)len * 8);
+
+		r[i] = mob_submit_with(MOB_OPTS(.retries = -1), l_next,
+				       ledger.path, n + i, a);
+		assert_int_equal(mob_release(a), 0);
+	}
+	for (uint32_t k = 0; k < 2 * n; k++) {
+		uint32_t i = (uint32_t)(live_random(seed) % n);
+		int pid = kill_some && k % 4 == 0 ? live_worker(0) : 0;
+
+		if (pid) {
+			(void)kill(pid, SIGKILL);
+		}
+		holds(r[i], len, i, 1);
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		assert_int_equal(mob_release(r[i]), 0);
+	}
+	free(r);
+}
+
+static void test_lineage_survives_kills_of_workers(void **state)
+{
+	uint64_t seed = live_seed("lineage");
+
+	(void)state;
+	read_all(24, true, &seed);
+	assert_int_equal(live_audit(0), 0);
+}
+
+#ifdef MOB_FAILPOINTS
+/* Every worker dies at its third pass of a point. */
+static void test_lineage_survives_a_kill_at_each_step(void **state)
+{
+	static const char *const points[] = { "gone.marked",    "gone.dropped",
+					      "gone.left",      "gone.told",
+					      "lineage.kept",   "lineage.taken",
+					      "lineage.linked", "lineage.again",
+					      "lineage.secured" };
+	uint64_t seed = live_seed("lineage");
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
+		struct mob_init_opts opts = MOB_INIT_OPTS_INIT;
+		char spec[64];
+
+		(void)snprintf(spec, sizeof(spec), "%s=kill@3", points[i]);
+		print_message("%s\n", spec);
+		assert_int_equal(setenv("MOBULA_FAULT", spec, 1), 0);
+		opts.workers = 2;
+		opts.store_bytes = 16 << 20;
+		assert_int_equal(mob_init(&opts), 0);
+		live_ledger_open(&ledger, WORDS);
+		read_all(16, false, &seed);
+		assert_int_equal(live_audit(0), 0);
+		live_ledger_close(&ledger);
+		mob_shutdown();
+		assert_int_equal(unsetenv("MOBULA_FAULT"), 0);
+	}
+}
+#endif
+
+/* ---- sessions ---- */
+
+static const char *spill_dir(void)
+{
+	const char *dir = getenv("TMPDIR");
+
+	return dir && *dir == '/' ? dir : "/var/tmp";
+}
+
+static int start_with(uint64_t bytes, const char *dir, const char *lineage)
+{
+	struct mob_init_opts opts = MOB_INIT_OPTS_INIT;
+
+	opts.workers = 2;
+	opts.store_bytes = bytes;
+	opts.spill_dir = dir;
+	if ((lineage && setenv("MOBULA_LINEAGE", lineage, 1)) ||
+	    mob_init(&opts) < 0) {
+		(void)fprintf(stderr, "mob_init: %s\n", mob_error());
+		return -1;
+	}
+	live_ledger_open(&ledger, WORDS);
+	return 0;
+}
+
+static int start(void **state)
+{
+	(void)state;
+	return start_with(STORE, NULL, NULL);
+}
+
+static int start_spilling(void **state)
+{
+	(void)state;
+	return start_with(STORE, spill_dir(), NULL);
+}
+
+static int start_bounded(void **state)
+{
+	(void)state;
+	return start_with(STORE, NULL, "4");
+}
+
+static int start_off(void **state)
+{
+	(void)state;
+	return start_with(STORE, NULL, "0");
+}
+
+static int start_small(void **state)
+{
+	(void)state;
+	return start_with(16 << 20, NULL, NULL);
+}
+
+static int leave(void **state)
+{
+	(void)state;
+	live_ledger_close(&ledger);
+	mob_shutdown();
+	return unsetenv("MOBULA_LINEAGE");
+}
+
+static int open_one(void **state)
+{
+	for (size_t i = 0; i < WORDS; i++) {
+		ledger.at[i] = 0;
+	}
+	mobi_store(&mobi_rt.sched->forgotten, UINT64_C(0));
+	return live_open(state);
+}
+
+#define T(test) cmocka_unit_test_setup_teardown(test, open_one, live_clean)
+
+MOB_MAIN(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_semantics_30_result_that_went_is_made_again),
+		T(test_lineage_every_kind_of_wait_has_it_made),
+		T(test_lineage_of_a_result_that_is_viewed_stays),
+		T(test_lineage_more_than_fits_without_a_spill_directory),
+		T(test_semantics_30_intermediate_results_are_made_again),
+		T(test_lineage_put_arguments_are_kept_for_what_went),
+		T(test_lineage_of_several_results_only_what_is_gone),
+		T(test_lineage_goes_with_the_last_result),
+		T(test_lineage_of_a_long_chain_goes_at_once),
+		T(test_lineage_of_a_chain_is_made_again),
+		T(test_lineage_of_a_task_that_runs_once_is_not_kept),
+		T(test_semantics_30_other_value_than_before_is_told),
+	};
+	const struct CMUnitTest spilling[] = {
+		T(test_semantics_30_damaged_file_is_made_again),
+		T(test_semantics_30_damaged_file_after_its_argument_went),
+		T(test_semantics_30_put_objects_are_not_made_again),
+	};
+	const struct CMUnitTest bounded[] = {
+		T(test_lineage_is_bounded),
+		T(test_lineage_of_what_went_is_not_forgotten),
+	};
+	const struct CMUnitTest off[] = { T(test_lineage_can_be_off) };
+	const struct CMUnitTest killed[] = {
+		T(test_lineage_survives_kills_of_workers),
+	};
+	int failed;
+
+#ifdef MOB_FAILPOINTS
+	const struct CMUnitTest steps[] = {
+		cmocka_unit_test(test_lineage_survives_a_kill_at_each_step),
+	};
+
+	mobi_fault_arm(""); /* this process lives */
+#endif
+	failed = cmocka_run_group_tests(tests, start, leave);
+	if (!mobi_dir_in_memory(spill_dir())) {
+		failed += cmocka_run_group_tests(spilling, start_spilling,
+						 leave);
+	}
+	failed += cmocka_run_group_tests(bounded, start_bounded, leave);
+	failed += cmocka_run_group_tests(off, start_off, leave);
+	failed += cmocka_run_group_tests(killed, start_small, leave);
+#ifdef MOB_FAILPOINTS
+	failed += cmocka_run_group_tests(steps, NULL, NULL);
+#endif
+	return failed;
+}
