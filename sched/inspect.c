@@ -496,6 +496,11 @@ int mob_session_stats(struct mob_session *session,
 	st.swap_running = mobi_load(&sh->swap_running);
 	st.ejections = mobi_load(&sh->ejections);
 	st.bypasses = mobi_load(&sh->bypasses);
+	st.kept = mobi_load(&sh->kept);
+	st.forgotten = mobi_load(&sh->forgotten);
+	st.evicted = mobi_load(&sh->evicted);
+	st.remade = mobi_load(&sh->remade);
+	st.mismatches = mobi_load(&sh->mismatches);
 	/* The count is raised last: read again if one came meanwhile. */
 	do {
 		st.crashes = mobi_load(&c->count);

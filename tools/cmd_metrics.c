@@ -93,9 +93,11 @@ static void print_events(FILE *f, const struct mob_metrics *m,
 {
 	head(f, "task_events_total", "counter",
 	     "What has happened to tasks and to attempts to run them.");
-	for (uint32_t k = MOB_EVENT_SUBMITTED; k <= MOB_EVENT_CRASHED; k++) {
-		/* These are counted by the histogram of waits. */
-		if (k != MOB_EVENT_QUEUED) {
+	for (uint32_t k = MOB_EVENT_SUBMITTED; k < MOB_EVENT_KINDS; k++) {
+		/* These are counted by the histogram of waits, and these are of
+		 * no task. */
+		if (k != MOB_EVENT_QUEUED &&
+		    (k <= MOB_EVENT_CRASHED || k == MOB_EVENT_REMADE)) {
 			sample(f, "task_events_total", "event",
 			       mob_event_kind_name(k), m->events[k]);
 		}

@@ -123,6 +123,11 @@ static const struct out_col stat_cols[] = {
 	{ "swaps", "policies asked for", OUT_COUNT },
 	{ "ejections", "policies thrown out", OUT_COUNT },
 	{ "bypasses", "lock holders gone round", OUT_COUNT },
+	{ "kept", "ended, kept for their results", OUT_COUNT },
+	{ "forgotten", "of them, gone for others", OUT_COUNT },
+	{ "evicted", "results gone for room", OUT_COUNT },
+	{ "remade", "runs that made some again", OUT_COUNT },
+	{ "mismatches", "made again, not as before", OUT_COUNT },
 	{ 0 },
 };
 
@@ -160,6 +165,11 @@ static int run_stat(struct cli *c)
 	out_u64(&o, st.swaps);
 	out_u64(&o, st.ejections);
 	out_u64(&o, st.bypasses);
+	out_u64(&o, st.kept);
+	out_u64(&o, st.forgotten);
+	out_u64(&o, st.evicted);
+	out_u64(&o, st.remade);
+	out_u64(&o, st.mismatches);
 	out_end_row(&o);
 	mob_session_close(session);
 	return out_end(&o);

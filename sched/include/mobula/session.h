@@ -146,12 +146,18 @@ struct mob_session_stats {
 	uint32_t crash_signal;      /* that ended the worker; 0: none, or not
 				       known */
 	uint32_t crash_code;        /* it exited with */
-	uint32_t reserved;
+	/* Tasks that have ended and are kept to make again what may be lost of
+	 * their results; at most MOBULA_LINEAGE. */
+	uint32_t kept;
+	uint64_t forgotten;  /* that were, and went for others */
+	uint64_t evicted;    /* results that went to make room */
+	uint64_t remade;     /* runs that made results again */
+	uint64_t mismatches; /* results made again that were not as before */
 };
 #define MOB_SESSION_STATS_INIT                                                 \
 	{                                                                      \
 		(uint32_t)sizeof(struct mob_session_stats), 0, 0, 0, 0, 0, 0,  \
-			0, 0, 0, 0, 0, 0, 0, 0, 0                              \
+			0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                  \
 	}
 
 /*
