@@ -22,7 +22,7 @@
 #define STORE ((uint64_t)64 << 20)
 #define MANY 200u /* objects of 1 MiB */
 #define BATCH 16u
-#define DEEP 3000u
+#define DEEP 20000u
 
 enum { RUNS = 0, OTHER = 8, LAST = 64, WORDS = 1024 };
 static struct live_ledger ledger;
