@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading results: get, wait, and giving refs back. */
+#include "get.h"
 #include "cq.h"
 #include "err.h"
 #include "error.h"
@@ -64,10 +65,10 @@ static int hold_inner(struct mobi_context *c, const struct mob_type *type,
 	return 0;
 }
 
-static int load_value(struct mobi_context *c, const struct mob_type *type,
-		      const struct mob_view *v, void *out)
+int mobi_get_load(struct mobi_context *c, const struct mob_type *type,
+		  const struct mob_view *v, const char *what, void *out)
 {
-	int rc = mobi_value_load(type, v->at, v->size, v->type, "mob_get", out);
+	int rc = mobi_value_load(type, v->at, v->size, v->type, what, out);
 
 	return rc < 0 ? rc : hold_inner(c, type, out);
 }
@@ -82,7 +83,7 @@ static int read_value(struct mobi_context *c, uint64_t id,
 
 	/* Who made it may be telling others yet: its line is left alone. */
 	if (type && !reads_in_place(type) && mobi_object_peek(s, id, &v)) {
-		rc = load_value(c, type, &v, out);
+		rc = mobi_get_load(c, type, &v, "mob_get", out);
 		return rc < 0 ? mobi_error_pend_rc(rc) : 0;
 	}
 	rc = mobi_object_view(s, id, &v);
@@ -105,7 +106,7 @@ static int read_value(struct mobi_context *c, uint64_t id,
 		mob_view_release(s, &v);
 		return 0;
 	}
-	rc = load_value(c, type, &v, out);
+	rc = mobi_get_load(c, type, &v, "mob_get", out);
 	if (rc < 0 || !reads_in_place(type)) {
 		mob_view_release(s, &v);
 	} else {
@@ -117,10 +118,7 @@ static int read_value(struct mobi_context *c, uint64_t id,
 	return rc < 0 ? mobi_error_pend_rc(rc) : 0;
 }
 
-/* What a wait that failed returns. A time-out and a token are no error of what was
- * waited for: nothing is pending after them. In a task that is cancelled there is
- * nothing to go on with. */
-static int wait_failed(int rc)
+int mobi_get_wait_failed(int rc)
 {
 	if (rc == MOB_E_INTERRUPTED && mob_task_cancelled()) {
 		rc = mobi_err(MOB_E_CANCELLED, "the wait was ended: this task "
@@ -172,7 +170,7 @@ int mob_get_raw(struct mob_ref ref, const struct mob_type *type,
 	rc = mobi_wait_one(mobi_rt.store, id, timeout_ns);
 	if (rc < 0) {
 		(void)mobi_slot_release(mobi_rt.store, id);
-		return wait_failed(rc);
+		return mobi_get_wait_failed(rc);
 	}
 	rc = read_value(c, id, type, out);
 	(void)mobi_slot_release(mobi_rt.store, id);
@@ -217,7 +215,7 @@ static int join_all(const struct mob_ref *refs, size_t n)
 
 		rc = mob_cq_pop(q, MOB_FOREVER, &e);
 		if (rc < 0) {
-			rc = wait_failed(rc);
+			rc = mobi_get_wait_failed(rc);
 		}
 		if (rc <= 0) {
 			break;
@@ -372,7 +370,7 @@ int mob_wait(const struct mob_ref *refs, size_t n, size_t n_ready,
 				     timeout_ns, ready ? ready : mine);
 	}
 	free(mine);
-	return rc < 0 ? wait_failed(rc) : rc;
+	return rc < 0 ? mobi_get_wait_failed(rc) : rc;
 }
 
 /* ---- giving back ---- */
@@ -539,7 +537,7 @@ int mob_queue_pop(struct mob_queue *queue, int64_t timeout_ns,
 		rc = mob_cq_pop(queue->cq, timeout_ns, &e);
 	}
 	if (rc <= 0) {
-		return rc < 0 ? wait_failed(rc) : rc;
+		return rc < 0 ? mobi_get_wait_failed(rc) : rc;
 	}
 	if (!c || mobi_frame_add(c->frame, e.ref.lo, MOBI_HAS_HOLD) < 0) {
 		(void)mob_object_release(mobi_rt.store, e.ref);

@@ -12,6 +12,7 @@
 #include "module.h"
 
 #include "err.h"
+#include "map.h"
 #include "os_dl.h"
 
 #include <pthread.h>
@@ -112,8 +113,10 @@ static int check_def(const struct mob_task_def *d)
 
 int mobi_module_check(void)
 {
-	int rc = reg.no_memory ? mobi_err(MOB_E_NOMEM, "out of memory") : 0;
+	int rc;
 
+	mobi_map_register();
+	rc = reg.no_memory ? mobi_err(MOB_E_NOMEM, "out of memory") : 0;
 	(void)pthread_mutex_lock(&reg.lock);
 	for (size_t i = 0; i < reg.n && rc == 0; i++) {
 		rc = check_def(reg.def[i]);

@@ -128,10 +128,9 @@ static void fail_all(struct mob_store *s, uint32_t rec, struct mobi_error *e)
 	mobi_task_returns(s, rec, e ? fail_one : lose_one, e);
 }
 
-/* The error with where it arose. Takes and gives. */
-static struct mobi_error *place_error(struct mobi_error *e,
-				      const struct mob_task_def *def,
-				      const char *name, uint32_t attempt)
+struct mobi_error *mobi_task_place_error(struct mobi_error *e,
+					 const struct mob_task_def *def,
+					 const char *name, uint32_t attempt)
 {
 	char text[MOBI_ERROR_TEXT_MAX + 1];
 	struct mobi_error *out;
@@ -180,6 +179,10 @@ static void store_one(struct mob_store *s, uint64_t id, uint32_t i, void *arg)
 	const void *value = k->at ? k->at + (size_t)i * t->size : k->ret[i];
 	struct mobi_lineage_was was;
 
+	if (k->c->as_value) {
+		t = k->c->as->rets[0];
+		value = k->c->as_value;
+	}
 	/* An attempt before this one may have died among its seals. */
 	if (k->rc >= 0 &&
 	    !mobi_resolved(mobi_load(&s->slots[(uint32_t)id].word))) {
@@ -295,15 +298,18 @@ static struct mobi_error *attempt(struct mob_store *s, uint32_t rec, uint64_t w,
 			e = mobi_task_cancelled_error(
 				s, rec, mobi_load(&s->recs[rec].word));
 		} else if (c->error) {
-			e = place_error(c->error, def, name, MOBI_ATTEMPT(w));
+			e = mobi_task_place_error(c->error, c->as ? c->as : def,
+						  c->as ? c->as->name : name,
+						  MOBI_ATTEMPT(w));
 			c->error = NULL;
 		} else if (rc >= 0) {
 			*out_failed = false;
 		}
 	}
 	if (rc < 0 && !e && *out_failed && !c->cancelled) {
-		e = place_error(mobi_error_new(rc, rc, mob_err_detail(rc)), def,
-				name, MOBI_ATTEMPT(w));
+		e = mobi_task_place_error(mobi_error_new(rc, rc,
+							 mob_err_detail(rc)),
+					  def, name, MOBI_ATTEMPT(w));
 	}
 	mobi_args_drop(&args);
 	return e;

@@ -21,6 +21,10 @@ struct mobi_context {
 	const struct mob_task_def *def; /* the task that runs, or NULL */
 	uint64_t task;                  /* {gen, record} */
 	const uint64_t *devices; /* of the task, by resource: a bit each */
+	/* A task of the library that stands for another: where its error arose, and
+	 * whose result as_value is, if that is not NULL (map.h). */
+	const struct mob_task_def *as;
+	const void *as_value;
 	uint32_t attempt;
 	bool ran;       /* its function has returned */
 	bool cancelled; /* its function has ended, and it was cancelled by then */

@@ -49,6 +49,12 @@ void mobi_task_edges(struct mob_store *s, uint32_t rec, uint32_t gen,
 				const struct mobi_task_edge *e, void *arg),
 		     void *arg);
 
+/* The error with where it arose: in a task of that name, which def defines.
+ * Takes e, which may be NULL, and gives one, malloc'd, or NULL. */
+struct mobi_error *mobi_task_place_error(struct mobi_error *e,
+					 const struct mob_task_def *def,
+					 const char *name, uint32_t attempt);
+
 /* Name under which it is listed. */
 const char *mobi_task_name(const struct mobi_sched *sh,
 			   const struct mobi_task *t);

@@ -286,6 +286,15 @@ void mobi_task_cancel_children(struct mob_store *s, uint32_t rec, uint64_t w)
 	}
 }
 
+void mobi_task_cancel_below(struct mob_store *s, uint64_t task)
+{
+	struct parents p = { 0 };
+
+	if (add_parent(&p, task, 0)) {
+		cancel_below(s, 0, &p);
+	}
+}
+
 void mobi_task_end_cancelled(struct mob_store *s, uint32_t rec, uint64_t w)
 {
 	mobi_task_cancel_children(s, rec, w);

@@ -15,6 +15,8 @@ int mobi_task_cancel(struct mob_store *s, uint32_t rec, uint32_t gen,
 /* Cancels what the task that w is of has submitted, unless it was to be cancelled
  * alone. Who runs w may call it, and who holds the record. */
 void mobi_task_cancel_children(struct mob_store *s, uint32_t rec, uint64_t w);
+/* The same for one that is over: {gen, record + 1}. */
+void mobi_task_cancel_below(struct mob_store *s, uint64_t task);
 
 /*
  * The time of the task with word w is over: pending, it ends; running, it is told.

@@ -5,6 +5,7 @@
 
 #include <mobula/cancel.h>
 #include <mobula/err.h>
+#include <mobula/map.h>
 #include <mobula/memory.h>
 #include <mobula/object.h>
 #include <mobula/store.h>
