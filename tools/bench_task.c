@@ -9,6 +9,7 @@
 #include "bench_ahead.h"
 #include "bench_grain.h"
 #include "bench_graph.h"
+#include "bench_map.h"
 #include "bench_proc.h"
 #include "bench_raw.h"
 #include "bench_record.h"
@@ -457,6 +458,12 @@ const struct bench_case bench_task_cases[] = {
 	{ "task.record_overhead", "not recorded", BENCH_NS, BENCH_ON_RATIO,
 	  1.05, bench_record_setup, bench_record_on, bench_record_off,
 	  bench_record_teardown, 0 },
+	{ "task.map_1m", "a task each", BENCH_NS, BENCH_ON_RATIO, 0.5,
+	  bench_map_setup, bench_map, bench_map_raw, bench_map_teardown, 0 },
+	{ "task.fold_1m", "a task each", BENCH_NS, BENCH_ON_RATIO, 0.5,
+	  bench_map_setup, bench_fold, bench_map_raw, bench_map_teardown, 0 },
+	{ "task.for_1us", "half the turns", BENCH_NS, BENCH_ON_RATIO, 1.2,
+	  bench_graph_setup, bench_for, bench_for_raw, bench_session_end, 0 },
 	{ "task.metg", NULL, BENCH_NS, BENCH_ON_VALUE, 3e3, setup_metg, metg,
 	  NULL, bench_session_end, 0 },
 	{ "session.start", "fork + exec", BENCH_NS, BENCH_ON_VALUE, 30e6, NULL,
