@@ -27,15 +27,22 @@ MOB_TASK(int64_t, sum_results, mob_args, elements)
 	return sum;
 }
 
+MOB_TASK(int64_t, add, int64_t, a, int64_t, b)
+{
+	return a + b;
+}
+
 MOB_MAIN(void)
 {
 	mob_ref element[100], partial[5];
-	int64_t simple, tree;
+	int64_t number[100], simple, tree, folded;
+	struct mob_map *m;
 
-	if (mob_init(NULL)) {
+	if (mob_init(NULL) || mob_map_open(NULL, &m)) {
 		return 1;
 	}
 	for (int i = 0; i < 100; i++) {
+		number[i] = i;
 		element[i] = mob_submit(map, i, times_two);
 	}
 
@@ -49,6 +56,15 @@ MOB_MAIN(void)
 	}
 	mob_get(mob_submit(sum_results, mob_args_of(partial, 5)), &tree);
 
-	printf("simple %d, tree %d\n", (int)simple, (int)tree);
-	return simple != 9900 || tree != 9900;
+	/* all of it: grain, window and tree are the map's */
+	mob_map_fold(m, add);
+	mob_map_over(m, times_two, 100, number);
+	if (mob_map_next(m, &folded) < 0) {
+		return 1;
+	}
+	mob_map_close(m);
+
+	printf("simple %d, tree %d, folded %d\n", (int)simple, (int)tree,
+	       (int)folded);
+	return simple != 9900 || tree != 9900 || folded != 9900;
 }

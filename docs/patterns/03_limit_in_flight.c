@@ -17,11 +17,13 @@ MOB_TASK(double, heavy_compute, mob_f64s, large_array)
 MOB_MAIN(void)
 {
 	static double ones[100000];
-	struct mob_queue *in_flight;
+	struct mob_map_opts opts = MOB_MAP_OPTS_INIT;
+	struct mob_map *in_flight;
 	double x, total = 0;
-	mob_ref ref;
 
-	if (mob_init(NULL) || mob_queue_open(&in_flight)) {
+	opts.flags = MOB_MAP_UNORDERED;
+	opts.window = 20;
+	if (mob_init(NULL) || mob_map_open(&opts, &in_flight)) {
 		return 1;
 	}
 	for (int i = 0; i < 100000; i++) {
@@ -29,19 +31,17 @@ MOB_MAIN(void)
 	}
 	for (int i = 0; i < 1000; i++) {
 		/* At most 20 large arrays at a time. */
-		if (i >= 20 &&
-		    mob_queue_pop(in_flight, MOB_FOREVER, &ref, NULL) > 0) {
-			mob_take(ref, &x);
+		while (!mob_map_room(in_flight) &&
+		       mob_map_next(in_flight, &x) > 0) {
 			total += x;
 		}
-		ref = mob_submit(heavy_compute, mob_f64s_of(ones, 100000));
-		mob_queue_add(in_flight, ref, 0);
+		mob_map_add(in_flight, heavy_compute,
+			    mob_f64s_of(ones, 100000));
 	}
-	while (mob_queue_pop(in_flight, MOB_FOREVER, &ref, NULL) > 0) {
-		mob_take(ref, &x);
+	while (mob_map_next(in_flight, &x) > 0) {
 		total += x;
 	}
-	mob_queue_close(in_flight);
+	mob_map_close(in_flight);
 	printf("total %.0f\n", total);
 	return total < 1e8 || total > 1e8;
 }

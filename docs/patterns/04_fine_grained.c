@@ -24,7 +24,7 @@ MOB_TASK(mob_i64s, times_two_list, mob_i64s, numbers)
 
 MOB_MAIN(void)
 {
-	int64_t numbers[N], doubled[N];
+	int64_t numbers[N], doubled[N], mapped[N];
 	mob_i64s lists[N / BATCH_SIZE];
 	mob_ref refs[N / BATCH_SIZE];
 	int wrong = 0;
@@ -49,10 +49,14 @@ MOB_MAIN(void)
 	}
 	mob_get_all(refs, N / BATCH_SIZE, lists);
 
+	/* best: as many at a time as is worth it */
+	mob_map_all(times_two, N, mapped, numbers);
+
 	for (size_t i = 0; i < N; i++) {
 		int64_t batched = lists[i / BATCH_SIZE].at[i % BATCH_SIZE];
 
-		wrong += doubled[i] != 2 * numbers[i] || batched != doubled[i];
+		wrong += doubled[i] != 2 * numbers[i] ||
+			 batched != doubled[i] || mapped[i] != doubled[i];
 	}
 	printf("%d numbers, %d wrong\n", N, wrong);
 	return wrong != 0;
