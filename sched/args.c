@@ -33,6 +33,13 @@ static uint64_t item_end(uint64_t at, uint64_t bytes)
 	return pad(at, bytes) + 8 + up8(bytes);
 }
 
+/* Bytes of the item before those of the parameters. */
+static uint64_t first_item(const struct mob_task_def *def)
+{
+	return def->n_rets == MOB_RETS_STREAM ? item_end(0, sizeof(uint64_t)) :
+						0;
+}
+
 static int bad_arg(const struct mob_task_def *def, uint32_t i, int rc)
 {
 	char text[400];
@@ -88,7 +95,8 @@ int mobi_args_plan(struct mobi_args_plan *p, const struct mob_task_def *def,
 {
 	p->def = def;
 	p->arg = args;
-	p->total = 0;
+	p->total = first_item(def);
+	p->stream = 0;
 	for (uint32_t i = 0; i < def->n_args; i++) {
 		p->big[i] = 0; /* of all, for mobi_args_end */
 	}
@@ -161,8 +169,12 @@ static uint32_t encode_value(const struct mobi_args_plan *p, uint32_t i,
 
 void mobi_args_encode(const struct mobi_args_plan *p, unsigned char *to)
 {
-	uint64_t at = 0;
+	uint64_t at = first_item(p->def);
 
+	if (at) {
+		put64(to, (uint64_t)MOBI_ENC_STREAM << 56 | sizeof(uint64_t));
+		put64(to + 8, p->stream - 1);
+	}
 	for (uint32_t i = 0; i < p->def->n_args; i++) {
 		uint64_t head = pad(at, p->bytes[i]);
 		unsigned char *body = to + head + 8;
@@ -314,6 +326,18 @@ bool mobi_args_next(struct mobi_args_walk *w, uint64_t *out_id)
 		}
 	}
 	return false;
+}
+
+uint64_t mobi_args_stream(const struct mob_store *s, uint32_t rec)
+{
+	struct mobi_args_walk w = { NULL, 0, 0, 0 };
+	uint64_t bytes;
+	uint32_t how;
+
+	w.at = mobi_args_at(s, rec, &w.len);
+	return w.at && item_head(&w, &how, &bytes) && how == MOBI_ENC_STREAM ?
+		       get64(w.at + w.item + 8) + 1 :
+		       0;
 }
 
 /* ---- decode ---- */
@@ -479,7 +503,7 @@ int mobi_args_load(const struct mob_task_def *def, const unsigned char *at,
 		   uint64_t len, struct mobi_args_ready *r,
 		   struct mobi_error **out_error)
 {
-	struct mobi_args_walk w = { at, len, 0, 0 };
+	struct mobi_args_walk w = { at, len, first_item(def), 0 };
 
 	r->n = 0;
 	for (uint32_t i = 0; i < def->n_args; i++) {

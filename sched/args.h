@@ -16,7 +16,9 @@ enum {
 	MOBI_ENC_SLICE = 3,    /* u64 id, first, n */
 	MOBI_ENC_LIST = 4,     /* u64 ids: list of arguments */
 	MOBI_ENC_FUNCTION = 5, /* u64 number of the function */
-	MOBI_ENC_PASSED = 6    /* u64 id of an object that is only passed on */
+	MOBI_ENC_PASSED = 6,   /* u64 id of an object that is only passed on */
+	MOBI_ENC_STREAM = 7    /* u64 id of the stream of what it yields; the
+				* first item, and no parameter's */
 };
 
 /* A value longer than this becomes an object of its own. */
@@ -29,6 +31,7 @@ struct mobi_args_plan {
 	uint64_t big[MOB_ARGS_MAX];   /* object made for a long value, + 1 */
 	uint64_t bytes[MOB_ARGS_MAX]; /* of a value */
 	uint64_t total;
+	uint64_t stream; /* + 1, if the task yields; set before encode */
 };
 int mobi_args_plan(struct mobi_args_plan *p, const struct mob_task_def *def,
 		   const struct mob_arg *args);
@@ -45,6 +48,9 @@ int mobi_args_refs(const struct mobi_args_plan *p,
 /* The encoded arguments of a record, read only. */
 const unsigned char *mobi_args_at(const struct mob_store *s, uint32_t rec,
 				  uint64_t *out_len);
+
+/* {gen, slot} + 1 of the stream of the record's task; 0: it has none. */
+uint64_t mobi_args_stream(const struct mob_store *s, uint32_t rec);
 
 /* Index-th object that the task waits for, in order; false after the last. A
  * walk goes on from *cursor (0 at first). */

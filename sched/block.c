@@ -314,6 +314,26 @@ static bool at_bound(struct mob_store *s, bool again)
 	return true;
 }
 
+bool mobi_block_at_bound(struct mob_store *s)
+{
+	struct mobi_sched *sh = mobi_rt.sched;
+	uint32_t up = 0;
+	uint32_t busy = 0;
+
+	if (!in_task(mobi_context())) {
+		return false;
+	}
+	for (uint32_t i = 0; i < sh->max_places; i++) {
+		if (mobi_load(&sh->place[i].client)) {
+			up++;
+			busy += i != mobi_rt.place &&
+				!mobi_load(&sh->place[i].blocked);
+		}
+	}
+	return up >= sh->max_places && busy < sh->n_workers &&
+	       !mobi_load(&s->board->idle);
+}
+
 /* A processor is free, all others are blocked, and this worker runs nothing:
  * another that waits for a task that is ready, or has refs of some, does. */
 static void wake_blocked(struct mob_store *s)

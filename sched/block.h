@@ -7,6 +7,9 @@
 
 /* Takes part in the waits of this process. */
 void mobi_block_init(void);
+/* Is the task of this thread blocked, or about to be, where no more workers may be
+ * started and a processor is free? False outside of a task. */
+bool mobi_block_at_bound(struct mob_store *s);
 /* Gives the memory of stacks back that this worker keeps for tasks that run
  * while another waits. Thread: the worker's. */
 void mobi_stacks_drop(void);

@@ -35,7 +35,7 @@ static int note_view(struct mobi_context *c, uint64_t id)
 	return mobi_frame_add(c->frame, id, MOBI_HAS_VIEW);
 }
 
-static bool reads_in_place(const struct mob_type *type)
+bool mobi_reads_in_place(const struct mob_type *type)
 {
 	return type->kind == MOB_KIND_SPAN || type->kind == MOB_KIND_STR ||
 	       type->kind == MOB_KIND_REFS;
@@ -74,15 +74,15 @@ int mobi_get_load(struct mobi_context *c, const struct mob_type *type,
 }
 
 /* Reads an object that is resolved and that the caller holds. */
-static int read_value(struct mobi_context *c, uint64_t id,
-		      const struct mob_type *type, void *out)
+int mobi_get_value(struct mobi_context *c, uint64_t id,
+		   const struct mob_type *type, void *out)
 {
 	struct mob_store *s = mobi_rt.store;
 	struct mob_view v;
 	int rc;
 
 	/* Who made it may be telling others yet: its line is left alone. */
-	if (type && !reads_in_place(type) && mobi_object_peek(s, id, &v)) {
+	if (type && !mobi_reads_in_place(type) && mobi_object_peek(s, id, &v)) {
 		rc = mobi_get_load(c, type, &v, "mob_get", out);
 		return rc < 0 ? mobi_error_pend_rc(rc) : 0;
 	}
@@ -107,7 +107,7 @@ static int read_value(struct mobi_context *c, uint64_t id,
 		return 0;
 	}
 	rc = mobi_get_load(c, type, &v, "mob_get", out);
-	if (rc < 0 || !reads_in_place(type)) {
+	if (rc < 0 || !mobi_reads_in_place(type)) {
 		mob_view_release(s, &v);
 	} else {
 		rc = note_view(c, id);
@@ -118,7 +118,7 @@ static int read_value(struct mobi_context *c, uint64_t id,
 	return rc < 0 ? mobi_error_pend_rc(rc) : 0;
 }
 
-int mobi_get_wait_failed(int rc)
+int mobi_wait_failed(int rc)
 {
 	if (rc == MOB_E_INTERRUPTED && mob_task_cancelled()) {
 		rc = mobi_err(MOB_E_CANCELLED, "the wait was ended: this task "
@@ -129,7 +129,7 @@ int mobi_get_wait_failed(int rc)
 		       mobi_error_pend_rc(rc);
 }
 
-static int check_timeout(const char *call, int64_t timeout_ns)
+int mobi_check_timeout(const char *call, int64_t timeout_ns)
 {
 	if (timeout_ns < 0 && timeout_ns != MOB_FOREVER) {
 		return mobi_err(MOB_E_INVAL,
@@ -154,7 +154,7 @@ int mob_get_raw(struct mob_ref ref, const struct mob_type *type,
 		rc = mobi_err(MOB_E_NOMEM, "mob_get: out of memory");
 	}
 	if (rc >= 0) {
-		rc = check_timeout("mob_get", timeout_ns);
+		rc = mobi_check_timeout("mob_get", timeout_ns);
 	}
 	if (rc >= 0) {
 		rc = mobi_slot_of(mobi_rt.store, ref, &id);
@@ -170,9 +170,9 @@ int mob_get_raw(struct mob_ref ref, const struct mob_type *type,
 	rc = mobi_wait_one(mobi_rt.store, id, timeout_ns);
 	if (rc < 0) {
 		(void)mobi_slot_release(mobi_rt.store, id);
-		return mobi_get_wait_failed(rc);
+		return mobi_wait_failed(rc);
 	}
-	rc = read_value(c, id, type, out);
+	rc = mobi_get_value(c, id, type, out);
 	(void)mobi_slot_release(mobi_rt.store, id);
 	if (rc < 0 && type && type->size) {
 		memset(out, 0, type->size);
@@ -215,7 +215,7 @@ static int join_all(const struct mob_ref *refs, size_t n)
 
 		rc = mob_cq_pop(q, MOB_FOREVER, &e);
 		if (rc < 0) {
-			rc = mobi_get_wait_failed(rc);
+			rc = mobi_wait_failed(rc);
 		}
 		if (rc <= 0) {
 			break;
@@ -242,7 +242,7 @@ static bool *viewed(const struct mob_ref *refs, size_t n,
 	struct mobi_context *c = mobi_context();
 	bool *had = NULL;
 
-	if (c && n > 1 && reads_in_place(type)) {
+	if (c && n > 1 && mobi_reads_in_place(type)) {
 		had = calloc(n, sizeof(*had));
 	}
 	for (size_t i = 0; had && i < n; i++) {
@@ -370,7 +370,7 @@ int mob_wait(const struct mob_ref *refs, size_t n, size_t n_ready,
 				     timeout_ns, ready ? ready : mine);
 	}
 	free(mine);
-	return rc < 0 ? mobi_get_wait_failed(rc) : rc;
+	return rc < 0 ? mobi_wait_failed(rc) : rc;
 }
 
 /* ---- giving back ---- */
@@ -537,7 +537,7 @@ int mob_queue_pop(struct mob_queue *queue, int64_t timeout_ns,
 		rc = mob_cq_pop(queue->cq, timeout_ns, &e);
 	}
 	if (rc <= 0) {
-		return rc < 0 ? mobi_get_wait_failed(rc) : rc;
+		return rc < 0 ? mobi_wait_failed(rc) : rc;
 	}
 	if (!c || mobi_frame_add(c->frame, e.ref.lo, MOBI_HAS_HOLD) < 0) {
 		(void)mob_object_release(mobi_rt.store, e.ref);

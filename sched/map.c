@@ -267,7 +267,7 @@ int mobi_map_await(struct mob_map *m, int64_t timeout_ns,
 		*out_c = rc < 0 ? NULL : m->head;
 	}
 	if (rc < 0) {
-		rc = mobi_get_wait_failed(rc);
+		rc = mobi_wait_failed(rc);
 		m->over |= rc != MOB_E_TIMEOUT && rc != MOB_E_INTERRUPTED;
 		return rc;
 	}

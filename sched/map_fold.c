@@ -169,7 +169,7 @@ static int add_late(struct mobi_fold *f, uint64_t id)
 	if (f->n_late >= f->max_late) {
 		rc = mobi_wait_one(mobi_rt.store, *at - 1, MOB_FOREVER);
 		if (rc < 0) {
-			return mobi_get_wait_failed(rc);
+			return mobi_wait_failed(rc);
 		}
 		(void)mobi_slot_release(mobi_rt.store, *at - 1);
 		*at = 0;
@@ -312,7 +312,7 @@ static int take(struct mob_map *m, const struct mob_type *type,
 	int rc = mobi_wait_one(mobi_rt.store, id, timeout_ns);
 
 	if (rc < 0) {
-		rc = mobi_get_wait_failed(rc);
+		rc = mobi_wait_failed(rc);
 		m->over |= rc != MOB_E_TIMEOUT && rc != MOB_E_INTERRUPTED;
 		return rc;
 	}

@@ -306,7 +306,7 @@ int mobi_loop_join(const struct mobi_loop_opts *l, const struct mob_ref *refs,
 			rc = mobi_wait_one(mobi_rt.store, j.at[j.n - 1].lo,
 					   MOB_FOREVER);
 		}
-		rc = rc < 0 ? mobi_get_wait_failed(rc) : join_one(&j);
+		rc = rc < 0 ? mobi_wait_failed(rc) : join_one(&j);
 	}
 	if (rc < 0) {
 		mobi_loop_stop(l);

@@ -76,7 +76,7 @@ static uint64_t mix(uint64_t h, const void *at, size_t n)
 uint64_t mobi_module_hash(const struct mob_task_def *def)
 {
 	uint64_t h = UINT64_C(0xcbf29ce484222325);
-	uint32_t rets = def->n_rets == MOB_RETS_MANY ? 1 : def->n_rets;
+	uint32_t rets = def->n_rets > MOB_RETS_MAX ? 1 : def->n_rets;
 
 	h = mix(h, def->name, strlen(def->name));
 	h = mix(h, &def->n_args, sizeof(def->n_args));
@@ -101,7 +101,8 @@ static int check_def(const struct mob_task_def *d)
 				d->name, d->file, d->line);
 	}
 	if (d->n_args > MOB_ARGS_MAX ||
-	    (d->n_rets > MOB_RETS_MAX && d->n_rets != MOB_RETS_MANY)) {
+	    (d->n_rets > MOB_RETS_MAX && d->n_rets != MOB_RETS_MANY &&
+	     d->n_rets != MOB_RETS_STREAM)) {
 		return mobi_err(MOB_E_INVAL,
 				"task %s (%s:%u) has %u parameters and %u "
 				"returns; at most %d and %d",

@@ -147,7 +147,8 @@ int mobi_retry_plan(struct mobi_sched *sh, const struct mob_task_opts *o,
 	}
 	if (rc < 0 ||
 	    (!o->retry_errors && !o->n_retry_codes && !o->backoff_ns &&
-	     !o->max_calls && !mobi_limits_given(o))) {
+	     !o->max_calls && !mobi_limits_given(o) && !o->stream_items &&
+	     !o->stream_bytes && !o->stream_cancel)) {
 		return rc;
 	}
 	p.backoff_ns = o->backoff_ns;
@@ -164,6 +165,9 @@ int mobi_retry_plan(struct mobi_sched *sh, const struct mob_task_opts *o,
 						     round_up(o->grace_ns);
 	p.soft = o->soft_deadline != 0;
 	p.max_calls = o->max_calls;
+	p.stream_items = o->stream_items;
+	p.stream_bytes = o->stream_bytes;
+	p.stream_cancel = o->stream_cancel != 0;
 	for (uint32_t i = 0; i < o->n_retry_codes; i++) {
 		p.codes[i] = o->retry_codes[i];
 	}

@@ -31,6 +31,7 @@
 #include "time_limits.h"
 #include "timer.h"
 #include "value.h"
+#include "yield.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -194,6 +195,23 @@ static void store_one(struct mob_store *s, uint64_t id, uint32_t i, void *arg)
 	}
 }
 
+/* The return of one that yielded: how many items. */
+static void store_count(struct mob_store *s, uint64_t id, uint32_t i, void *arg)
+{
+	struct collect *k = arg;
+	uint64_t n = mobi_stream_yielded(k->c);
+	void *at;
+
+	(void)i;
+
+	if (!mobi_resolved(mobi_load(&s->slots[(uint32_t)id].word))) {
+		k->rc = mobi_slot_value(s, id, sizeof(n), MOB_TYPE_U64, &at);
+		if (k->rc >= 0) {
+			memcpy(at, &n, sizeof(n));
+		}
+	}
+}
+
 static void seal_one(struct mob_store *s, uint64_t id, uint32_t i, void *arg)
 {
 	(void)i;
@@ -208,8 +226,9 @@ static int call(struct mobi_context *c, const struct mob_task_def *def,
 	struct mob_store *s = mobi_rt.store;
 	uint32_t n = mobi_task_at(s, rec)->n_rets;
 	bool many = def->n_rets == MOB_RETS_MANY;
+	bool stream = def->n_rets == MOB_RETS_STREAM;
 	size_t size = 0;
-	uint32_t kinds = many ? 1 : def->n_rets;
+	uint32_t kinds = stream ? 0 : many ? 1 : def->n_rets;
 	_Alignas(16) unsigned char small[512];
 	unsigned char *space = small;
 	void *ret[MOB_RETS_MAX];
@@ -253,7 +272,7 @@ static int call(struct mobi_context *c, const struct mob_task_def *def,
 	/* What it returns then may be made of values that were not there. */
 	c->cancelled = (mobi_load(&s->recs[rec].word) & MOBI_TF_TOLD) != 0;
 	if (!c->error && !c->cancelled) {
-		mobi_task_returns(s, rec, store_one, &k);
+		mobi_task_returns(s, rec, stream ? store_count : store_one, &k);
 		if (k.rc >= 0) {
 			mobi_task_returns(s, rec, seal_one, NULL);
 		}
@@ -292,7 +311,16 @@ static struct mobi_error *attempt(struct mob_store *s, uint32_t rec, uint64_t w,
 	c->def = def;
 	at = mobi_args_at(s, rec, &len);
 	rc = mobi_args_load(def, at, len, &args, &e);
-	if (rc >= 0) {
+	if (rc >= 0 && def->n_rets == MOB_RETS_STREAM) {
+		rc = mobi_stream_begin(s, c, def, w);
+		/* It may be cancelled by that. */
+		c->cancelled = (mobi_load(&s->recs[rec].word) & MOBI_TF_TOLD) !=
+			       0;
+	}
+	if (c->cancelled) {
+		e = mobi_task_cancelled_error(s, rec,
+					      mobi_load(&s->recs[rec].word));
+	} else if (rc >= 0) {
 		rc = call(c, def, rec, &args);
 		if (c->cancelled) {
 			e = mobi_task_cancelled_error(
@@ -402,6 +430,16 @@ static void count_run(const struct mobi_context *c, const struct mobi_task *t,
 	}
 }
 
+/* Its returns are resolved, unless it is to be run again. */
+static void end_stream(struct mob_store *s, struct mobi_context *c,
+		       uint32_t rec, bool again)
+{
+	if (!again && !c->out) {
+		mobi_stream_over(s, rec); /* it did not begin */
+	}
+	mobi_stream_stop(s, c, !again);
+}
+
 uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 		       uint64_t began_ns, int *out_rc)
 {
@@ -444,6 +482,7 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 		fail_all(s, rec, e);
 	}
 	free(e);
+	end_stream(s, &c, rec, again);
 	while (c.frame != &frame) {
 		mobi_scope_drop(&c);
 	}
@@ -460,7 +499,7 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 			    &devices);
 	if (again) {
 		put_back(s, rec);
-	} else if (failed || !mobi_lineage_keep(s, rec, w)) {
+	} else if (failed || c.reads || !mobi_lineage_keep(s, rec, w)) {
 		MOB_ASSERT(mobi_task_retire(s, rec, w));
 	}
 	return ran;

@@ -11,6 +11,7 @@
 #define MOBI_NO_PLACE UINT32_MAX
 
 struct mobi_frame;
+struct mobi_stream_out;
 
 /* What a thread is doing. One a thread, and one more for each task that runs
  * inside a wait of another (block.c). */
@@ -20,12 +21,14 @@ struct mobi_context {
 	struct mobi_error *error;       /* pending, malloc'd, or NULL */
 	const struct mob_task_def *def; /* the task that runs, or NULL */
 	uint64_t task;                  /* {gen, record} */
-	const uint64_t *devices; /* of the task, by resource: a bit each */
 	/* A task of the library that stands for another: where its error arose, and
 	 * whose result as_value is, if that is not NULL (map.h). */
 	const struct mob_task_def *as;
 	const void *as_value;
+	const uint64_t *devices;     /* of the task, by resource: a bit each */
+	struct mobi_stream_out *out; /* of a task that yields (yield.h) */
 	uint32_t attempt;
+	bool reads;     /* a stream, which it could not read again */
 	bool ran;       /* its function has returned */
 	bool cancelled; /* its function has ended, and it was cancelled by then */
 	bool blocked;   /* it waits, and its processor is another's */

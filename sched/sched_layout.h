@@ -131,6 +131,9 @@ struct mobi_plan {
 	uint64_t timeout_ns;             /* of an attempt; 0: none */
 	uint64_t grace_ns;  /* between two steps of ending one that is told */
 	uint32_t max_calls; /* then the worker is replaced; 0: never */
+	uint32_t stream_items;
+	uint64_t stream_bytes;
+	uint32_t stream_cancel;
 	uint32_t reserved;
 };
 struct mobi_plan_shared {
@@ -138,7 +141,7 @@ struct mobi_plan_shared {
 	uint32_t reserved;
 	struct mobi_plan plan;
 };
-MOBI_SIZE(struct mobi_plan_shared, 96);
+MOBI_SIZE(struct mobi_plan_shared, 112);
 
 /* ---- timers: a bit for each record that the daemon is to look at ---- */
 struct mobi_timers {

@@ -25,6 +25,7 @@
 #include "time_limits.h"
 #include "timer.h"
 #include "unread.h"
+#include "yield.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,6 +134,7 @@ static void give_up(struct mob_store *s, uint32_t rec, uint64_t w)
 	}
 	mobi_task_returns(s, rec, fail_one, e);
 	free(e);
+	mobi_stream_over(s, rec);
 	mobi_record(s, MOB_EVENT_FAILED, mobi_quick_ns(), rec, w,
 		    (uint32_t)MOB_E_CRASHED);
 	(void)mobi_task_retire(s, rec, w);
@@ -225,6 +227,7 @@ static void reap_run(struct mob_store *s, uint32_t rec, uint64_t w)
 
 	mobi_task_returns(s, rec, pending_one, &pending);
 	if (!pending) {
+		mobi_stream_over(s, rec);
 		mobi_record_finished_for(s, rec, w);
 		(void)mobi_fetch_add(&sh->finished_for, UINT64_C(1));
 		(void)mobi_task_retire(s, rec, w);
@@ -262,6 +265,7 @@ static void reap_tasks(struct mob_store *s, uint64_t dead)
 
 		if (MOBI_STATE(w) == MOBI_T_RUN &&
 		    is_dead(dead, MOBI_ROWNER(w))) {
+			mobi_stream_reap_task(s, r);
 			reap_run(s, r, w);
 			w = mobi_load(&s->recs[r].word);
 		}
@@ -294,6 +298,7 @@ static void reap_tasks(struct mob_store *s, uint64_t dead)
 
 static const struct mobi_reap_hooks hooks = {
 	.domains = mobi_domain_reap,
+	.stream = mobi_stream_reap,
 	.tasks = reap_tasks,
 	.kept = mobi_lineage_look,
 	.evict = mobi_lineage_evict,

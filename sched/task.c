@@ -33,6 +33,7 @@
 #include "task_cancel.h"
 #include "time_limits.h"
 #include "timer.h"
+#include "yield.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -454,7 +455,36 @@ struct submit {
 	uint64_t *ids;
 	size_t made;
 	size_t n;
+	uint64_t stream; /* + 1 */
 };
+
+/* The stream of a task that yields, which the caller is given in place of the
+ * return. */
+static int make_stream(struct submit *b, const struct mob_task_def *def,
+		       struct mobi_args_plan *plan)
+{
+	uint64_t producer = (uint64_t)b->g.gen << 32 | (b->g.rec + 1);
+	uint64_t id;
+	int rc;
+
+	if (def->n_rets != MOB_RETS_STREAM) {
+		return 0;
+	}
+	rc = mobi_stream_make(b->g.s, def, producer, b->ids[0], &id);
+	if (rc >= 0) {
+		b->stream = plan->stream = id + 1;
+	}
+	return rc;
+}
+
+/* It was submitted: what the caller has a hold on. */
+static void swap_stream(struct submit *b)
+{
+	if (b->stream) {
+		(void)mobi_slot_release(b->g.s, b->ids[0]);
+		b->ids[0] = b->stream - 1;
+	}
+}
 
 static int build(struct submit *b, const struct mob_task_def *def,
 		 const struct mob_task_opts *o, const struct mob_arg *args)
@@ -471,6 +501,9 @@ static int build(struct submit *b, const struct mob_task_def *def,
 		rc = fill_task(mobi_task_at(s, b->g.rec), b->c, def, o, b->n);
 		if (rc >= 0) {
 			rc = make_returns(&b->g, def, b->n, b->ids, &b->made);
+		}
+		if (rc >= 0) {
+			rc = make_stream(b, def, &plan);
 		}
 		if (rc >= 0) {
 			rc = place_args(&b->g, &plan);
@@ -509,6 +542,9 @@ static void undo(struct submit *b, int rc)
 		}
 	}
 	free(e);
+	if (b->stream) {
+		(void)mobi_slot_release(s, b->stream - 1);
+	}
 	if (b->g.s && b->g.gen != UINT32_MAX) {
 		(void)mobi_rec_retire(s, b->g.rec,
 				      MOBI_RWORD(b->g.gen, 0, s->me,
@@ -522,19 +558,21 @@ static int check_call(const struct mob_task_def *def,
 		      size_t n_refs)
 {
 	int rc = mobi_rt_check("mob_submit");
+	uint32_t rets;
 
 	if (rc < 0) {
 		return rc;
 	}
+	rets = def->n_rets == MOB_RETS_STREAM ? 1 : def->n_rets;
 	if (n_args != def->n_args || n_refs == 0 || n_refs > INT32_MAX ||
-	    (def->n_rets != MOB_RETS_MANY && n_refs != def->n_rets)) {
+	    (rets != MOB_RETS_MANY && n_refs != rets)) {
 		return mobi_err(MOB_E_INVAL,
 				"mob_submit: task %s takes %u arguments and "
 				"gives %u results; given %u and %zu",
-				def->name, def->n_args, def->n_rets, n_args,
-				n_refs);
+				def->name, def->n_args, rets, n_args, n_refs);
 	}
-	return check_opts(o);
+	rc = check_opts(o);
+	return rc < 0 ? rc : mobi_stream_check(def, o);
 }
 
 int mob_submit_raw(const struct mob_task_def *def,
@@ -545,7 +583,7 @@ int mob_submit_raw(const struct mob_task_def *def,
 	static const struct mob_task_opts def_opts = MOB_TASK_OPTS_INIT;
 	struct mobi_context *c = mobi_context();
 	uint64_t one;
-	struct submit b = { c, { 0 }, &one, 0, n_refs };
+	struct submit b = { c, { 0 }, &one, 0, n_refs, 0 };
 	int rc = check_call(def, opts ? opts : &def_opts, n_args, n_refs);
 
 	b.g.s = mobi_rt.store;
@@ -563,6 +601,8 @@ int mob_submit_raw(const struct mob_task_def *def,
 		rc = build(&b, def, opts ? opts : &def_opts, args);
 		if (rc < 0) {
 			undo(&b, rc);
+		} else {
+			swap_stream(&b);
 		}
 	}
 	for (size_t i = 0; i < n_refs; i++) {

@@ -33,6 +33,7 @@
 #include "task.h"
 #include "time_limits.h"
 #include "timer.h"
+#include "yield.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -88,6 +89,7 @@ static void end_task(struct mob_store *s, uint32_t rec, uint64_t w)
 	MOBI_FAULT("task.cancel.resolve");
 	mobi_task_returns(s, rec, end_one, e);
 	free(e);
+	mobi_stream_over(s, rec);
 	mobi_record(s,
 		    w & MOBI_TF_CANCEL ? MOB_EVENT_CANCELLED : MOB_EVENT_FAILED,
 		    mobi_quick_ns(), rec, w,
@@ -363,7 +365,8 @@ static int maker_of(struct mob_store *s, uint64_t id, uint64_t *out_task)
 				"mob_task_cancel: object %u was released",
 				(uint32_t)id);
 	}
-	if (mobi_resolved(w)) {
+	if (mobi_resolved(w) &&
+	    mobi_load_relaxed(&o->type) != MOB_TYPE_STREAM) {
 		return 0;
 	}
 	if (!producer) {

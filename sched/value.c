@@ -27,7 +27,7 @@ const char *mobi_type_name(mob_type_id id, char *buf, size_t size)
 		[MOB_TYPE_U64] = "uint64",  [MOB_TYPE_F32] = "float",
 		[MOB_TYPE_F64] = "double",  [MOB_TYPE_I32S] = "i32s",
 		[MOB_TYPE_I64S] = "i64s",   [MOB_TYPE_F32S] = "f32s",
-		[MOB_TYPE_F64S] = "f64s",
+		[MOB_TYPE_F64S] = "f64s",   [MOB_TYPE_STREAM] = "stream",
 	};
 
 	if (id < sizeof(names) / sizeof(names[0]) && names[id]) {

@@ -17,6 +17,7 @@
 #include "edge.h"
 #include "err.h"
 #include "gone.h"
+#include "mend.h"
 #include "os_clock.h"
 #include "os_futex.h"
 #include "pool.h"
@@ -62,6 +63,7 @@ static struct mobi_scan *scan_new(struct mob_store *s)
 static bool is_sound(const struct mobi_slot *o, uint64_t w)
 {
 	return mobi_living(w) && MOBI_STATE(w) != MOBI_S_PENDING &&
+	       mobi_load_relaxed(&o->type) != MOBI_TYPE_STREAM &&
 	       !(w & MOBI_F_LOCK) && !mobi_load(&o->head) &&
 	       !mobi_load(&o->n_edges) && !mobi_load(&o->n_dead) &&
 	       (mobi_load(&o->hold) | mobi_load(&o->view));
@@ -112,7 +114,9 @@ static bool orphan(struct mob_store *s, const struct mobi_chunk *c, uint64_t w,
 			is_dead(dead, MOBI_ROWNER(o)));
 	case MOBI_CK_SLOT:
 		o = mobi_load(&s->slots[(uint32_t)of % MOBI_SLOTS].word);
-		return MOBI_GEN(o) != MOBI_GEN(of) || !mobi_living(o);
+		return MOBI_GEN(o) != MOBI_GEN(of) || !mobi_living(o) ||
+		       (is_dead(dead, MOBI_COWNER(w)) &&
+			mobi_mend_unlisted(s, (uint32_t)(c - s->chunks), of));
 	default:
 		return is_dead(dead, MOBI_COWNER(w));
 	}
@@ -210,6 +214,10 @@ static void reap_slot(struct mob_store *s, uint32_t slot, uint64_t dead)
 
 	if (st == MOBI_S_FREE || st == MOBI_S_WORN) {
 		return;
+	}
+	if (st == MOBI_S_SEALED && s->hooks &&
+	    mobi_load_relaxed(&o->type) == MOBI_TYPE_STREAM) {
+		s->hooks->stream(s, (uint64_t)MOBI_GEN(w) << 32 | slot, dead);
 	}
 	/* A hint may lack a dead one's last step: err towards looking. */
 	if (mobi_load(&o->n_edges) || mobi_load(&o->n_dead)) {

@@ -21,6 +21,8 @@
 struct mobi_reap_hooks {
 	/* First: the domains of dead lock owners. */
 	void (*domains)(struct mob_store *s, uint64_t dead);
+	/* A stream, whose reader may be dead. */
+	void (*stream)(struct mob_store *s, uint64_t id, uint64_t dead);
 	/* Last: running tasks of the dead, ready bits, doorbells. */
 	void (*tasks)(struct mob_store *s, uint64_t dead);
 	/* A record in KEPT has got a flag that somebody should look at. */

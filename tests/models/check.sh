@@ -186,6 +186,15 @@ mutants retry "-DKILLS=2" SOMELATE SOMEFIRST NOREAP NOKEEP
 ok retry "-DKILLS=2"
 heavy_ok retry "-DKILLS=0 -DNT=2"
 
+# ---- yield ----
+mutants yield "-DKILLS=2 -DBOUND=1" NOATTACH
+mutants yield "-DKILLS=0 -DBOUND=1" WANTEDFIRST
+mutants yield "" NORECHECK NOROOMCHECK SEALFIRST RETLATE NOSKIP NOOVER \
+	ITEMLATE STATELATE
+ok yield ""
+ok yield "-DKILLS=2 -DBOUND=1"
+heavy_ok yield "-DKILLS=2 -DITEMS=4"
+
 # ---- submit ----
 mutants submit "-DKILLS=1" ROOTFIRST NOSECOND EDGELATE NOMARK MARKREADY \
 	RINGFIRST NORING IDLELATE

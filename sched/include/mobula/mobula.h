@@ -11,6 +11,7 @@
 #include <mobula/store.h>
 #include <mobula/stream.h>
 #include <mobula/task.h>
+#include <mobula/task_stream.h>
 #include <mobula/types.h>
 
 #endif /* MOBULA_MOBULA_H */

@@ -206,6 +206,7 @@ enum mob_kind {
 #define MOB_TYPE_I64S 17u
 #define MOB_TYPE_F32S 18u
 #define MOB_TYPE_F64S 19u
+#define MOB_TYPE_STREAM 20u /* of a task: task_stream.h */
 #define MOB_TYPE_USER 0x80000000u
 
 /* A type. Two are the same if their ids are. */
@@ -268,13 +269,16 @@ struct mob_slice {
 #define MOB_RETS_MAX 4
 /* n_rets of a task whose caller says how many returns it has. */
 #define MOB_RETS_MANY UINT32_MAX
+/* n_rets of a task that yields a stream of rets[0]: task_stream.h. Submitted, it has
+ * one ref. */
+#define MOB_RETS_STREAM (UINT32_MAX - 1)
 
 /*
  * One task, made by MOB_TASK. Constant, one a name in a program or module.
  * run calls the function: arg[i] points to a value of the type args[i], ret[i]
  * to zeroed space for one of rets[i]. With MOB_RETS_MANY rets has one type and
  * ret one pointer, to n_ret values in a row. A task without a result has one
- * return of kind VOID, whose ret is not touched.
+ * return of kind VOID, whose ret is not touched. With MOB_RETS_STREAM ret is NULL.
  */
 struct mob_task_def {
 	uint32_t struct_size;
@@ -360,12 +364,22 @@ struct mob_task_opts {
 	 * nothing.
 	 */
 	const char *resources;
+	/*
+	 * Of a task that yields a stream (task_stream.h): it waits while so many items,
+	 * or so many bytes of items, were yielded and not read; 0: without bound. With
+	 * stream_cancel 1 it is cancelled when the last ref of the stream is gone: at
+	 * its next mob_yield, or before it runs.
+	 */
+	uint64_t stream_bytes;
+	uint32_t stream_items;
+	uint32_t stream_cancel;
 };
 #define MOB_GRACE_NONE UINT64_MAX
 #define MOB_TASK_OPTS_INIT                                                     \
 	{                                                                      \
 		(uint32_t)sizeof(struct mob_task_opts), 3, 1.0, 0, 0, 0, 0, 0, \
-			0, 0, 0, 0, 0.5, 0, UINT64_C(1000000000), 0, 0, 0      \
+			0, 0, 0, 0, 0.5, 0, UINT64_C(1000000000), 0, 0, 0, 0,  \
+			0, 0                                                   \
 	}
 
 /* How an argument is given. */
