@@ -93,8 +93,13 @@ static int look(const struct mob_task_def *def, void *arg)
 		bool many = def->n_rets == MOB_RETS_MANY;
 
 		type_list(args, sizeof(args), def->args, def->n_args);
-		type_list(rets, sizeof(rets), def->rets,
-			  many ? 1 : def->n_rets);
+		if (def->n_rets == MOB_RETS_STREAM) {
+			(void)snprintf(rets, sizeof(rets), "stream of %s",
+				       def->rets[0]->name);
+		} else {
+			type_list(rets, sizeof(rets), def->rets,
+				  many ? 1 : def->n_rets);
+		}
 		out_text(s->out, def->name);
 		out_text(s->out, args);
 		out_text(s->out, rets);
@@ -385,10 +390,30 @@ static void print_value(const struct mob_type *t, const void *value)
 	}
 }
 
+/* Each item when it is there. */
+static int print_stream(const struct mob_task_def *def, struct mob_ref ref,
+			void *value)
+{
+	const struct mob_type *t = def->rets[0];
+	int rc = 1;
+
+	while (rc == 1) {
+		MOB_SCOPE
+		{
+			rc = mob_next_raw(ref, t, MOB_FOREVER, value);
+			if (rc == 1) {
+				print_value(t, value);
+				(void)fflush(stdout);
+			}
+		}
+	}
+	return rc;
+}
+
 static int print_result(const struct mob_task_def *def, uint32_t i,
 			struct mob_ref ref)
 {
-	bool many = def->n_rets == MOB_RETS_MANY;
+	bool many = def->n_rets > MOB_RETS_MAX;
 	const struct mob_type *t = def->rets[many ? 0 : i];
 	void *value = calloc(1, t->size ? t->size : 1);
 	int rc;
@@ -402,11 +427,13 @@ static int print_result(const struct mob_task_def *def, uint32_t i,
 			      "command",
 			      def->name, i + 1);
 	} else {
-		rc = mob_get_raw(ref, t, MOB_FOREVER, value);
+		rc = def->n_rets == MOB_RETS_STREAM ?
+			     print_stream(def, ref, value) :
+			     mob_get_raw(ref, t, MOB_FOREVER, value);
 		if (rc < 0) {
 			rc = cli_fail(cli_exit_of(rc), NULL, "%s", mob_error());
 			mob_error_clear();
-		} else {
+		} else if (def->n_rets != MOB_RETS_STREAM) {
 			print_value(t, value);
 		}
 	}
@@ -485,9 +512,10 @@ static int run_task(const struct cli *c, const char *module,
 		uint64_t many = cli_number(c, "returns");
 
 		rc = submit(def, values,
-			    def->n_rets != MOB_RETS_MANY ? def->n_rets :
-			    many > 1u << 20              ? 1u << 20 :
-							   (uint32_t)many);
+			    def->n_rets == MOB_RETS_STREAM ? 1u :
+			    def->n_rets != MOB_RETS_MANY   ? def->n_rets :
+			    many > 1u << 20                ? 1u << 20 :
+							     (uint32_t)many);
 		mob_shutdown();
 	}
 	for (uint32_t i = 0; i < n; i++) {

@@ -43,3 +43,14 @@ MOB_TASK(int32_t, module_fails, int32_t, x)
 	}
 	return x;
 }
+
+/* Not to its end, if that is 3. */
+MOB_TASK_STREAM(int64_t, module_count, int32_t, n)
+{
+	for (int32_t i = 0; i < n; i++) {
+		(void)mob_yield(i);
+	}
+	if (n == 3) {
+		mob_fail(3, "three is the end");
+	}
+}

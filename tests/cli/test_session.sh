@@ -317,6 +317,17 @@ expect 0 run --workers 1 --store-bytes 64M "$module" module_upper "@$tmp/abc"
 [ "$(cat "$tmp/out")" = ABC ] || fail "module_upper: $(cat "$tmp/out")"
 expect 0 run --workers 1 --store-bytes 64M "$module" module_greet you 2.5 true
 prints "you 2.5 true"
+expect 0 run "$module"
+prints "module_count  int32_t"
+prints "stream of int64_t"
+expect 0 run --workers 1 --store-bytes 64M "$module" module_count 2
+[ "$(cat "$tmp/out")" = "0
+1" ] || fail "module_count: $(cat "$tmp/out")"
+expect 1 run --workers 1 --store-bytes 64M "$module" module_count 3
+[ "$(cat "$tmp/out")" = "0
+1
+2" ] || fail "module_count: $(cat "$tmp/out")"
+says "three is the end"
 expect 2 run "$module" module_sum
 says "takes 1 arguments, 0 are given"
 expect 2 run "$module" module_sum 1,x
