@@ -14,6 +14,7 @@
 #include "bench_raw.h"
 #include "bench_record.h"
 #include "bench_session.h"
+#include "bench_stream.h"
 
 #include <mobula/mobula.h>
 
@@ -455,6 +456,10 @@ const struct bench_case bench_task_cases[] = {
 	{ "task.retry_storm", "plain tasks", BENCH_NS, BENCH_ON_RATIO, 3,
 	  bench_graph_setup, bench_storm, bench_storm_raw, bench_session_end,
 	  0 },
+	{ "task.stream", NULL, BENCH_RATE, BENCH_ON_VALUE, 1e6, setup_async,
+	  bench_stream, NULL, bench_session_end, 0 },
+	{ "task.stream_task", NULL, BENCH_RATE, BENCH_ON_VALUE, 1e6,
+	  setup_async, bench_stream_task, NULL, bench_session_end, 0 },
 	{ "task.record_overhead", "not recorded", BENCH_NS, BENCH_ON_RATIO,
 	  1.05, bench_record_setup, bench_record_on, bench_record_off,
 	  bench_record_teardown, 0 },
