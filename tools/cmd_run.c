@@ -88,8 +88,9 @@ static int look(const struct mob_task_def *def, void *arg)
 	if (s->name && strcmp(def->name, s->name) == 0) {
 		s->found = def;
 	}
-	/* Tasks of mob itself are not of the module. */
-	if (s->out && strncmp(def->name, "bench_", 6) != 0) {
+	/* Tasks of mob itself and of the library are not of the module. */
+	if (s->out && strncmp(def->name, "bench_", 6) != 0 &&
+	    strncmp(def->name, "mobi_", 5) != 0) {
 		bool many = def->n_rets == MOB_RETS_MANY;
 
 		type_list(args, sizeof(args), def->args, def->n_args);
