@@ -324,6 +324,17 @@ void mobi_lineage_look(struct mob_store *s, uint32_t rec)
 	}
 }
 
+bool mobi_lineage_take(struct mob_store *s, uint64_t producer)
+{
+	return take(s, ((uint32_t)producer - 1) % MOBI_RECS, MOBI_GEN(producer),
+		    0);
+}
+
+void mobi_lineage_give(struct mob_store *s, uint64_t producer)
+{
+	give(s, ((uint32_t)producer - 1) % MOBI_RECS);
+}
+
 /* ---- keeping ---- */
 
 static void worth_one(struct mob_store *s, uint64_t id, uint32_t i, void *arg)
@@ -434,15 +445,17 @@ static void close_over(struct closure *c, uint64_t producer)
 			return;
 		}
 	}
+	/* Of one that nobody is about to make so, or not. */
 	if (c->n && (w & MOBI_KF_STRONG) && MOBI_STATE(w) == MOBI_R_KEPT &&
-	    MOBI_GEN(w) == MOBI_GEN(producer)) {
-		return; /* of it that is seen to */
+	    !MOBI_ROWNER(w) && MOBI_GEN(w) == MOBI_GEN(producer)) {
+		return;
 	}
 	if (c->n == CLOSURE || (c->n && c->cheaply) ||
 	    !take(c->s, rec, MOBI_GEN(producer), 0)) {
 		c->failed = true;
 		return;
 	}
+	w = mobi_load(&c->s->recs[rec].word);
 	c->was_strong[c->n] = w & MOBI_KF_STRONG;
 	c->rec[c->n++] = rec;
 }

@@ -16,6 +16,9 @@ bool mobi_lineage_keep(struct mob_store *s, uint32_t rec, uint64_t w);
 void mobi_lineage_look(struct mob_store *s, uint32_t rec);
 /* As mobi_reap_hooks.evict. */
 bool mobi_lineage_evict(struct mob_store *s, uint64_t id, bool cheaply);
+/* As mobi_reap_hooks.take and .give. */
+bool mobi_lineage_take(struct mob_store *s, uint64_t producer);
+void mobi_lineage_give(struct mob_store *s, uint64_t producer);
 /* The janitor's part. */
 void mobi_lineage_reap(struct mob_store *s, uint64_t dead);
 

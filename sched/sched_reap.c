@@ -302,6 +302,8 @@ static const struct mobi_reap_hooks hooks = {
 	.tasks = reap_tasks,
 	.kept = mobi_lineage_look,
 	.evict = mobi_lineage_evict,
+	.take = mobi_lineage_take,
+	.give = mobi_lineage_give,
 };
 
 void mobi_sched_reap_init(struct mob_store *s)

@@ -231,20 +231,26 @@ bool mobi_gone_evict(struct mob_store *s, uint64_t id, bool cheaply)
 	return gone;
 }
 
-bool mobi_gone_unreadable(struct mob_store *s, uint32_t slot)
+int mobi_gone_unreadable(struct mob_store *s, uint32_t slot)
 {
 	struct mobi_slot *o = &s->slots[slot];
+	uint64_t producer = mobi_load(&o->producer);
 	uint64_t w = mobi_load(&o->word);
 
-	if (!mobi_will_produce(s, mobi_load(&o->producer)) ||
+	if (!s->hooks || !mobi_will_produce(s, producer) ||
 	    mobi_load(&o->nested) || mobi_has_range(s, o)) {
-		return false;
+		return -1;
+	}
+	/* Of a task that runs, only it changes the results. */
+	if (!s->hooks->take(s, producer)) {
+		return 0;
 	}
 	mobi_store_relaxed(&mobi_weak_of(o)->sum, 0u);
 	while (!mobi_cas64(&o->word, &w, w | MOBI_F_GONE)) {
 	}
 	mobi_gone_finish(s, slot);
-	return true;
+	s->hooks->give(s, producer);
+	return 1;
 }
 
 /* ---- the record ---- */

@@ -81,9 +81,10 @@ void mobi_gone_want(struct mob_store *s, uint64_t id);
 bool mobi_has_range(const struct mob_store *s, const struct mobi_slot *o);
 /* An object that `producer` made is no more. */
 void mobi_gone_freed(struct mob_store *s, uint64_t producer);
-/* The file of a spilled object cannot be read, under LOCK(me). True: its task is to
- * make it again. */
-bool mobi_gone_unreadable(struct mob_store *s, uint32_t slot);
+/* The file of a spilled object cannot be read, under LOCK(me). 1: it is GONE, for its
+ * task to make it again; 0: that may be so soon, as the task is run for something
+ * else; -1: nobody can make it. */
+int mobi_gone_unreadable(struct mob_store *s, uint32_t slot);
 /* Of a value: CRC32C of at most 64 KiB that are spread over it; not 0. */
 uint32_t mobi_gone_sum(const void *at, uint64_t size);
 

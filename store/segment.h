@@ -30,6 +30,10 @@ struct mobi_reap_hooks {
 	/* Drops the value of an object, if it is sure that it can be made again;
 	 * `cheaply`: only in less time than it would take to a file and back. */
 	bool (*evict)(struct mob_store *s, uint64_t id, bool cheaply);
+	/* The record of `producer`, KEPT, is this process's alone until give. False:
+	 * it is another's, or in another state. */
+	bool (*take)(struct mob_store *s, uint64_t producer);
+	void (*give)(struct mob_store *s, uint64_t producer);
 };
 
 /* Free entries of one table, as seen by this process (pool.c). */

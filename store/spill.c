@@ -477,6 +477,7 @@ static int try_restore(struct mob_store *s, uint64_t id, struct mobi_room *room)
 {
 	struct mobi_slot *o = &s->slots[(uint32_t)id];
 	uint64_t w = mobi_load(&o->word);
+	int gone = -1;
 	int rc;
 
 	if (!(w & MOBI_F_SPILL)) {
@@ -490,14 +491,21 @@ static int try_restore(struct mob_store *s, uint64_t id, struct mobi_room *room)
 	}
 	rc = read_back(s, id);
 	if (rc < 0 && rc != MOB_E_STORE_FULL && rc != MOB_E_DISK_FULL &&
-	    rc != MOB_E_NOMEM && mobi_gone_unreadable(s, (uint32_t)id)) {
+	    rc != MOB_E_NOMEM) {
+		gone = mobi_gone_unreadable(s, (uint32_t)id);
+	}
+	mobi_slot_locked_exit(s, (uint32_t)id);
+	if (gone > 0) {
 		mobi_log(MOBI_LOG_WARN,
 			 "object %u cannot be read back and is made again by "
 			 "its task: %s",
 			 (uint32_t)id, mob_err_detail(rc));
-		rc = 0;
+		return 1;
 	}
-	mobi_slot_locked_exit(s, (uint32_t)id);
+	if (gone == 0) {
+		mobi_pause_ns(RETRY_MAX_NS);
+		return 0;
+	}
 	if (rc >= 0) {
 		mobi_count(s, MOBI_N_RESTORE, 1);
 		return 1;

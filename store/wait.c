@@ -284,6 +284,8 @@ static int sleep_once(struct mob_store *s, const struct mobi_seat *seat,
 	mobi_edge_push(s, n, seat->gen, 0, id);
 	bell = mobi_load(&c->bell);
 	if (!mobi_resolved(mobi_load(&o->word))) {
+		/* After the push: who drops it now sees the edge. */
+		mobi_gone_want(s, id);
 		rc = mobi_sleep_on(s, &c->bell, &c->asleep, bell, timeout_ns,
 				   end);
 		if (rc == 0) {
