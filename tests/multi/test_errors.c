@@ -110,7 +110,8 @@ static void test_errors_long_text_is_cut_and_ends(void **state)
 	mob_error_clear();
 }
 
-static void test_errors_go_through_dependents_that_do_not_run(void **state)
+static void
+test_semantics_12_errors_go_through_dependents_that_do_not_run(void **state)
 {
 	mob_ref r = mob_submit(e_fail, 42, "no");
 	mob_ref list[3];
@@ -732,7 +733,7 @@ MOB_MAIN(void)
 	const struct CMUnitTest tests[] = {
 		T(test_errors_fail_tells_code_text_file_and_line),
 		T(test_errors_long_text_is_cut_and_ends),
-		T(test_errors_go_through_dependents_that_do_not_run),
+		T(test_semantics_12_errors_go_through_dependents_that_do_not_run),
 		T(test_errors_pending_one_fails_the_task),
 		T(test_errors_pending_one_of_a_thread_is_its_own),
 		T(test_errors_wrong_type_names_task_position_and_both),

@@ -287,7 +287,7 @@ static void test_frame_get_all_that_fails_leaves_no_view(void **state)
 	}
 }
 
-static void test_frame_view_cannot_be_written(void **state)
+static void test_semantics_9_view_cannot_be_written(void **state)
 {
 	mob_ref r = mob_submit(f_numbers, 1000);
 	mob_i32s v;
@@ -676,7 +676,7 @@ MOB_MAIN(void)
 		T(test_frame_kept_ref_may_be_released_by_another_thread),
 		T(test_frame_take_reads_and_releases_errors_too),
 		T(test_frame_view_of_released_ref_ends_with_it),
-		T(test_frame_view_cannot_be_written),
+		T(test_semantics_9_view_cannot_be_written),
 		T(test_frame_get_all_that_fails_leaves_no_view),
 		T(test_frame_borrowed_refs_are_good_until_the_task_ends),
 		T(test_frame_result_in_place_is_cut_to_its_span),

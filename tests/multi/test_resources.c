@@ -62,7 +62,7 @@ static void together(const char *wish, uint64_t at_most, uint64_t at_least)
 	live_ledger_close(&ledger);
 }
 
-static void test_resources_bound_what_runs_at_once(void **state)
+static void test_semantics_36_resources_bound_what_runs_at_once(void **state)
 {
 	(void)state;
 	start_with("license=2,gpu:3,tiny=0.0001", 4);
@@ -289,7 +289,7 @@ static void test_resources_stay_with_a_task_that_waits(void **state)
 }
 
 /* It waits, is told why, and can be cancelled. */
-static void test_resources_wish_for_more_than_there_is(void **state)
+static void test_semantics_36_wish_for_more_than_there_is(void **state)
 {
 	struct why y;
 	mob_ref r;
@@ -531,10 +531,10 @@ static int leave(void **state)
 MOB_MAIN(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_resources_bound_what_runs_at_once),
+		T(test_semantics_36_resources_bound_what_runs_at_once),
 		T(test_resources_devices_are_never_given_twice),
 		T(test_resources_stay_with_a_task_that_waits),
-		T(test_resources_wish_for_more_than_there_is),
+		T(test_semantics_36_wish_for_more_than_there_is),
 		T(test_resources_large_wish_is_not_kept_out),
 		T(test_resources_wish_that_waits_keeps_nobody_else_out),
 		T(test_resources_holder_can_wait_for_others),

@@ -375,7 +375,7 @@ static void test_task_several_returns_are_objects_of_their_own(void **state)
 	assert_true(none == 0);
 }
 
-static void test_task_error_is_in_each_of_its_returns(void **state)
+static void test_semantics_15_error_is_in_each_of_its_returns(void **state)
 {
 	mob_ref ref[2];
 	int64_t x;
@@ -414,7 +414,8 @@ static void test_task_three_thousand_returns(void **state)
 	}
 }
 
-static void test_task_that_returns_nothing_can_be_joined(void **state)
+static void
+test_semantics_14_task_that_returns_nothing_can_be_joined(void **state)
 {
 	mob_ref r = mob_submit(t_nothing);
 
@@ -455,7 +456,7 @@ MOB_TASK(int64_t, t_mixed, int64_t, a, mob_args, xs, mob_str, s, mob_args, ys,
 	       (int64_t)v.n;
 }
 
-static void test_task_list_of_ten_thousand_arguments(void **state)
+static void test_semantics_11_list_of_ten_thousand_arguments(void **state)
 {
 	static mob_ref ref[10000];
 	int64_t sum;
@@ -590,7 +591,7 @@ static void test_task_result_keeps_the_objects_of_its_refs(void **state)
 }
 
 /* Only the outer object keeps the inner ones. */
-static void test_task_put_of_refs_keeps_them_alive(void **state)
+static void test_semantics_11_refs_in_objects_keep_them_alive(void **state)
 {
 	mob_ref outer;
 	int64_t x;
@@ -844,7 +845,8 @@ MOB_TASK(int64_t, t_gate, mob_str, path, int64_t, x)
 }
 
 /* Also when it is given as a ref, not as a value: it is not waited for. */
-static void test_task_ref_that_is_passed_raw_is_not_waited_for(void **state)
+static void
+test_semantics_11_ref_that_is_passed_raw_is_not_waited_for(void **state)
 {
 	char path[300];
 	struct mob_arg arg[2] = { { .kind = MOB_ARG_REF },
@@ -913,22 +915,22 @@ MOB_MAIN(void)
 		T(test_task_a_function_is_a_value),
 		T(test_task_function_that_is_not_registered_is_refused),
 		T(test_task_several_returns_are_objects_of_their_own),
-		T(test_task_error_is_in_each_of_its_returns),
+		T(test_semantics_15_error_is_in_each_of_its_returns),
 		T(test_task_three_thousand_returns),
-		T(test_task_that_returns_nothing_can_be_joined),
-		T(test_task_list_of_ten_thousand_arguments),
+		T(test_semantics_14_task_that_returns_nothing_can_be_joined),
+		T(test_semantics_11_list_of_ten_thousand_arguments),
 		T(test_task_lists_among_other_arguments),
 		T(test_task_one_ref_as_many_arguments),
 		T(test_task_slice_is_seen_in_place),
 		T(test_task_result_keeps_the_objects_of_its_refs),
-		T(test_task_put_of_refs_keeps_them_alive),
+		T(test_semantics_11_refs_in_objects_keep_them_alive),
 		T(test_task_tree_of_tasks_that_wait_for_tasks),
 		T(test_task_chain_of_five_thousand),
 		T(test_task_threads_submit_at_once),
 		T(test_task_thread_of_a_task_submits_and_fails_alone),
 		T(test_task_thread_may_outlive_its_task),
 		T(test_task_forked_child_that_returns_is_no_worker),
-		T(test_task_ref_that_is_passed_raw_is_not_waited_for),
+		T(test_semantics_11_ref_that_is_passed_raw_is_not_waited_for),
 		T(test_task_of_a_task_is_of_the_same_driver),
 	};
 

@@ -56,7 +56,7 @@ static void gate_open(void)
 
 /* ---- arguments ---- */
 
-static void test_wait_arguments_are_checked(void **state)
+static void test_semantics_2_wait_arguments_are_checked(void **state)
 {
 	mob_ref r[3] = { mob_put(1), mob_put(2), mob_put(3) };
 	mob_ref twice[2] = { r[0], r[0] };
@@ -84,7 +84,8 @@ static void test_wait_arguments_are_checked(void **state)
 	assert_int_equal(mob_error_code(), 0);
 }
 
-static void test_wait_marks_at_most_what_was_asked_in_order(void **state)
+static void
+test_semantics_1_wait_marks_at_most_what_was_asked_in_order(void **state)
 {
 	mob_ref r[5];
 	bool ready[5];
@@ -103,7 +104,7 @@ static void test_wait_marks_at_most_what_was_asked_in_order(void **state)
 	assert_int_equal(mob_error_code(), 0);
 }
 
-static void test_wait_time_outs_leave_nothing_pending(void **state)
+static void test_semantics_3_time_outs_leave_nothing_pending(void **state)
 {
 	mob_ref r[3];
 	bool ready[3];
@@ -128,7 +129,7 @@ static void test_wait_time_outs_leave_nothing_pending(void **state)
 	assert_int_equal(x, 12);
 }
 
-static void test_wait_get_all_fails_fast_and_clears_all(void **state)
+static void test_semantics_6_get_all_fails_fast_and_clears_all(void **state)
 {
 	mob_ref r[4];
 	int64_t x[4] = { 1, 1, 1, 1 };
@@ -282,7 +283,7 @@ static void test_wait_cancelled_is_no_pending_error(void **state)
 
 /* ---- queues ---- */
 
-static void test_wait_queue_yields_in_order_of_completion(void **state)
+static void test_semantics_5_queue_yields_in_order_of_completion(void **state)
 {
 	struct mob_queue *q;
 	mob_ref slow;
@@ -462,7 +463,7 @@ MOB_TASK(int64_t, w_patient, mob_str, gate)
 }
 
 /* One worker, and no more may be started. */
-static void test_wait_one_worker_ends_a_tree_of_any_depth(void **state)
+static void test_semantics_8_one_worker_ends_a_tree_of_any_depth(void **state)
 {
 	int64_t x;
 
@@ -592,7 +593,7 @@ static void test_wait_who_blocks_wakes_who_can_run_something(void **state)
 }
 
 /* The blocked ones do not count: two more run meanwhile. */
-static void test_wait_blocked_task_gives_its_cpu_to_another(void **state)
+static void test_semantics_8_blocked_task_gives_its_cpu_to_another(void **state)
 {
 	int64_t x;
 
@@ -694,21 +695,22 @@ static void test_wait_threads_of_a_task_wait_too(void **state)
 MOB_MAIN(void)
 {
 	const struct CMUnitTest alone[] = {
-		cmocka_unit_test(test_wait_one_worker_ends_a_tree_of_any_depth),
 		cmocka_unit_test(
-			test_wait_blocked_task_gives_its_cpu_to_another),
+			test_semantics_8_one_worker_ends_a_tree_of_any_depth),
+		cmocka_unit_test(
+			test_semantics_8_blocked_task_gives_its_cpu_to_another),
 		cmocka_unit_test(test_wait_blocked_task_runs_what_it_submitted),
 		cmocka_unit_test(
 			test_wait_who_blocks_wakes_who_can_run_something),
 	};
 	const struct CMUnitTest tests[] = {
-		T(test_wait_arguments_are_checked),
-		T(test_wait_marks_at_most_what_was_asked_in_order),
-		T(test_wait_time_outs_leave_nothing_pending),
-		T(test_wait_get_all_fails_fast_and_clears_all),
+		T(test_semantics_2_wait_arguments_are_checked),
+		T(test_semantics_1_wait_marks_at_most_what_was_asked_in_order),
+		T(test_semantics_3_time_outs_leave_nothing_pending),
+		T(test_semantics_6_get_all_fails_fast_and_clears_all),
 		T(test_wait_get_all_sees_what_fails_as_it_begins),
 		T(test_wait_cancelled_is_no_pending_error),
-		T(test_wait_queue_yields_in_order_of_completion),
+		T(test_semantics_5_queue_yields_in_order_of_completion),
 		T(test_wait_queue_is_popped_by_several_threads),
 		T(test_wait_threads_on_one_object),
 		T(test_wait_threads_of_a_task_wait_too),
