@@ -49,6 +49,14 @@ enum mobi_conf_type { MOBI_CONF_U64, MOBI_CONF_BYTES, MOBI_CONF_STR };
 	  "huge pages for objects, if the file system has them: auto or off")  \
 	X(record_events, RECORD_EVENTS, U64, "16384", 0, 131072,               \
 	  "events of tasks kept for each process of a session; 0: none")       \
+	X(output, OUTPUT, STR, "auto", 0, 0,                                   \
+	  "where what workers print goes: auto, driver, log or inherit")       \
+	X(log_dir, LOG_DIR, STR, "", 0, 0,                                     \
+	  "directory for logs of sessions; empty: with the session itself")    \
+	X(log_bytes, LOG_BYTES, BYTES, "4194304", 4096, UINT64_C(1) << 40,     \
+	  "size at which a session begins another log file")                   \
+	X(log_files, LOG_FILES, U64, "4", 2, 1000,                             \
+	  "log files of a session kept at most; the oldest goes")              \
 	X(log_level, LOG_LEVEL, STR, "warn", 0, 0, "error, warn, info or debug")
 
 #define MOBI_CONF_ENUM_(id, ID, type, def, min, max, help) MOBI_CONF_ID_##id,

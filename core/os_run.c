@@ -104,16 +104,28 @@ char **mobi_env_with(char *const env[])
 
 /* In the child: only calls that are safe after a fork of threads. */
 static void become(const char *path, char *const argv[], char *const envp[],
-		   bool apart)
+		   const struct mobi_run_how *how)
 {
 	sigset_t none;
+
+	for (int i = 0; i < 2; i++) {
+		if (how->keep[i] >= 0) {
+			(void)fcntl(how->keep[i], F_SETFD, 0);
+		}
+	}
+	if (how->out >= 0) {
+		(void)dup2(how->out, STDOUT_FILENO);
+	}
+	if (how->err >= 0) {
+		(void)dup2(how->err, STDERR_FILENO);
+	}
 
 	for (int sig = 1; sig < NSIG; sig++) {
 		(void)signal(sig, SIG_DFL);
 	}
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	if (apart) {
+	if (how->apart) {
 		(void)setsid();
 	}
 	(void)execve(path, argv, envp);
@@ -121,7 +133,7 @@ static void become(const char *path, char *const argv[], char *const envp[],
 }
 
 int mobi_run(const char *path, char *const argv[], char *const env[],
-	     bool apart)
+	     const struct mobi_run_how *how)
 {
 	char **envp = mobi_env_with(env);
 	pid_t pid;
@@ -131,7 +143,7 @@ int mobi_run(const char *path, char *const argv[], char *const env[],
 	}
 	pid = fork();
 	if (pid == 0) {
-		become(path, argv, envp, apart);
+		become(path, argv, envp, how);
 	}
 	free(envp);
 	if (pid < 0) {
@@ -140,17 +152,21 @@ int mobi_run(const char *path, char *const argv[], char *const env[],
 	return (int)pid;
 }
 
-int mobi_run_detached(const char *path, char *const argv[], char *const envp[])
+int mobi_run_detached(const char *path, char *const argv[], char *const envp[],
+		      const struct mobi_run_how *how)
 {
+	struct mobi_run_how apart = *how;
 	int saved = errno;
 	int status;
-	pid_t pid = _Fork();
+	pid_t pid;
 
+	apart.apart = true;
+	pid = _Fork();
 	if (pid == 0) {
 		pid_t inner = _Fork();
 
 		if (inner == 0) {
-			become(path, argv, envp, true);
+			become(path, argv, envp, &apart);
 		}
 		_exit(inner < 0);
 	}

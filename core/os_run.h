@@ -19,18 +19,32 @@ bool mobi_runnable(const char *path);
 /* Path of the running executable. */
 int mobi_self_path(char *out, size_t size);
 
+/* How a process is started beside its arguments; negative: as this one has it. */
+struct mobi_run_how {
+	bool apart; /* it has a session (setsid) of its own */
+	int out;    /* its stdout and stderr */
+	int err;
+	int keep[2]; /* descriptors of this process that it gets, too */
+};
+#define MOBI_RUN_HOW_INIT                                                      \
+	{                                                                      \
+		false, -1, -1,                                                 \
+		{                                                              \
+			-1, -1                                                 \
+		}                                                              \
+	}
 /*
  * Starts `path` with argv and, on top of the environment, the entries of env
- * (NULL at the end), with empty signal mask and default handlers. The new
- * process has a session (setsid) of its own if apart. Returns its pid.
+ * (NULL at the end), with empty signal mask and default handlers. Returns its pid.
  */
 int mobi_run(const char *path, char *const argv[], char *const env[],
-	     bool apart);
+	     const struct mobi_run_how *how);
 /*
- * As mobi_run(apart) for a process that is not a child of this one: nobody has
- * to wait for it. May be called in a signal handler (_Fork, execve).
+ * As mobi_run for a process that is not a child of this one: nobody has to wait
+ * for it. It is apart. May be called in a signal handler (_Fork, execve).
  */
-int mobi_run_detached(const char *path, char *const argv[], char *const envp[]);
+int mobi_run_detached(const char *path, char *const argv[], char *const envp[],
+		      const struct mobi_run_how *how);
 /* The environment of this process with entries added; malloc'd array, whose
  * added strings are those given. */
 char **mobi_env_with(char *const env[]);

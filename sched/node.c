@@ -22,6 +22,7 @@
 #include "os_huge.h"
 #include "os_run.h"
 #include "os_sock.h"
+#include "output_log.h"
 #include "reap.h"
 #include "sched_reap.h"
 #include "timer.h"
@@ -69,18 +70,22 @@ struct node {
 	uint64_t hung_up;    /* when a connection ended last */
 	uint64_t extra_seen; /* when more than the wanted workers were busy */
 	struct mobi_due due; /* what the timers know */
+	struct mobi_outlog *log;
+	bool printed; /* there is more for the log */
 	bool over;
 };
 
 /* ---- starting processes ---- */
 
-int mobi_node_run(struct mob_store *s, const char *role)
+/* more: one more entry of its environment, or NULL. */
+static int run_role(struct mob_store *s, const char *role,
+		    const struct mobi_run_how *how, char *more)
 {
 	struct mobi_sched *sh = s->sched;
 	char role_env[64];
 	char argv0[32];
 	char *argv[3] = { argv0, s->name, NULL };
-	char *env[3] = { role_env, NULL, NULL };
+	char *env[4] = { role_env, NULL, more, NULL };
 	size_t n = strlen(s->path) + sizeof(MOBI_ENV_SESSION) + 2;
 	int rc;
 
@@ -95,13 +100,24 @@ int mobi_node_run(struct mob_store *s, const char *role)
 	if (!strcmp(role, "daemon")) {
 		char **envp = mobi_env_with(env);
 
-		rc = envp ? mobi_run_detached(sh->program, argv, envp) :
+		rc = envp ? mobi_run_detached(sh->program, argv, envp, how) :
 			    MOB_E_NOMEM;
 		free(envp);
 	} else {
-		rc = mobi_run(sh->program, argv, env, false);
+		rc = mobi_run(sh->program, argv, env, how);
 	}
 	free(env[1]);
+	return rc;
+}
+
+static int run_daemon(struct mob_store *s)
+{
+	struct mobi_run_how how = MOBI_RUN_HOW_INIT;
+	int rc;
+
+	mobi_output_stdio(&how);
+	rc = run_role(s, "daemon", &how, NULL);
+	mobi_output_stdio_end(&how);
 	return rc;
 }
 
@@ -109,7 +125,7 @@ int mobi_node_start(struct mob_store *s)
 {
 	struct mobi_sched *sh = s->sched;
 
-	return mobi_lock_held(&sh->daemon) ? 0 : mobi_node_run(s, "daemon");
+	return mobi_lock_held(&sh->daemon) ? 0 : run_daemon(s);
 }
 
 int mobi_node_reconnect(struct mob_store *s)
@@ -150,7 +166,7 @@ void mobi_node_poll(struct mob_store *s)
 	    mobi_lock_held(&sh->daemon)) {
 		return; /* the daemon reaps, and knows how a worker ended */
 	}
-	(void)mobi_node_run(s, "daemon");
+	(void)run_daemon(s);
 	(void)mobi_reap(s);
 }
 
@@ -180,13 +196,18 @@ static bool may_reap(struct mob_store *s, uint32_t client)
 
 static void start_worker(struct node *n)
 {
+	struct mobi_run_how how = MOBI_RUN_HOW_INIT;
 	uint64_t now = mobi_now_ns();
+	char output[MOBI_OUTLOG_ENV];
+	int row;
 	int pid;
 
 	if (n->n == MOBI_PLACES || now < n->not_before) {
 		return;
 	}
-	pid = mobi_node_run(n->s, "worker");
+	row = mobi_outlog_begin(n->log, &how, output);
+	pid = run_role(n->s, "worker", &how, row < 0 ? NULL : output);
+	mobi_outlog_started(n->log, row, pid);
 	if (pid < 0) {
 		mobi_log(MOBI_LOG_ERROR, "cannot start a worker: %s",
 			 mob_err_detail(pid));
@@ -269,6 +290,7 @@ static void forget(struct node *n, struct child *c, bool stood)
 		mobi_poll_remove(n->poll, c->pidfd);
 		mobi_fd_close(c->pidfd);
 	}
+	mobi_outlog_ended(n->log, c->pid);
 	*c = n->child[--n->n];
 }
 
@@ -290,6 +312,8 @@ static void collect(struct node *n)
 		some = true;
 	}
 	if (some) {
+		/* What it printed is there when it is known that it ended. */
+		n->printed = mobi_outlog_turn(n->log);
 		(void)mobi_reap(n->s);
 	}
 }
@@ -427,6 +451,7 @@ static void look_dead(struct node *n)
 
 	if (now - n->last_look >= LOOK_NS || now - n->hung_up < HUNG_UP_NS) {
 		n->last_look = now;
+		mobi_outlog_look(n->log);
 		(void)mobi_reap(n->s);
 	}
 }
@@ -467,7 +492,7 @@ static int tick_ms(struct node *n)
 	uint64_t due = mobi_timer_watch(n->s, &n->due);
 	uint64_t now = mobi_now_ns();
 
-	if (due <= now) {
+	if (due <= now || n->printed) {
 		return 0;
 	}
 	return due - now >= TICK_MS * (uint64_t)MOB_MS ?
@@ -484,6 +509,7 @@ static void loop(struct node *n)
 		for (int i = 0; i < k; i++) {
 			serve(n, tags[i]);
 		}
+		n->printed = mobi_outlog_turn(n->log);
 		collect(n);
 		look_dead(n);
 		if (driver_dead(n) || mobi_load(&n->sh->stopping) ||
@@ -587,6 +613,7 @@ int mobi_node_main(const char *path)
 		mobi_log(MOBI_LOG_ERROR, "daemon: %s", mob_err_detail(rc));
 		return rc;
 	}
+	mobi_outlog_open(n.s, &n.log);
 	adopt(&n);
 	(void)mobi_reap(n.s);
 	loop(&n);
@@ -609,6 +636,7 @@ int mobi_node_main(const char *path)
 		}
 		end_session(&n);
 	}
+	mobi_outlog_close(n.log);
 	mobi_unread_watch(n.s, true);
 	mobi_due_free(&n.due);
 	is_private = (n.s->hdr->flags & MOB_STORE_PRIVATE) != 0;

@@ -28,8 +28,6 @@ int mobi_worker_main(const char *path);
 /* Environment of started processes. */
 #define MOBI_ENV_ROLE "MOBULA_ROLE"
 #define MOBI_ENV_SESSION "MOBULA_SESSION_PATH"
-/* Starts a process of the session in a role ("daemon", "worker"). */
-int mobi_node_run(struct mob_store *s, const char *role);
 
 /* This worker has run a task of the function. */
 void mobi_worker_ran(uint32_t fn, const struct mobi_plan *p);

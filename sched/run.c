@@ -22,6 +22,7 @@
 #include "node.h"
 #include "os_clock.h"
 #include "os_run.h"
+#include "output.h"
 #include "record.h"
 #include "resources.h"
 #include "retry.h"
@@ -269,6 +270,7 @@ static int call(struct mobi_context *c, const struct mob_task_def *def,
 		 * second worker. */
 		mobi_exit_now(FORKED_CHILD);
 	}
+	mobi_output_mark(); /* before anybody can see that it has ended */
 	/* What it returns then may be made of values that were not there. */
 	c->cancelled = (mobi_load(&s->recs[rec].word) & MOBI_TF_TOLD) != 0;
 	if (!c->error && !c->cancelled) {
@@ -447,6 +449,7 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	struct mobi_frame frame;
 	struct mobi_context c = { 0 };
 	struct mobi_devices devices = mobi_resources_taken();
+	struct mobi_output_task before;
 	struct mobi_error *e;
 	uint64_t ran;
 	bool failed;
@@ -461,6 +464,8 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	c.attempt = MOBI_ATTEMPT(w);
 	c.devices = devices.of;
 	mobi_context_push(&c);
+	before = mobi_output_enter((uint64_t)MOBI_GEN(w) << 32 | (rec + 1),
+				   (uint32_t)t->name << 16 | t->fn);
 	if (mobi_limits_begin(s, rec, began_ns)) {
 		e = attempt(s, rec, w, &c, &failed);
 	} else {
@@ -488,6 +493,7 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	}
 	mobi_frame_end(&frame);
 	mobi_context_pop(&c);
+	mobi_output_leave(before);
 	free(c.error);
 	ran = mobi_quick_ns();
 	ran = ran > began_ns ? ran - began_ns : 0;

@@ -24,6 +24,7 @@
 #include "os_futex.h"
 #include "os_run.h"
 #include "os_sock.h"
+#include "output.h"
 #include "policy_row.h"
 #include "prefetch.h"
 #include "reap.h"
@@ -357,6 +358,9 @@ static int set_up(struct mob_store *s, const void *arg)
 	if (rc >= 0) {
 		rc = mobi_lineage_init(sh);
 	}
+	if (rc >= 0) {
+		rc = mobi_output_init(s, o->output);
+	}
 	if (rc < 0) {
 		return rc;
 	}
@@ -500,7 +504,8 @@ static int wait_ready(struct mob_store *s)
 
 static int check_opts(const struct mob_init_opts *o)
 {
-	if (o->struct_size != sizeof(*o) || o->flags || o->reserved) {
+	if (o->struct_size != sizeof(*o) || o->flags || o->reserved ||
+	    o->reserved2) {
 		return mobi_err(MOB_E_VERSION,
 				"mob_init: options of %u bytes and flags %#x; "
 				"this library knows %zu bytes and no flags; "

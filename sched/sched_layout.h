@@ -228,6 +228,44 @@ enum {
 #define MOBI_VERSION(w) (MOBI_GEN(w) << 8 | MOBI_ATTEMPT(w))
 #define MOBI_ANN(version, rec) ((uint64_t)(version) << 32 | ((rec) + 1))
 
+/* ---- what workers print: output.h ---- */
+#define MOBI_SPOOLS 96u
+enum {
+	MOBI_SPOOL_FREE = 0,
+	MOBI_SPOOL_LIVE = 1,
+	MOBI_SPOOL_DEAD = 2 /* its worker has ended, and not all is read */
+};
+/* A worker's files. Written by the worker: what it runs. Its daemon: the rest. */
+struct mobi_spool {
+	mobi_a64 task; /* that it runs: {gen 32, record + 1 32}; 0: none */
+	mobi_a32 what; /* {name's row + 1 8, function 16} of it */
+	mobi_a32 state;
+	mobi_a64 marks; /* how often it has marked what is there as a task's */
+	mobi_a64 done[2]; /* bytes of its files that are in the log */
+	mobi_a64 serial;  /* in the names of its files */
+	mobi_a32 pid;
+	uint32_t reserved;
+	uint64_t reserved2;
+};
+MOBI_SIZE(struct mobi_spool, 64);
+struct mobi_output {
+	uint32_t mode;  /* MOB_OUTPUT_* but not AUTO */
+	uint32_t files; /* log files kept */
+	uint64_t bytes; /* of one of them */
+	struct mobi_proc maker;
+	char dir[1024];  /* of the logs; "": in the session's own */
+	mobi_a64 serial; /* of the last spool */
+	mobi_a64 last;   /* number of the log file that is written to */
+	/* What is about to be appended, as {spool 32, stream + 1 32}; 0: nothing.
+	 * Who dies at it leaves the log longer than `at`, or not. */
+	mobi_a64 intent;
+	mobi_a64 at;
+	mobi_a64 length;
+	mobi_a64 done;
+	mobi_a64 lost; /* bytes that were left out */
+	_Alignas(64) struct mobi_spool spool[MOBI_SPOOLS];
+};
+
 /* ---- policies of the session ---- */
 #define MOBI_POLICIES 32u
 struct mobi_policy_row {
@@ -320,6 +358,7 @@ struct mobi_sched {
 	_Alignas(64) struct mobi_gen gens[MOBI_GENS];
 	_Alignas(64) struct mobi_timers timers;
 	struct mobi_unread unread;
+	struct mobi_output output;
 	/* struct mobi_queues, one a generation, follow at MOBI_QUEUES_OFF, and
 	 * what record.h tells of at MOBI_RECORD_OFF. */
 };

@@ -18,6 +18,7 @@
 #include "os_futex.h"
 #include "os_run.h"
 #include "os_sock.h"
+#include "output.h"
 #include "prefetch.h"
 #include "reap.h"
 #include "sched_reap.h"
@@ -43,6 +44,7 @@ static char *news_argv[3];
 
 static void look_daemon(void)
 {
+	struct mobi_run_how how = MOBI_RUN_HOW_INIT;
 	char byte;
 
 	/* Only calls that a handler may make. A daemon may die before the
@@ -63,7 +65,10 @@ static void look_daemon(void)
 	}
 	/* One that was started by another worker listens a moment later, and
 	 * signals then. */
-	(void)mobi_run_detached(mobi_rt.sched->program, news_argv, news_env);
+	mobi_output_stdio(&how);
+	(void)mobi_run_detached(mobi_rt.sched->program, news_argv, news_env,
+				&how);
+	mobi_output_stdio_end(&how);
 }
 
 static void on_news(int sig)
@@ -290,6 +295,7 @@ int mobi_worker_main(const char *path)
 	mobi_rt.sched = s->sched;
 	mobi_rt.role = MOBI_ROLE_WORKER;
 	mobi_rt.worker_thread = pthread_self();
+	mobi_output_attach(s);
 	mobi_sched_reap_init(s);
 	s->poll = mobi_node_poll;
 	mobi_block_init();
@@ -324,6 +330,8 @@ int mobi_worker_main(const char *path)
 	mobi_sock_close(mobi_rt.daemon_fd);
 	mobi_rt.daemon_fd = -1;
 	mobi_context_clear();
+	mobi_output_mark();
+	mobi_output_detach();
 	mobi_rt.store = NULL; /* of the handler of news, too */
 	mob_store_close(s);
 	return 0;

@@ -90,8 +90,9 @@ int mobi_user_path(char *out_path, size_t out_size)
 #define MIB (UINT64_C(1) << 20)
 
 /* And sockets. */
-static const char *const session_files[] = { "ctl",   "arena",           "idx",
-					     "spill", MOBI_DURABLE_LINK, NULL };
+static const char *const session_files[] = {
+	"ctl", "arena", "idx", "spill", "out", MOBI_DURABLE_LINK, NULL
+};
 
 int mobi_session_remove_open(int dir_fd, const char *path)
 {

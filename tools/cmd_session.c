@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mob session: the sessions of this user. */
 #include "cmd.h"
+#include "cmd_logs.h"
 #include "out.h"
 
 #include <mobula/types.h>
@@ -299,6 +300,13 @@ const struct cli_cmd cmd_session[] = {
 	  .args = "[NAME]",
 	  .help = "what tasks can wish for beside processors, and who has it",
 	  .run = run_resources,
+	  .args_max = 1,
+	  .complete = CLI_SESSION },
+	{ .name = "logs",
+	  .args = "[NAME]",
+	  .help = "what its workers have printed, by task and process",
+	  .opts = cmd_logs_opts,
+	  .run = cmd_session_logs,
 	  .args_max = 1,
 	  .complete = CLI_SESSION },
 	{ .name = "stop",

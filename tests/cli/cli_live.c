@@ -23,6 +23,7 @@ static int meet(const char *fifo, int how)
 
 MOB_TASK(int32_t, live_stand, mob_str, running, mob_str, go)
 {
+	printf("stands until it is let go\n");
 	if (meet(running, O_WRONLY) || meet(go, O_RDONLY)) {
 		mob_fail(1, "%s or %s cannot be opened", running, go);
 		return 0;

@@ -32,6 +32,23 @@ json resource total used devices in_use workers
 prints '"resource":"license","total":1.5,"used":0,"devices":false,"in_use":null'
 prints '"resource":"gpu","total":3,"used":0,"devices":true,"in_use":""'
 
+# ---- what its workers print ----
+# shellcheck disable=SC2016 # for the inner shell
+until_true sh -c '"$0" session logs demo | grep -q " out .* live_stand stands until"' "$mob"
+expect 0 session logs --json
+json wall_ns pid stream task name text
+prints '"name":"live_stand","text":"stands until it is let go"'
+expect 0 session logs --name live_one
+no_data
+expect 0 session logs --name live_stand --stream out
+prints "stands until"
+expect 0 session logs --pid 1
+no_data
+expect 2 session logs --task x
+says "'x' is no task"
+"$mob" session logs demo --follow --name live_stand >"$tmp/logs" 2>&1 &
+follower=$!
+
 # ---- tasks: one runs, one is queued, one waits for the first ----
 # Ready until a worker has looked at it, queued from then on.
 until_true sh -c "'$mob' task list --json -q | grep -Eq '\"(queued|ready)\"'"
@@ -277,6 +294,8 @@ if "$mob" session show demo >/dev/null 2>&1; then
 	expect 0 session stop demo
 fi
 expect 3 session show demo
+wait "$follower" || fail "session logs --follow: exit $?"
+grep -q "live_stand stands until" "$tmp/logs" || fail "--follow lacks the line"
 
 # ---- a session that is started from the shell ----
 bin=$(dirname "$mob")

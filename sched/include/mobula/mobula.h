@@ -8,6 +8,7 @@
 #include <mobula/map.h>
 #include <mobula/memory.h>
 #include <mobula/object.h>
+#include <mobula/output.h>
 #include <mobula/store.h>
 #include <mobula/stream.h>
 #include <mobula/task.h>

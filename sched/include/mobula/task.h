@@ -116,11 +116,14 @@ struct mob_init_opts {
 	 * run-time, which counts. NULL: configuration resources.
 	 */
 	const char *resources;
+	uint32_t output;    /* where what workers print goes: MOB_OUTPUT_* of
+			     * output.h; 0: configuration output */
+	uint32_t reserved2; /* 0 */
 };
 #define MOB_INIT_OPTS_INIT                                                     \
 	{                                                                      \
 		(uint32_t)sizeof(struct mob_init_opts), 0, 0, 0, 0, 0, -1, 0,  \
-			0, 0                                                   \
+			0, 0, 0, 0                                             \
 	}
 
 /*
