@@ -144,6 +144,13 @@ int mobi_dir_remove_open(int dirfd, const char *path)
 	return mobi_err_errno("cannot remove directory %s", path);
 }
 
+bool mobi_dir_gone(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) && errno == ENOENT;
+}
+
 int mobi_dir_rename(const char *from, const char *to)
 {
 	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE)) {

@@ -184,11 +184,36 @@ int mobi_kill(int pid, int sig)
 	return kill(pid, sig) ? mobi_err_errno("kill") : 0;
 }
 
-int mobi_wait_any(int *out_status)
+int mobi_child_dead(void)
 {
-	pid_t pid = waitpid(-1, out_status, WNOHANG);
+	siginfo_t info = { 0 };
 
-	return pid > 0 ? (int)pid : 0;
+	return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 ?
+		       (int)info.si_pid :
+		       0;
+}
+
+int mobi_child_collect(int pid)
+{
+	int status = 0;
+
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+	}
+	return status;
+}
+
+bool mobi_has_children(void)
+{
+	siginfo_t info;
+
+	return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+void mobi_kill_group(int pid)
+{
+	if (pid > 1) {
+		(void)kill(-pid, SIGKILL);
+	}
 }
 
 void mobi_status_text(int status, char *out, size_t size)
@@ -222,6 +247,15 @@ void mobi_set_name(const char *name)
 int mobi_news_signal(void)
 {
 	return SIGRTMIN + 7;
+}
+
+void mobi_signal_unblock(int sig)
+{
+	sigset_t one;
+
+	(void)sigemptyset(&one);
+	(void)sigaddset(&one, sig);
+	(void)pthread_sigmask(SIG_UNBLOCK, &one, NULL);
 }
 
 void mobi_on_signal(int sig, void (*fn)(int))

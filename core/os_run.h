@@ -50,8 +50,15 @@ int mobi_run_detached(const char *path, char *const argv[], char *const envp[],
 char **mobi_env_with(char *const env[]);
 
 int mobi_kill(int pid, int sig);
-/* Collects one dead child: its pid, 0 if none is dead, and its status. */
-int mobi_wait_any(int *out_status);
+/* A child that is dead and not collected: its pid, which nobody else gets until
+ * then; 0: none. */
+int mobi_child_dead(void);
+/* Collects this dead child: its status. */
+int mobi_child_collect(int pid);
+/* Has this process a child, dead or alive? */
+bool mobi_has_children(void);
+/* Kills what is in the process group of a child that is not collected. */
+void mobi_kill_group(int pid);
 /* "signal 9 (Killed)" or "exit code 3". */
 void mobi_status_text(int status, char *out, size_t size);
 
@@ -64,6 +71,7 @@ void mobi_adopt_orphans(void);
 void mobi_set_name(const char *name);
 /* Number of the signal by which a worker is told that the daemon is gone. */
 int mobi_news_signal(void);
+void mobi_signal_unblock(int sig);
 void mobi_on_signal(int sig, void (*fn)(int sig));
 /* Without what exit does: in a forked child, that is its parent's. */
 MOB_NORETURN void mobi_exit_now(int code);

@@ -16,6 +16,7 @@
 #include "os_dir.h"
 #include "os_run.h"
 #include "runtime.h"
+#include "strays.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -407,6 +408,9 @@ int mob_session_stop(const char *name, int64_t timeout_ns)
 		mobi_client_ring(s, i);
 	}
 	rc = end_crew(s, &c, timeout_ns);
+	if (rc >= 0 && has_sched(s)) {
+		mobi_strays_find(s, NULL);
+	}
 	if (rc >= 0) {
 		/* By descriptor: another may have removed it, and a new one
 		 * have its name. */

@@ -25,6 +25,7 @@
 #include "output_log.h"
 #include "reap.h"
 #include "sched_reap.h"
+#include "strays.h"
 #include "timer.h"
 #include "unread.h"
 
@@ -32,13 +33,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SOCKET "mobd"
 #define TICK_MS 10
 #define CATALOGUE_MS 50u
 #define CATALOGUE_AGE_MS 100u
 #define EXTRA_IDLE_NS (2 * MOB_SEC)
 #define LOOK_NS (500 * (uint64_t)MOB_MS)
 #define HUNG_UP_NS (uint64_t) MOB_SEC
+#define SWEEP_NS (200 * MOB_MS)
+#define LAST_SWEEP_NS (5 * MOB_SEC)
 #define DYING_NS (10 * (uint64_t)MOB_SEC)
 #define WARM_BYTES (UINT64_C(8) << 20)
 #define KEEP_BYTES (UINT64_C(256) << 20)
@@ -52,6 +54,7 @@ struct child {
 	int pid;
 	int pidfd; /* of an orphan, else -1 */
 	uint64_t started_ns;
+	uint64_t serial; /* in its tag (strays.h); 0: not known */
 };
 
 struct node {
@@ -66,109 +69,15 @@ struct node {
 	uint32_t quick_deaths;
 	uint64_t last_catalogue;
 	uint64_t last_trim;
-	uint64_t last_look;  /* for the dead whom nobody announced */
-	uint64_t hung_up;    /* when a connection ended last */
-	uint64_t extra_seen; /* when more than the wanted workers were busy */
-	struct mobi_due due; /* what the timers know */
+	uint64_t last_look;   /* for the dead whom nobody announced */
+	uint64_t hung_up;     /* when a connection ended last */
+	uint64_t extra_seen;  /* when more than the wanted workers were busy */
+	struct mobi_due due;  /* what the timers know */
+	uint64_t sweep_until; /* a worker has died not long ago */
 	struct mobi_outlog *log;
 	bool printed; /* there is more for the log */
 	bool over;
 };
-
-/* ---- starting processes ---- */
-
-/* more: one more entry of its environment, or NULL. */
-static int run_role(struct mob_store *s, const char *role,
-		    const struct mobi_run_how *how, char *more)
-{
-	struct mobi_sched *sh = s->sched;
-	char role_env[64];
-	char argv0[32];
-	char *argv[3] = { argv0, s->name, NULL };
-	char *env[4] = { role_env, NULL, more, NULL };
-	size_t n = strlen(s->path) + sizeof(MOBI_ENV_SESSION) + 2;
-	int rc;
-
-	env[1] = malloc(n);
-	if (!env[1]) {
-		return mobi_err(MOB_E_NOMEM, "out of memory");
-	}
-	(void)snprintf(role_env, sizeof(role_env), "%s=%s", MOBI_ENV_ROLE,
-		       role);
-	(void)snprintf(env[1], n, "%s=%s", MOBI_ENV_SESSION, s->path);
-	(void)snprintf(argv0, sizeof(argv0), "mobula-%s", role);
-	if (!strcmp(role, "daemon")) {
-		char **envp = mobi_env_with(env);
-
-		rc = envp ? mobi_run_detached(sh->program, argv, envp, how) :
-			    MOB_E_NOMEM;
-		free(envp);
-	} else {
-		rc = mobi_run(sh->program, argv, env, how);
-	}
-	free(env[1]);
-	return rc;
-}
-
-static int run_daemon(struct mob_store *s)
-{
-	struct mobi_run_how how = MOBI_RUN_HOW_INIT;
-	int rc;
-
-	mobi_output_stdio(&how);
-	rc = run_role(s, "daemon", &how, NULL);
-	mobi_output_stdio_end(&how);
-	return rc;
-}
-
-int mobi_node_start(struct mob_store *s)
-{
-	struct mobi_sched *sh = s->sched;
-
-	return mobi_lock_held(&sh->daemon) ? 0 : run_daemon(s);
-}
-
-int mobi_node_reconnect(struct mob_store *s)
-{
-	int fd = mobi_sock_connect(s->dir_fd, SOCKET);
-
-	if (fd >= 0) {
-		(void)mobi_sock_signal(fd, mobi_news_signal());
-	}
-	return fd;
-}
-
-int mobi_node_connect(struct mob_store *s)
-{
-	int fd = mobi_sock_connect(s->dir_fd, SOCKET);
-
-	if (fd < 0) {
-		return fd;
-	}
-	mobi_rt.daemon_fd = fd;
-	return 0;
-}
-
-void mobi_node_want_worker(struct mob_store *s)
-{
-	struct mobi_sched *sh = s->sched;
-
-	if (!mobi_exchange(&sh->wanted_extra, 1u)) {
-		mobi_sock_write(mobi_rt.daemon_fd, "w", 1);
-	}
-}
-
-void mobi_node_poll(struct mob_store *s)
-{
-	struct mobi_sched *sh = s->sched;
-
-	if (mobi_load(&sh->stopping) || mobi_load(&s->hdr->ending) ||
-	    mobi_lock_held(&sh->daemon)) {
-		return; /* the daemon reaps, and knows how a worker ended */
-	}
-	(void)run_daemon(s);
-	(void)mobi_reap(s);
-}
 
 /* ---- workers ---- */
 
@@ -199,6 +108,9 @@ static void start_worker(struct node *n)
 	struct mobi_run_how how = MOBI_RUN_HOW_INIT;
 	uint64_t now = mobi_now_ns();
 	char output[MOBI_OUTLOG_ENV];
+	char tag[MOBI_TAG_ENV];
+	char *more[2] = { tag, NULL };
+	uint64_t serial = mobi_fetch_add(&n->sh->starts, UINT64_C(1)) + 1;
 	int row;
 	int pid;
 
@@ -206,7 +118,10 @@ static void start_worker(struct node *n)
 		return;
 	}
 	row = mobi_outlog_begin(n->log, &how, output);
-	pid = run_role(n->s, "worker", &how, row < 0 ? NULL : output);
+	more[1] = row < 0 ? NULL : output;
+	mobi_strays_worker_env(n->s, serial, tag);
+	how.apart = true;
+	pid = mobi_node_run(n->s, "worker", &how, more);
 	mobi_outlog_started(n->log, row, pid);
 	if (pid < 0) {
 		mobi_log(MOBI_LOG_ERROR, "cannot start a worker: %s",
@@ -217,6 +132,7 @@ static void start_worker(struct node *n)
 	n->child[n->n].pid = pid;
 	n->child[n->n].pidfd = -1;
 	n->child[n->n].started_ns = now;
+	n->child[n->n].serial = serial;
 	n->n++;
 }
 
@@ -294,22 +210,76 @@ static void forget(struct node *n, struct child *c, bool stood)
 	*c = n->child[--n->n];
 }
 
+/* ---- what workers leave ---- */
+
+static bool knows_worker(void *arg, int pid)
+{
+	return child_of(arg, pid) != NULL;
+}
+
+static bool knows_serial(void *arg, uint64_t serial)
+{
+	const struct node *n = arg;
+
+	for (uint32_t i = 0; i < n->n; i++) {
+		if (n->child[i].serial == serial) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* What processes leave that are killed here are children a moment later. */
+static void sweep(struct node *n, bool all)
+{
+	const struct mobi_strays_known known = { knows_worker, knows_serial,
+						 n };
+	uint64_t now = mobi_now_ns();
+
+	if (mobi_strays_sweep(n->s, &known, all)) {
+		n->sweep_until = now + (uint64_t)SWEEP_NS;
+	}
+}
+
+/* What workers have left that were no children may be anywhere. */
+static void find_strays(struct node *n)
+{
+	const struct mobi_strays_known known = { knows_worker, knows_serial,
+						 n };
+
+	mobi_strays_find(n->s, &known);
+}
+
+/* Collects the dead child pid. */
+static void collect_one(struct node *n, int pid)
+{
+	struct child *c = child_of(n, pid);
+	int status;
+	bool stood;
+
+	if (c) {
+		mobi_kill_group(pid); /* while the number is its own */
+	}
+	status = mobi_child_collect(pid);
+	if (c) {
+		stood = note_exit(n, pid, status);
+		forget(n, c, stood);
+		n->sweep_until = mobi_now_ns() + (uint64_t)SWEEP_NS;
+	}
+}
+
 /* First how they ended, then the reaping, which tells it. */
 static void collect(struct node *n)
 {
-	int status;
 	int pid;
 	bool some = false;
 
-	while ((pid = mobi_wait_any(&status)) > 0) {
-		struct child *c = child_of(n, pid);
-		bool stood;
-
-		stood = note_exit(n, pid, status);
-		if (c) {
-			forget(n, c, stood);
-		}
+	while ((pid = mobi_child_dead()) > 0) {
+		collect_one(n, pid);
 		some = true;
+	}
+	if (mobi_now_ns() < n->sweep_until) {
+		sweep(n, false);
 	}
 	if (some) {
 		/* What it printed is there when it is known that it ended. */
@@ -330,6 +300,9 @@ static void adopt(struct node *n)
 			continue;
 		}
 		p = &n->s->clients[c].proc;
+		if (child_of(n, (int)p->pid)) {
+			continue;
+		}
 		fd = mobi_proc_pidfd(p);
 		if (fd < 0) {
 			continue;
@@ -337,6 +310,7 @@ static void adopt(struct node *n)
 		n->child[n->n].pid = (int)p->pid;
 		n->child[n->n].pidfd = fd;
 		n->child[n->n].started_ns = mobi_now_ns();
+		n->child[n->n].serial = mobi_strays_serial(n->s, (int)p->pid);
 		(void)mobi_poll_add(n->poll, fd, TAG(TAG_ORPHAN, p->pid));
 		n->n++;
 		(void)mobi_proc_signal(p, mobi_news_signal());
@@ -436,6 +410,7 @@ static void serve(struct node *n, uint64_t tag)
 	case TAG_ORPHAN:
 		if (child_of(n, fd)) {
 			forget(n, child_of(n, fd), true);
+			find_strays(n);
 		}
 		(void)mobi_reap(n->s);
 		break;
@@ -452,6 +427,9 @@ static void look_dead(struct node *n)
 	if (now - n->last_look >= LOOK_NS || now - n->hung_up < HUNG_UP_NS) {
 		n->last_look = now;
 		mobi_outlog_look(n->log);
+		if (mobi_load(&n->sh->daemons) > 1) {
+			adopt(n); /* who came up when there was no daemon */
+		}
 		(void)mobi_reap(n->s);
 	}
 }
@@ -536,7 +514,7 @@ static int set_up(struct node *n)
 	if (n->poll < 0) {
 		return n->poll;
 	}
-	n->listen = mobi_sock_listen(s->dir_fd, SOCKET);
+	n->listen = mobi_sock_listen(s->dir_fd, MOBI_SOCKET);
 	if (n->listen < 0) {
 		return n->listen;
 	}
@@ -562,7 +540,7 @@ static bool become_daemon(struct mob_store *s)
 	uint64_t end = mobi_now_ns() + DYING_NS;
 
 	while (mobi_lock_try(&sh->daemon) < 0) {
-		int fd = mobi_sock_connect(s->dir_fd, SOCKET);
+		int fd = mobi_sock_connect(s->dir_fd, MOBI_SOCKET);
 
 		if (fd >= 0) {
 			mobi_sock_close(fd);
@@ -574,6 +552,44 @@ static bool become_daemon(struct mob_store *s)
 		mobi_pause_ns(MOB_MS);
 	}
 	return true;
+}
+
+/* Collects a dead child, or waits a little for news. */
+static void wait_dead(struct node *n)
+{
+	uint64_t tags[32];
+	int pid = mobi_child_dead();
+	int k;
+
+	if (pid > 0) {
+		collect_one(n, pid);
+		return;
+	}
+	k = mobi_poll_wait(n->poll, tags, 32, 5);
+	for (int i = 0; i < k; i++) {
+		serve(n, tags[i]);
+	}
+}
+
+/* Nothing of the session is left when this process is gone. */
+static void end_all(struct node *n)
+{
+	uint64_t end;
+
+	while (n->n) {
+		wait_dead(n);
+		end_session(n);
+	}
+	/* What is left of tasks; what that leaves becomes a child. */
+	end = mobi_now_ns() + (uint64_t)LAST_SWEEP_NS;
+	while (mobi_has_children() && mobi_now_ns() < end) {
+		sweep(n, true);
+		wait_dead(n);
+	}
+	if (mobi_load(&n->sh->daemons) > 1) {
+		mobi_strays_find(n->s,
+				 NULL); /* of workers that were no children */
+	}
 }
 
 int mobi_node_main(const char *path)
@@ -605,6 +621,7 @@ int mobi_node_main(const char *path)
 	mobi_rt.sched = n.sh;
 	mobi_rt.role = MOBI_ROLE_DAEMON;
 	mobi_adopt_orphans();
+	(void)mobi_fetch_add(&n.sh->daemons, 1u);
 	mobi_sched_reap_init(n.s);
 	the_node = &n;
 	n.s->may_reap = may_reap;
@@ -615,27 +632,12 @@ int mobi_node_main(const char *path)
 	}
 	mobi_outlog_open(n.s, &n.log);
 	adopt(&n);
+	if (mobi_load(&n.sh->daemons) > 1) {
+		find_strays(&n); /* of who died when there was no daemon */
+	}
 	(void)mobi_reap(n.s);
 	loop(&n);
-	/* Nothing of the session is left when this process is gone. */
-	while (n.n) {
-		uint64_t tags[32];
-		int status;
-		int pid = mobi_wait_any(&status);
-		int k;
-
-		if (pid > 0) {
-			if (child_of(&n, pid)) {
-				forget(&n, child_of(&n, pid), true);
-			}
-			continue;
-		}
-		k = mobi_poll_wait(n.poll, tags, 32, 5);
-		for (int i = 0; i < k; i++) {
-			serve(&n, tags[i]);
-		}
-		end_session(&n);
-	}
+	end_all(&n);
 	mobi_outlog_close(n.log);
 	mobi_unread_watch(n.s, true);
 	mobi_due_free(&n.due);

@@ -3,6 +3,7 @@
 #ifndef MOBI_NODE_H
 #define MOBI_NODE_H
 
+#include "os_run.h"
 #include "runtime.h"
 
 /* Starts the daemon of this session, unless it lives. */
@@ -25,9 +26,16 @@ int mobi_node_main(const char *path);
 /* The same as a worker; returns its exit code. */
 int mobi_worker_main(const char *path);
 
+#define MOBI_SOCKET "mobd"
+
 /* Environment of started processes. */
 #define MOBI_ENV_ROLE "MOBULA_ROLE"
 #define MOBI_ENV_SESSION "MOBULA_SESSION_PATH"
+/* Starts a process of the session in a role ("daemon", "worker"), with up to two
+ * more entries (NULL: none) in its environment. The pid of a worker, 0 for a daemon,
+ * which is nobody's child, or negative. */
+int mobi_node_run(struct mob_store *s, const char *role,
+		  const struct mobi_run_how *how, char *const more[2]);
 
 /* This worker has run a task of the function. */
 void mobi_worker_ran(uint32_t fn, const struct mobi_plan *p);

@@ -31,6 +31,7 @@
 #include "record.h"
 #include "resources.h"
 #include "sched_reap.h"
+#include "strays.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -642,6 +643,9 @@ static void end_private(struct mob_store *s)
 	/* A daemon that died just now leaves workers; most often there are
 	 * none. */
 	mobi_end_workers(s);
+	if (!mobi_dir_gone(s->path)) {
+		mobi_strays_find(s, NULL);
+	}
 	(void)mobi_session_remove(s->path);
 }
 

@@ -359,6 +359,8 @@ struct mobi_sched {
 	_Alignas(64) struct mobi_timers timers;
 	struct mobi_unread unread;
 	struct mobi_output output;
+	mobi_a64 starts;  /* of workers; each has its number */
+	mobi_a32 daemons; /* that the session has had */
 	/* struct mobi_queues, one a generation, follow at MOBI_QUEUES_OFF, and
 	 * what record.h tells of at MOBI_RECORD_OFF. */
 };

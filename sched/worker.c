@@ -23,6 +23,7 @@
 #include "reap.h"
 #include "sched_reap.h"
 #include "spill.h"
+#include "strays.h"
 #include "task.h"
 #include "wait.h"
 
@@ -87,9 +88,11 @@ static int prepare_news(struct mob_store *s)
 {
 	static char role[] = MOBI_ENV_ROLE "=daemon";
 	static char argv0[] = "mobula-daemon";
-	char *env[3] = { role, NULL, NULL };
+	static char tag[MOBI_TAG_ENV];
+	char *env[4] = { role, NULL, tag, NULL };
 	size_t n = strlen(s->path) + sizeof(MOBI_ENV_SESSION) + 2;
 
+	mobi_strays_daemon_env(s, tag);
 	env[1] = malloc(n);
 	if (!env[1]) {
 		return mobi_err(MOB_E_NOMEM, "out of memory");
@@ -161,10 +164,13 @@ static bool spin(struct mob_store *s, mobi_a32 *bell, uint32_t value)
 }
 
 /* A daemon that died before it said that it is there leaves nobody who is told of
- * its death. In the handler, for the same may come in between. */
-static void miss_daemon(void)
+ * its death; nor is a worker told whose task has closed the connection, or has
+ * blocked the signal, and left it so: such a one looks now and then. In the handler, for the same may come in between. */
+static void miss_daemon(bool timed_out)
 {
-	if (mobi_rt.daemon_fd < 0 && !mobi_lock_held(&mobi_rt.sched->daemon)) {
+	if ((mobi_rt.daemon_fd < 0 || timed_out) &&
+	    !mobi_lock_held(&mobi_rt.sched->daemon)) {
+		mobi_signal_unblock(mobi_news_signal());
 		(void)raise(mobi_news_signal());
 	}
 }
@@ -181,6 +187,7 @@ static void idle(struct mob_store *s, uint32_t *io_fruitless)
 	uint32_t bell = mobi_load(&me->bell);
 	bool short_sleep = mobi_load(&g->unfit) != 0;
 	bool queued;
+	bool timed_out;
 
 	(void)mobi_fetch_or(&s->board->idle, MOBI_BIT(s->me));
 	queued = mobi_domain_queued(s) && !short_sleep;
@@ -204,14 +211,15 @@ static void idle(struct mob_store *s, uint32_t *io_fruitless)
 		return;
 	}
 	mobi_store(&me->asleep, 1u);
-	if (mobi_futex_wait(&me->bell, bell,
-			    short_sleep ? UNFIT_SLICE : IDLE_SLICE) ==
-	    MOB_E_TIMEOUT) {
+	timed_out = mobi_futex_wait(&me->bell, bell,
+				    short_sleep ? UNFIT_SLICE : IDLE_SLICE) ==
+		    MOB_E_TIMEOUT;
+	if (timed_out) {
 		mobi_stacks_drop(); /* their memory is for who works */
 	}
 	mobi_store(&me->asleep, 0u);
 	(void)mobi_fetch_and(&s->board->idle, ~MOBI_BIT(s->me));
-	miss_daemon();
+	miss_daemon(timed_out);
 }
 
 /* Runs of each function whose tasks say after how many the worker is to go. */
@@ -321,6 +329,7 @@ int mobi_worker_main(const char *path)
 		return rc != MOB_E_CLOSED;
 	}
 	mobi_crash_watch(tell_fault);
+	mobi_forks_die_with_me();
 	/* Connects, as if the daemon were new; in the handler, for the same may
 	 * come in between. */
 	(void)raise(mobi_news_signal());

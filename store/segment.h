@@ -167,6 +167,9 @@ int mobi_store_create(const char *name, const struct mob_store_opts *opts,
 int mobi_store_open(const char *name, uint32_t role,
 		    struct mob_store **out_store);
 /* Removes a session directory and what was spilled from it. */
+/* Begins the tag (os_strays.h) of each worker of the session. */
+#define MOBI_SESSION_TAG 32
+void mobi_session_tag(const struct mob_store *s, char out[MOBI_SESSION_TAG]);
 int mobi_session_remove(const char *path);
 int mobi_session_remove_open(int dir_fd, const char *path);
 /* Is this the name of a session under construction? By whom. */

@@ -23,6 +23,7 @@
 #include "os_file.h"
 #include "os_mem.h"
 #include "os_shm.h"
+#include "os_strays.h"
 #include "pool.h"
 #include "reap.h"
 #include "spill.h"
@@ -94,6 +95,23 @@ static const char *const session_files[] = {
 	"ctl", "arena", "idx", "spill", "out", MOBI_DURABLE_LINK, NULL
 };
 
+void mobi_session_tag(const struct mob_store *s, char out[MOBI_SESSION_TAG])
+{
+	(void)snprintf(out, MOBI_SESSION_TAG, "%08x-%llx:", s->hdr->epoch,
+		       (unsigned long long)s->hdr->began_ns);
+}
+
+/* Processes that its tasks had started, when nobody was left to end them. */
+static void end_strays(const struct mob_store *s)
+{
+	char tag[MOBI_SESSION_TAG];
+
+	if (mobi_load(&s->hdr->has_sched)) {
+		mobi_session_tag(s, tag);
+		(void)mobi_tagged_kill(tag, NULL, NULL);
+	}
+}
+
 int mobi_session_remove_open(int dir_fd, const char *path)
 {
 	mobi_spill_remove(dir_fd);
@@ -139,6 +157,9 @@ static bool remove_stale(const char *name, const char *path)
 			mobi_segment_point(s);
 			stale = (s->hdr->flags & MOB_STORE_PRIVATE) &&
 				mobi_store_end_unused(s);
+			if (stale) {
+				end_strays(s);
+			}
 		} else {
 			stale = is_wreck(s, rc);
 		}
