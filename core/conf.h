@@ -57,6 +57,14 @@ enum mobi_conf_type { MOBI_CONF_U64, MOBI_CONF_BYTES, MOBI_CONF_STR };
 	  "size at which a session begins another log file")                   \
 	X(log_files, LOG_FILES, U64, "4", 2, 1000,                             \
 	  "log files of a session kept at most; the oldest goes")              \
+	X(worker_memory, WORKER_MEMORY, BYTES, "0", 0, UINT64_C(1) << 46,      \
+	  "private bytes from which a worker is replaced after a task; 0: "    \
+	  "any")                                                               \
+	X(worker_memory_max, WORKER_MEMORY_MAX, BYTES, "0", 0,                 \
+	  UINT64_C(1) << 46,                                                   \
+	  "private bytes from which a worker is killed; 0: any")               \
+	X(worker_limits, WORKER_LIMITS, STR, "", 0, 0,                         \
+	  "limits of setrlimit for workers: nofile=1024,core=0")               \
 	X(log_level, LOG_LEVEL, STR, "warn", 0, 0, "error, warn, info or debug")
 
 #define MOBI_CONF_ENUM_(id, ID, type, def, min, max, help) MOBI_CONF_ID_##id,

@@ -113,6 +113,9 @@ static void become(const char *path, char *const argv[], char *const envp[],
 			(void)fcntl(how->keep[i], F_SETFD, 0);
 		}
 	}
+	if (how->limits) {
+		mobi_limits_set(how->limits);
+	}
 	if (how->out >= 0) {
 		(void)dup2(how->out, STDOUT_FILENO);
 	}

@@ -3,6 +3,7 @@
 #ifndef MOBI_OS_RUN_H
 #define MOBI_OS_RUN_H
 
+#include "os_limits.h"
 #include "os_proc.h"
 
 #include <mobula/export.h>
@@ -24,14 +25,12 @@ struct mobi_run_how {
 	bool apart; /* it has a session (setsid) of its own */
 	int out;    /* its stdout and stderr */
 	int err;
+	const struct mobi_limits *limits; /* NULL: as this one */
 	int keep[2]; /* descriptors of this process that it gets, too */
 };
 #define MOBI_RUN_HOW_INIT                                                      \
 	{                                                                      \
-		false, -1, -1,                                                 \
-		{                                                              \
-			-1, -1                                                 \
-		}                                                              \
+		.out = -1, .err = -1, .keep = { -1, -1 }                       \
 	}
 /*
  * Starts `path` with argv and, on top of the environment, the entries of env

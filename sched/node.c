@@ -28,6 +28,7 @@
 #include "strays.h"
 #include "timer.h"
 #include "unread.h"
+#include "worker_limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,7 @@
 #define EXTRA_IDLE_NS (2 * MOB_SEC)
 #define LOOK_NS (500 * (uint64_t)MOB_MS)
 #define HUNG_UP_NS (uint64_t) MOB_SEC
+#define WEIGH_NS (20 * MOB_MS)
 #define SWEEP_NS (200 * MOB_MS)
 #define LAST_SWEEP_NS (5 * MOB_SEC)
 #define DYING_NS (10 * (uint64_t)MOB_SEC)
@@ -69,10 +71,12 @@ struct node {
 	uint32_t quick_deaths;
 	uint64_t last_catalogue;
 	uint64_t last_trim;
-	uint64_t last_look;   /* for the dead whom nobody announced */
-	uint64_t hung_up;     /* when a connection ended last */
-	uint64_t extra_seen;  /* when more than the wanted workers were busy */
-	struct mobi_due due;  /* what the timers know */
+	uint64_t last_look;  /* for the dead whom nobody announced */
+	uint64_t hung_up;    /* when a connection ended last */
+	uint64_t extra_seen; /* when more than the wanted workers were busy */
+	struct mobi_due due; /* what the timers know */
+	struct mobi_limits limits; /* of workers */
+	uint64_t last_weighed;
 	uint64_t sweep_until; /* a worker has died not long ago */
 	struct mobi_outlog *log;
 	bool printed; /* there is more for the log */
@@ -121,6 +125,7 @@ static void start_worker(struct node *n)
 	more[1] = row < 0 ? NULL : output;
 	mobi_strays_worker_env(n->s, serial, tag);
 	how.apart = true;
+	how.limits = &n->limits;
 	pid = mobi_node_run(n->s, "worker", &how, more);
 	mobi_outlog_started(n->log, row, pid);
 	if (pid < 0) {
@@ -190,17 +195,15 @@ static bool note_exit(struct node *n, int pid, int status)
  * business. */
 static void forget(struct node *n, struct child *c, bool stood)
 {
-	uint64_t now = mobi_now_ns();
-
-	if (!stood && now - c->started_ns < 100 * MOB_MS) {
-		/* Dies at once, again and again: slower and slower. */
+	if (stood) {
+		n->quick_deaths = 0;
+	} else {
+		/* Never comes up, again and again: slower and slower. */
 		n->quick_deaths = n->quick_deaths < 8 ? n->quick_deaths + 1 : 8;
 		if (n->quick_deaths > 4) {
-			n->not_before = now + ((uint64_t)(MOB_MS * 10)
-					       << n->quick_deaths);
+			n->not_before = mobi_now_ns() + ((uint64_t)(MOB_MS * 10)
+							 << n->quick_deaths);
 		}
-	} else {
-		n->quick_deaths = 0;
 	}
 	if (c->pidfd >= 0) {
 		mobi_poll_remove(n->poll, c->pidfd);
@@ -250,6 +253,43 @@ static void find_strays(struct node *n)
 	mobi_strays_find(n->s, &known);
 }
 
+static bool some_stands(const struct node *n)
+{
+	for (uint32_t i = 0; i < n->sh->max_places; i++) {
+		if (mobi_load(&n->sh->place[i].client)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A worker ended before it stood anywhere: says so to who waits for one, and once
+ * in the log of the run-time. */
+static void note_start_death(struct node *n, int pid, int status)
+{
+	struct mobi_sched *sh = n->sh;
+	char last[200];
+	char how[64];
+
+	if (n->over || some_stands(n)) {
+		mobi_store(&sh->start_deaths, 0u);
+		return;
+	}
+	mobi_status_text(status, how, sizeof(how));
+	mobi_outlog_last_line(n->log, pid, last, sizeof(last));
+	mobi_store(&sh->start_told, 0u);
+	(void)snprintf(sh->start_why, sizeof(sh->start_why), "%s%s%s%s", how,
+		       last[0] ? ", and said: '" : "", last,
+		       last[0] ? "'" : "");
+	mobi_store(&sh->start_told, 1u);
+	if (mobi_fetch_add(&sh->start_deaths, 1u) + 1 == MOBI_START_TRIES) {
+		mobi_log(MOBI_LOG_ERROR,
+			 "%u workers in a row ended before they could run a "
+			 "task; the last by %s",
+			 MOBI_START_TRIES, sh->start_why);
+	}
+}
+
 /* Collects the dead child pid. */
 static void collect_one(struct node *n, int pid)
 {
@@ -263,6 +303,9 @@ static void collect_one(struct node *n, int pid)
 	status = mobi_child_collect(pid);
 	if (c) {
 		stood = note_exit(n, pid, status);
+		if (!stood) {
+			note_start_death(n, pid, status);
+		}
 		forget(n, c, stood);
 		n->sweep_until = mobi_now_ns() + (uint64_t)SWEEP_NS;
 	}
@@ -464,6 +507,21 @@ static void catalogue(struct node *n)
 	}
 }
 
+/* Workers that have more memory than they may ever have are killed. */
+static void weigh(struct node *n)
+{
+	uint64_t now = mobi_now_ns();
+
+	if (!n->sh->worker_limits.memory_max ||
+	    now - n->last_weighed < (uint64_t)WEIGH_NS) {
+		return;
+	}
+	n->last_weighed = now;
+	for (uint32_t i = 0; i < n->sh->max_places; i++) {
+		mobi_worker_limit_kill(n->s, i);
+	}
+}
+
 /* How long to wait for news: less than a tick if a task is due before. */
 static int tick_ms(struct node *n)
 {
@@ -500,6 +558,7 @@ static void loop(struct node *n)
 		}
 		keep_workers(n);
 		shrink(n);
+		weigh(n);
 		mobi_domain_watch(n->s);
 		mobi_unread_watch(n->s, false);
 		catalogue(n);
@@ -630,6 +689,7 @@ int mobi_node_main(const char *path)
 		mobi_log(MOBI_LOG_ERROR, "daemon: %s", mob_err_detail(rc));
 		return rc;
 	}
+	(void)mobi_limits_parse(n.sh->worker_limits.text, &n.limits);
 	mobi_outlog_open(n.s, &n.log);
 	adopt(&n);
 	if (mobi_load(&n.sh->daemons) > 1) {

@@ -26,6 +26,8 @@ int mobi_node_main(const char *path);
 /* The same as a worker; returns its exit code. */
 int mobi_worker_main(const char *path);
 
+/* So many workers in a row that never come up are told of as a failure. */
+#define MOBI_START_TRIES 5u
 #define MOBI_SOCKET "mobd"
 
 /* Environment of started processes. */

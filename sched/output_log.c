@@ -344,6 +344,38 @@ void mobi_outlog_ended(struct mobi_outlog *o, int pid)
 	}
 }
 
+void mobi_outlog_last_line(const struct mobi_outlog *o, int pid, char *out,
+			   size_t size)
+{
+	char tail[512];
+	char *line = tail;
+
+	out[0] = '\0';
+	for (uint32_t row = 0; o && row < MOBI_SPOOLS; row++) {
+		const struct mobi_spool *sp = &o->out->spool[row];
+		uint64_t end;
+		ssize_t n;
+
+		if (mobi_load(&sp->state) == MOBI_SPOOL_FREE ||
+		    mobi_load(&sp->pid) != (uint32_t)pid) {
+			continue;
+		}
+		end = mobi_out_size(o->st[row][1].fd);
+		n = mobi_out_read(o->st[row][1].fd, tail, sizeof(tail) - 1,
+				  end < sizeof(tail) ? 0 :
+						       end - sizeof(tail) + 1);
+		tail[n > 0 ? n : 0] = '\0';
+		while (n > 0 && (unsigned char)tail[n - 1] < ' ') {
+			tail[--n] = '\0';
+		}
+		for (char *p = tail; *p; p++) {
+			line = (unsigned char)*p < ' ' ? p + 1 : line;
+		}
+		(void)snprintf(out, size, "%s", line);
+		return;
+	}
+}
+
 void mobi_outlog_look(struct mobi_outlog *o)
 {
 	for (uint32_t row = 0; o && row < MOBI_SPOOLS; row++) {

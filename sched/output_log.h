@@ -25,6 +25,10 @@ void mobi_outlog_started(struct mobi_outlog *o, int row, int pid);
 /* It has ended. */
 void mobi_outlog_ended(struct mobi_outlog *o, int pid);
 
+/* The last line that it printed on stderr, "" if there is none. */
+void mobi_outlog_last_line(const struct mobi_outlog *o, int pid, char *out,
+			   size_t size);
+
 /* Reads on, a bounded part. True: there is more at once. */
 bool mobi_outlog_turn(struct mobi_outlog *o);
 /* Workers that ended and are nobody's child. */

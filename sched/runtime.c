@@ -32,6 +32,7 @@
 #include "resources.h"
 #include "sched_reap.h"
 #include "strays.h"
+#include "worker_limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -362,6 +363,9 @@ static int set_up(struct mob_store *s, const void *arg)
 	if (rc >= 0) {
 		rc = mobi_output_init(s, o->output);
 	}
+	if (rc >= 0) {
+		rc = mobi_worker_limits_init(s);
+	}
 	if (rc < 0) {
 		return rc;
 	}
@@ -494,6 +498,15 @@ static int wait_ready(struct mob_store *s)
 			if (mobi_load(&sh->place[i].client)) {
 				return 0;
 			}
+		}
+		if (mobi_load(&sh->start_deaths) >= MOBI_START_TRIES &&
+		    mobi_load(&sh->start_told)) {
+			return mobi_err(MOB_E_CRASHED,
+					"mob_init: %u workers in a row ended "
+					"before they could run a task; the "
+					"last by %.300s; the program is %s",
+					mobi_load(&sh->start_deaths),
+					sh->start_why, sh->program);
 		}
 		mobi_pause_ns(100000);
 	}

@@ -223,7 +223,8 @@ enum {
 	MOBI_FAULT_NULL = 3,
 	MOBI_FAULT_OTHER = 4, /* UINT64_MAX: not known where */
 	MOBI_FAULT_MEMORY =
-		5 /* a file was cut off, or its file system is full */
+		5, /* a file was cut off, or its file system is full */
+	MOBI_FAULT_LIMIT = 6 /* killed: the bytes that it had were too many */
 };
 #define MOBI_VERSION(w) (MOBI_GEN(w) << 8 | MOBI_ATTEMPT(w))
 #define MOBI_ANN(version, rec) ((uint64_t)(version) << 32 | ((rec) + 1))
@@ -305,6 +306,12 @@ struct mobi_crash {
 	mobi_a64 count;
 };
 
+struct mobi_worker_limits {
+	uint64_t memory;     /* private bytes: replaced after a task; 0: none */
+	uint64_t memory_max; /* killed; 0: none */
+	char text[256];      /* of setrlimit (os_limits.h) */
+};
+
 struct mobi_sched {
 	mobi_a32 ready;         /* 1: set up */
 	uint32_t n_workers;     /* wanted */
@@ -359,7 +366,13 @@ struct mobi_sched {
 	_Alignas(64) struct mobi_timers timers;
 	struct mobi_unread unread;
 	struct mobi_output output;
-	mobi_a64 starts;  /* of workers; each has its number */
+	struct mobi_worker_limits worker_limits;
+	mobi_a64 starts; /* of workers; each has its number */
+	/* Workers that ended before they stood in a place, one after the other,
+	 * while none stood; why the last one did. */
+	mobi_a32 start_deaths;
+	mobi_a32 start_told; /* the text is whole */
+	char start_why[400];
 	mobi_a32 daemons; /* that the session has had */
 	/* struct mobi_queues, one a generation, follow at MOBI_QUEUES_OFF, and
 	 * what record.h tells of at MOBI_RECORD_OFF. */

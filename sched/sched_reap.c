@@ -79,6 +79,12 @@ static void add_fault(const struct mobi_place_shared *p, char *out, size_t size)
 			       ": no memory behind the mapping, at %#llx",
 			       addr);
 		break;
+	case MOBI_FAULT_LIMIT:
+		(void)snprintf(out + n, size - n,
+			       ": it had %llu bytes of private memory, more "
+			       "than MOBULA_WORKER_MEMORY_MAX",
+			       addr);
+		break;
 	case MOBI_FAULT_OTHER:
 		(void)snprintf(out + n, size - n,
 			       addr == UINT64_MAX ? ": bad address" :
@@ -90,8 +96,9 @@ static void add_fault(const struct mobi_place_shared *p, char *out, size_t size)
 	}
 }
 
-/* How the worker that ran the task ended, as far as it is known. */
-static void how(struct mobi_sched *sh, uint32_t client, char *out, size_t size)
+/* How the worker that ran the task ended, as far as it is known. Returns the code
+ * for it. */
+static int how(struct mobi_sched *sh, uint32_t client, char *out, size_t size)
 {
 	(void)snprintf(out, size, "a cause that nobody saw");
 	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
@@ -105,8 +112,10 @@ static void how(struct mobi_sched *sh, uint32_t client, char *out, size_t size)
 					 size);
 		}
 		add_fault(p, out, size);
-		return;
+		return mobi_load(&p->fault) == MOBI_FAULT_LIMIT ? MOB_E_NOMEM :
+								  MOB_E_CRASHED;
 	}
+	return MOB_E_CRASHED;
 }
 
 static void give_up(struct mob_store *s, uint32_t rec, uint64_t w)
@@ -116,14 +125,15 @@ static void give_up(struct mob_store *s, uint32_t rec, uint64_t w)
 	char cause[200];
 	char text[420];
 	struct mobi_error *e;
+	int rc;
 
-	how(sh, MOBI_ROWNER(w), cause, sizeof(cause));
+	rc = how(sh, MOBI_ROWNER(w), cause, sizeof(cause));
 	(void)snprintf(text, sizeof(text),
 		       "task %s: its worker died by %s, attempt %u of %u",
 		       mobi_task_name(sh, t), cause,
 		       mobi_retry_charged(t, w) + 1, t->retries + 1u);
 	e = mobi_error_make(
-		MOB_E_CRASHED, MOB_E_CRASHED,
+		rc, rc,
 		&(struct mobi_error_parts){ .text = text,
 					    .name = mobi_task_name(sh, t) },
 		NULL);
@@ -135,8 +145,7 @@ static void give_up(struct mob_store *s, uint32_t rec, uint64_t w)
 	mobi_task_returns(s, rec, fail_one, e);
 	free(e);
 	mobi_stream_over(s, rec);
-	mobi_record(s, MOB_EVENT_FAILED, mobi_quick_ns(), rec, w,
-		    (uint32_t)MOB_E_CRASHED);
+	mobi_record(s, MOB_EVENT_FAILED, mobi_quick_ns(), rec, w, (uint32_t)rc);
 	(void)mobi_task_retire(s, rec, w);
 }
 

@@ -26,6 +26,7 @@
 #include "strays.h"
 #include "task.h"
 #include "wait.h"
+#include "worker_limits.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -253,6 +254,14 @@ static void run_one(struct mob_store *s, uint32_t rec, uint64_t w,
 			   mobi_load_relaxed(&p->busy_ns) + ran_ns);
 }
 
+/* Another takes the place of a worker that has grown too large. */
+static void replace_leak(struct mob_store *s)
+{
+	if (mobi_worker_leaks(s)) {
+		mobi_store(&mobi_rt.sched->place[mobi_rt.place].leave, 1u);
+	}
+}
+
 static void loop(struct mob_store *s)
 {
 	struct mobi_sched *sh = mobi_rt.sched;
@@ -268,6 +277,7 @@ static void loop(struct mob_store *s)
 
 		if (mobi_domain_take(s, &rec, &w, &now, &more)) {
 			run_one(s, rec, w, now);
+			replace_leak(s);
 			empty = 0;
 			fruitless = 0;
 			continue;
@@ -277,6 +287,7 @@ static void loop(struct mob_store *s)
 		}
 		empty = 0;
 		idle(s, &fruitless);
+		replace_leak(s); /* not each run is followed by a look */
 	}
 }
 
