@@ -88,6 +88,11 @@ void mobi_cancel_ring(void)
 	}
 }
 
+bool mobi_cancel_has_token(void)
+{
+	return mine != NULL;
+}
+
 bool mobi_cancelled(void)
 {
 	return (mine && mobi_load(&mine->set)) ||

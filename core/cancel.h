@@ -31,6 +31,8 @@ struct mobi_cancel_watch mobi_cancel_watch(struct mobi_cancel_watch watch);
 /* Wakes the thread that watches, if it sleeps. In a signal handler, too. */
 void mobi_cancel_ring(void);
 
+/* Has this thread a token that somebody may set? */
+bool mobi_cancel_has_token(void);
 /* Is the token of this thread set, or the bit that it watches? */
 bool mobi_cancelled(void);
 /* Around a sleep: the bell was read before. False: it is set, do not sleep. */

@@ -18,6 +18,7 @@
 
 #include "board.h"
 #include "cq.h"
+#include "deadlock.h"
 #include "domain.h"
 #include "err.h"
 #include "fit.h"
@@ -369,6 +370,7 @@ static void announce_again(struct mob_store *s, struct mobi_context *c)
 	uint64_t w = mobi_load(&s->recs[rec].word);
 
 	mobi_store(&p->ann, MOBI_ANN(MOBI_VERSION(w), rec));
+	mobi_deadlock_wake(p);
 	mobi_store(&p->blocked, 0u);
 	mobi_store(&p->waits, UINT64_C(0));
 	mobi_store(&p->helps, 0u);
@@ -384,6 +386,7 @@ static bool run_for(struct mob_store *s, uint64_t id)
 	if (!runnable_for(s, id, &way)) {
 		return false;
 	}
+	mobi_deadlock_wake(p);
 	mobi_store(&p->blocked, 0u);
 	ran = run_way(s, &way);
 	mobi_store(&p->ann, UINT64_C(0));
@@ -433,7 +436,7 @@ static bool run_own(struct mob_store *s, const struct mobi_context *c)
 
 /* Once each time that a processor gets free: who was woken in vain wakes
  * nobody. */
-static void run_none(struct mob_store *s)
+static int run_none(struct mob_store *s, const struct mobi_wait *w)
 {
 	struct mobi_context *c = mobi_context();
 
@@ -441,37 +444,37 @@ static void run_none(struct mob_store *s)
 		c->told = true;
 		wake_blocked(s);
 	}
+	return mobi_deadlock_sleep(s, c, w);
 }
 
-static bool blocking(struct mob_store *s, uint64_t id, int64_t timeout_ns)
+static int blocking(struct mob_store *s, const struct mobi_wait *w)
 {
 	struct mobi_context *c = mobi_context();
-	bool for_ever = timeout_ns == MOB_FOREVER;
+	bool for_ever = w->timeout_ns == MOB_FOREVER;
 	bool again;
 
 	if (!in_task(c)) {
-		return false;
+		return 0;
 	}
 	if (!c->blocked) {
-		mobi_record_blocked(s, c->task, id);
+		mobi_record_blocked(s, c->task, w->id);
 	}
 	give_cpu_back(s, c);
 	again = c->looked;
 	c->looked = true;
 	/* A wait that may end early must not start something that may not. */
 	mobi_store(&mobi_rt.sched->place[mobi_rt.place].waits,
-		   for_ever ? id : 0);
+		   for_ever ? w->id : 0);
 	if (!at_bound(s, again)) {
-		return false;
+		return mobi_deadlock_sleep(s, c, w);
 	}
-	if (for_ever && mobi_is_any(id)) {
-		return true;
+	if (for_ever && mobi_is_any(w->id)) {
+		return 1;
 	}
-	if (for_ever && (run_for(s, id) || run_own(s, c))) {
-		return true;
+	if (for_ever && (run_for(s, w->id) || run_own(s, c))) {
+		return 1;
 	}
-	run_none(s);
-	return false;
+	return run_none(s, w);
 }
 
 static void resumed(struct mob_store *s)

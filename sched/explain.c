@@ -3,6 +3,7 @@
  * Why a task does not run. What a task waits for and in which state it is tells
  * inspect_task.c; here, what keeps one from running that could.
  */
+#include "deadlock.h"
 #include "domain.h"
 #include "inspect.h"
 #include "os_clock.h"
@@ -174,6 +175,7 @@ struct call {
 	struct mob_session *session;
 	struct mob_explanation out;
 	char name[96];
+	char deadlock[480];
 };
 
 static int explain(const struct mob_task_info *t, void *arg)
@@ -208,6 +210,10 @@ static int explain(const struct mob_task_info *t, void *arg)
 		return 0;
 	case MOB_TASK_STATE_BLOCKED:
 		out->why = MOB_WHY_BLOCKED;
+		if (mobi_deadlock_text(s, t->worker, k->deadlock,
+				       sizeof(k->deadlock))) {
+			out->deadlock = k->deadlock;
+		}
 		return 0;
 	case MOB_TASK_STATE_DELAYED:
 		out->why = MOB_WHY_DELAYED;

@@ -189,7 +189,7 @@ static int join_all(const struct mob_ref *refs, size_t n)
 	int rc = mob_cq_open(s, &q);
 
 	if (rc >= 0) {
-		mobi_cq_ring_from(q, UINT32_MAX);
+		mobi_cq_ring_from(q, UINT32_MAX, MOBI_WAIT_ALL);
 	}
 	MOBI_FAULT("get.all");
 	for (size_t i = 0; i < n && rc >= 0; i++) {
@@ -208,7 +208,7 @@ static int join_all(const struct mob_ref *refs, size_t n)
 		mob_cq_close(q);
 		return mobi_error_pend_rc(rc);
 	}
-	mobi_cq_ring_from(q, added);
+	mobi_cq_ring_from(q, added, MOBI_WAIT_ALL);
 	for (;;) {
 		struct mob_cq_entry e;
 		uint64_t w;

@@ -214,9 +214,17 @@ struct mobi_place_shared {
 	/* What its tasks hold, those that wait, too: only it writes them. */
 	mobi_a32 held[MOBI_RESOURCES];
 	mobi_a64 devices[MOBI_RESOURCES]; /* a bit each */
-	uint64_t reserved2[2];
+	/* Odd: its thread sleeps until `waits` is resolved, or so many of it,
+	 * without another way out. Grows only. waits.c. */
+	mobi_a64 wait_seq;
+	mobi_a64 wait_task; /* as ann: that sleeps */
+	mobi_a32 wait_how;  /* MOBI_WAIT_HOW */
+	uint32_t reserved2;
+	uint64_t reserved3[7];
 };
-MOBI_SIZE(struct mobi_place_shared, 192);
+MOBI_SIZE(struct mobi_place_shared, 256);
+#define MOBI_WAIT_NEED_MAX ((1u << 24) - 1)
+#define MOBI_WAIT_HOW(need, kind) ((kind) << 24 | (need))
 enum {
 	MOBI_FAULT_STACK = 1, /* its stack ran over */
 	MOBI_FAULT_STORE = 2, /* a write to an object that is sealed */
@@ -320,9 +328,10 @@ struct mobi_sched {
 	uint32_t capacity;      /* MOBI_CPU_UNIT x workers */
 	uint32_t n_resources;
 	struct mobi_resource resource[MOBI_RESOURCES];
-	mobi_a32 wanted_extra;   /* hint: the daemon was asked for one more */
-	struct mobi_proc driver; /* pid 0: none is needed */
-	struct mobi_lock daemon; /* held by the daemon while it lives */
+	mobi_a32 wanted_extra;     /* hint: the daemon was asked for one more */
+	struct mobi_proc driver;   /* pid 0: none is needed */
+	struct mobi_lock daemon;   /* held by the daemon while it lives */
+	struct mobi_lock deadlock; /* of who ends one */
 	mobi_a32 daemon_pid;
 	mobi_a32 stopping;
 	char program[1024]; /* what workers and the daemon are started from */

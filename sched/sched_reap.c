@@ -7,6 +7,7 @@
 #include "sched_reap.h"
 
 #include "board.h"
+#include "deadlock.h"
 #include "domain.h"
 #include "edge.h"
 #include "err.h"
@@ -297,6 +298,7 @@ static void reap_tasks(struct mob_store *s, uint64_t dead)
 			mobi_record_died(s, p, client);
 			mobi_store(&p->ann, UINT64_C(0));
 			mobi_store(&p->blocked, 0u);
+			mobi_deadlock_wake(p);
 			mobi_store(&p->exit_pid, 0u);
 			mobi_store(&p->fault, 0u);
 			mobi_resources_clear(p);

@@ -60,6 +60,9 @@ struct mob_cq {
 	struct done *heap; /* least ticket first */
 	uint32_t n_heap;
 	uint64_t outstanding;
+	uint64_t popped;
+	uint32_t want; /* of mobi_cq_ring_from; 0: of the program */
+	uint32_t kind;
 	int fd;
 };
 
@@ -215,6 +218,34 @@ uint32_t mobi_cq_owner(const struct mob_store *s, uint32_t index)
 	return MOBI_STATE(w) == CQ_FREE ? 0 : CQ_OWNER(w);
 }
 
+void mobi_cq_entries(const struct mob_store *s, uint32_t index,
+		     bool (*fn)(void *arg, uint64_t id, bool fired), void *arg)
+{
+	uint32_t end = mobi_pool_used(s, MOBI_POOL_CHUNK);
+	uint32_t c = mobi_load(&s->cqs[index].chunks);
+
+	for (uint32_t n = 0; n < CQ_CHUNKS && c && c <= end; n++) {
+		const struct mobi_chunk *k = &s->chunks[c - 1];
+		uint64_t w = mobi_load(&k->word);
+
+		if (MOBI_STATE(w) != MOBI_C_LIVE ||
+		    MOBI_CKIND(w) != MOBI_CK_CQ || mobi_load(&k->of) != index) {
+			return; /* it is closed meanwhile */
+		}
+		for (uint32_t i = 0; i < MOBI_EDGE_CHUNK; i++) {
+			const struct mobi_edge *e =
+				mobi_edge_at(s, MOBI_EDGE_OF_CHUNK(c - 1, i));
+			uint32_t st = MOBI_STATE(mobi_load(&e->word));
+
+			if ((st == MOBI_E_LIVE || st == MOBI_E_FIRED) &&
+			    !fn(arg, mobi_load(&e->ref), st == MOBI_E_FIRED)) {
+				return;
+			}
+		}
+		c = mobi_load(&k->next);
+	}
+}
+
 /* ---- the owner's side ---- */
 
 static int cq_claim(struct mob_store *s, uint32_t *out_index)
@@ -237,6 +268,7 @@ static int cq_claim(struct mob_store *s, uint32_t *out_index)
 			mobi_store(&q->sleepers, 0u);
 			mobi_store(&q->ring_from, 0u);
 			mobi_store(&q->ticket, 0u);
+			mobi_store(&q->chunks, 0u);
 			for (uint32_t k = 0; k < MOBI_CQ_MID / 64; k++) {
 				mobi_store(&q->root[k], UINT64_C(0));
 			}
@@ -277,8 +309,10 @@ int mob_cq_open(struct mob_store *store, struct mob_cq **out_cq)
 	return 0;
 }
 
-void mobi_cq_ring_from(struct mob_cq *cq, uint32_t n)
+void mobi_cq_ring_from(struct mob_cq *cq, uint32_t n, uint32_t kind)
 {
+	cq->want = n;
+	cq->kind = kind;
 	mobi_store(&cq->shared->ring_from, n);
 }
 
@@ -368,7 +402,9 @@ static int add_chunk(struct mob_cq *q)
 		return rc;
 	}
 	mobi_store(&s->chunks[c].place, q->n_chunks);
-	mobi_chunk_live(s, c, MOBI_CK_CQ, q->index, 0);
+	mobi_chunk_live(s, c, MOBI_CK_CQ, q->index,
+			mobi_load(&q->shared->chunks));
+	mobi_store(&q->shared->chunks, c + 1);
 	q->chunk[q->n_chunks] = c;
 	q->gen[q->n_chunks] = gen;
 	for (uint32_t i = MOBI_EDGE_CHUNK; i-- > 0;) {
@@ -567,6 +603,7 @@ static int try_pop(struct mob_cq *q, struct mob_cq_entry *out)
 	out->user = q->user[d.edge];
 	mobi_edge_release(s, n, q->gen[d.edge / MOBI_EDGE_CHUNK]);
 	q->free_at[q->n_free++] = d.edge;
+	q->popped++;
 	if (--q->outstanding == 0 && mobi_load(&q->shared->sleepers)) {
 		/* Others that wait learn that nothing is left. */
 		(void)mobi_fetch_add(&q->shared->bell, 1u);
@@ -606,24 +643,35 @@ static bool next_live(struct mob_cq *q, uint32_t *at, uint64_t *out_id)
 }
 
 /* About to sleep in a task: sched may have to run one of the things that are
- * waited for right here. True: look again. */
-static bool block(struct mob_cq *q, int64_t timeout_ns)
+ * waited for right here. 1: look again; 0: sleep; or its error. */
+static int block(struct mob_cq *q, int64_t timeout_ns)
 {
 	const struct mobi_block_hooks *h = mobi_block_hooks;
+	struct mobi_wait w = { MOBI_ANY_OF(q->index), 1, MOBI_WAIT_QUEUE,
+			       timeout_ns };
 	uint32_t at = 0;
 	uint64_t id;
+	int rc;
 
-	if (!h || timeout_ns == 0 ||
-	    !h->blocking(q->store, MOBI_ANY_OF(q->index), timeout_ns)) {
-		return false;
+	if (!h || timeout_ns == 0) {
+		return 0;
+	}
+	if (q->want) {
+		/* One popper; the popped ones it has. */
+		w.need = q->want > q->popped ? q->want - (uint32_t)q->popped :
+					       1;
+		w.kind = q->kind;
+	}
+	rc = h->blocking(q->store, &w);
+	if (rc <= 0) {
+		return rc;
 	}
 	while (next_live(q, &at, &id)) {
 		if (h->run_for(q->store, id)) {
-			return true;
+			return 1;
 		}
 	}
-	h->run_none(q->store);
-	return false;
+	return h->run_none(q->store, &w);
 }
 
 static int pop_wait(struct mob_cq *cq, int64_t timeout_ns, int64_t end,
@@ -644,7 +692,11 @@ static int pop_wait(struct mob_cq *cq, int64_t timeout_ns, int64_t end,
 		if (rc != MOB_E_AGAIN) {
 			return rc;
 		}
-		if (block(cq, timeout_ns) ||
+		rc = block(cq, timeout_ns);
+		if (rc < 0) {
+			return rc;
+		}
+		if (rc > 0 ||
 		    (timeout_ns != 0 && mobi_spin(&cq->shared->bell, bell))) {
 			continue;
 		}

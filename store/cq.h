@@ -18,8 +18,15 @@ uint32_t mobi_cq_owner(const struct mob_store *s, uint32_t index);
 
 /* For a queue of one popper that wants n entries and none before: it is woken
  * when n have completed since it was opened, or one that is no value. A pop
- * takes what is there, whatever woke it. Called before a pop. */
-void mobi_cq_ring_from(struct mob_cq *cq, uint32_t n);
+ * takes what is there, whatever woke it. Called before a pop. The queue is of a
+ * call of this kind (MOBI_WAIT_ALL or _SOME), which pops until it has n. */
+void mobi_cq_ring_from(struct mob_cq *cq, uint32_t n, uint32_t kind);
+
+/* Calls fn, until it returns false, for what a queue of any process has: objects
+ * that are not resolved, and those that are and were not popped (fired). Nothing is
+ * locked: what changes meanwhile may be told twice or not at all. Thread: any. */
+void mobi_cq_entries(const struct mob_store *s, uint32_t index,
+		     bool (*fn)(void *arg, uint64_t id, bool fired), void *arg);
 
 /* Frees a queue of this process whose store is closed already. */
 void mobi_cq_forget(struct mob_cq *cq);

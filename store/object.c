@@ -621,7 +621,7 @@ static int wait_queue(struct mob_store *s, const struct mob_ref *refs, size_t n,
 	if (rc < 0) {
 		return rc;
 	}
-	mobi_cq_ring_from(q, (uint32_t)want);
+	mobi_cq_ring_from(q, (uint32_t)want, MOBI_WAIT_SOME);
 	for (size_t i = 0; i < n && rc >= 0; i++) {
 		rc = mob_cq_add(q, refs[i], i);
 		out_ready[i] = false;

@@ -271,7 +271,7 @@ struct mobi_cq_shared {
 	mobi_a32 ticket;    /* order of completion */
 	mobi_a32 armed;     /* 1: a datagram is wanted at the next completion */
 	mobi_a32 ring_from; /* completions below this ticket ring nobody */
-	uint32_t reserved;
+	mobi_a32 chunks;    /* the newest of its chunks + 1; next: the older */
 	mobi_a64 root[MOBI_CQ_MID / 64];
 	mobi_a64 mid[MOBI_CQ_MID];
 };

@@ -293,8 +293,10 @@ static int read_node(struct mob_store *s, struct mob_ref node,
 		     int64_t timeout_ns, struct mob_ref out[2])
 {
 	struct mob_view v;
+	uint32_t was = mobi_wait_through(MOBI_WAIT_STREAM);
 	int rc = mob_object_get(s, node, timeout_ns, &v);
 
+	(void)mobi_wait_through(was);
 	if (rc < 0) {
 		if (rc == MOB_E_TASK) {
 			mob_view_release(s, &v);

@@ -38,6 +38,16 @@
 
 const struct mobi_block_hooks *mobi_block_hooks;
 
+static _Thread_local uint32_t through = MOBI_WAIT_GET;
+
+uint32_t mobi_wait_through(uint32_t kind)
+{
+	uint32_t was = through;
+
+	through = kind;
+	return was;
+}
+
 static int64_t configured_spin(void)
 {
 	static _Atomic int64_t spin = -2;     /* -2 not read, -1 auto */
@@ -296,6 +306,14 @@ static int sleep_once(struct mob_store *s, const struct mobi_seat *seat,
 	return rc;
 }
 
+/* Sched may run something meanwhile: 1, or have an error. 0: sleep. */
+static int before_sleep(struct mob_store *s, uint64_t id, int64_t timeout_ns)
+{
+	const struct mobi_wait w = { id, 1, through, timeout_ns };
+
+	return mobi_block_hooks ? mobi_block_hooks->blocking(s, &w) : 0;
+}
+
 int mobi_wait_one(struct mob_store *s, uint64_t id, int64_t timeout_ns)
 {
 	struct mobi_slot *o = &s->slots[(uint32_t)id];
@@ -324,9 +342,11 @@ int mobi_wait_one(struct mob_store *s, uint64_t id, int64_t timeout_ns)
 	while (rc == 0 && !mobi_resolved(mobi_load(&o->word))) {
 		mobi_gone_want(s, id); /* also if it went while I slept */
 		/* No edge is linked while something else runs here. */
-		if (!mobi_block_hooks ||
-		    !mobi_block_hooks->blocking(s, id, timeout_ns)) {
+		rc = before_sleep(s, id, timeout_ns);
+		if (rc == 0) {
 			rc = sleep_once(s, seat, id, timeout_ns, end);
+		} else if (rc > 0) {
+			rc = 0;
 		}
 	}
 	if (mobi_block_hooks) {

@@ -42,15 +42,35 @@ static inline uint32_t mobi_queue_of_any(uint64_t id)
 	return (uint32_t)(UINT64_MAX - id);
 }
 
+/* Through which call a thread waits; only to be told. */
+enum mobi_wait_kind {
+	MOBI_WAIT_GET,
+	MOBI_WAIT_ALL,
+	MOBI_WAIT_SOME,
+	MOBI_WAIT_QUEUE, /* of the program: its threads may add to it */
+	MOBI_WAIT_STREAM
+};
+/* Gets of this thread are told as this kind from now on; returns the one before. */
+uint32_t mobi_wait_through(uint32_t kind);
+
+/* What a thread is about to sleep for. */
+struct mobi_wait {
+	uint64_t id;   /* of an object, or MOBI_ANY_OF */
+	uint32_t need; /* so many of a queue have to be resolved yet; else 1 */
+	uint32_t kind; /* MOBI_WAIT_* */
+	int64_t timeout_ns;
+};
+
 /* How sched takes part when a thread is about to block. */
 struct mobi_block_hooks {
-	/* About to sleep for object id. True if it ran something itself: look
-	 * again. With MOBI_ANY_OF, for one of many: true if nobody but a thread
-	 * that waits can run what is waited for; then run_for is called for
-	 * each of them until it says true, or else run_none. */
-	bool (*blocking)(struct mob_store *s, uint64_t id, int64_t timeout_ns);
+	/* About to sleep. 1 if it ran something itself: look again; 0: sleep;
+	 * MOB_E_DEADLOCK. With MOBI_ANY_OF, for one of many: 1 if nobody but a
+	 * thread that waits can run what is waited for; then run_for is called
+	 * for each of them until it says true, or else run_none, which returns
+	 * 0 or MOB_E_DEADLOCK. */
+	int (*blocking)(struct mob_store *s, const struct mobi_wait *w);
 	bool (*run_for)(struct mob_store *s, uint64_t id);
-	void (*run_none)(struct mob_store *s);
+	int (*run_none)(struct mob_store *s, const struct mobi_wait *w);
 	/* It goes on. Called once after one or more calls of blocking. */
 	void (*resumed)(struct mob_store *s);
 };

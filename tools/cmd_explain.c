@@ -12,16 +12,27 @@
 #define TEXT_MAX 240
 
 static const struct out_col cols[] = {
-	{ "id", "TASK", OUT_TEXT },      { "name", "NAME", OUT_TEXT },
-	{ "why", NULL, OUT_TEXT },       { "text", "WHY", OUT_TEXT },
-	{ "object", NULL, OUT_TEXT },    { "made_by", NULL, OUT_TEXT },
-	{ "objects", NULL, OUT_COUNT },  { "in_ns", NULL, OUT_NS },
-	{ "attempt", NULL, OUT_COUNT },  { "cpus", NULL, OUT_REAL },
-	{ "cpus_free", NULL, OUT_REAL }, { "cpus_all", NULL, OUT_REAL },
-	{ "policy", NULL, OUT_TEXT },    { "queue", NULL, OUT_TEXT },
-	{ "before", NULL, OUT_COUNT },   { "queued_ns", NULL, OUT_NS },
-	{ "workers", NULL, OUT_COUNT },  { "worker", NULL, OUT_COUNT },
-	{ "resource", NULL, OUT_TEXT },  { 0 },
+	{ "id", "TASK", OUT_TEXT },
+	{ "name", "NAME", OUT_TEXT },
+	{ "why", NULL, OUT_TEXT },
+	{ "text", "WHY", OUT_TEXT },
+	{ "object", NULL, OUT_TEXT },
+	{ "made_by", NULL, OUT_TEXT },
+	{ "objects", NULL, OUT_COUNT },
+	{ "in_ns", NULL, OUT_NS },
+	{ "attempt", NULL, OUT_COUNT },
+	{ "cpus", NULL, OUT_REAL },
+	{ "cpus_free", NULL, OUT_REAL },
+	{ "cpus_all", NULL, OUT_REAL },
+	{ "policy", NULL, OUT_TEXT },
+	{ "queue", NULL, OUT_TEXT },
+	{ "before", NULL, OUT_COUNT },
+	{ "queued_ns", NULL, OUT_NS },
+	{ "workers", NULL, OUT_COUNT },
+	{ "worker", NULL, OUT_COUNT },
+	{ "resource", NULL, OUT_TEXT },
+	{ "deadlock", NULL, OUT_TEXT },
+	{ 0 },
 };
 
 static double cores(uint32_t cpu)
@@ -168,6 +179,7 @@ struct chain {
 	uint64_t task[HOPS_MAX];
 	uint32_t n;
 	uint64_t next; /* 0: none */
+	char deadlock[512];
 };
 
 static int print(const struct mob_explanation *e, void *arg)
@@ -209,7 +221,12 @@ static int print(const struct mob_explanation *e, void *arg)
 	out_u64(o, e->workers);
 	out_u64_some(o, e->worker);
 	out_text(o, e->resource);
+	out_text(o, e->deadlock);
 	out_end_row(o);
+	if (e->deadlock) {
+		(void)snprintf(k->deadlock, sizeof(k->deadlock), "%s",
+			       e->deadlock);
+	}
 	k->next = e->maker;
 	return 0;
 }
@@ -255,7 +272,9 @@ int cmd_task_explain(struct cli *c)
 	if (rc < 0 && (rc != MOB_E_NOT_FOUND || k.n == 1)) {
 		return cli_fail_rc(rc, c->args[0]);
 	}
-	if (round) {
+	if (k.deadlock[0]) {
+		cli_say("deadlock: %s", k.deadlock);
+	} else if (round) {
 		cli_say("they wait for each other");
 	} else if (k.n == HOPS_MAX && k.next) {
 		cli_say("and so on: only the first %u are shown", HOPS_MAX);

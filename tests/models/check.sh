@@ -232,6 +232,14 @@ heavy_ok take_gen "-DKILLS=1 -DFS=1 -DNT=1"
 heavy_ok take_gen "-DKILLS=1 -DFS=0 -DRKILLS=1"
 heavy_ok take_gen "-DKILLS=1 -DFS=0 -DNG=2 -DHELD=1 -DRKILLS=1"
 
+# ---- deadlock ----
+mutants deadlock "-DN=3" LOOKFIRST NOSEQ SEQFIRST NOLOCK
+mutants deadlock "-DN=2 -DKILLS=1" NOREAP
+ok deadlock "-DN=2"
+ok deadlock "-DN=2 -DKILLS=1"
+heavy_ok deadlock "-DN=3"
+heavy_ok deadlock "-DN=3 -DWAITS=1"
+
 # ---- catalogue ----
 mutants catalogue "-DKILLS=1" TOUCHFIRST FREEFIRST MARKLATE NODOING NOREREAD \
 	NORESET CLEARFIRST BADCLEAR ROOTFIRST LATETAKE

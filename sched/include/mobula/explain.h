@@ -62,6 +62,9 @@ struct mob_explanation {
 	uint32_t resource_free;
 	uint32_t resource_all;
 	uint32_t reserved;
+	/* BLOCKED: the cycle of waits that it is in and that nobody has ended yet,
+	 * or NULL. Borrowed as name. */
+	const char *deadlock;
 };
 
 /*

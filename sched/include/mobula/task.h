@@ -476,8 +476,9 @@ MOB_API struct mob_ref mob_put_raw_from(const struct mob_type *type,
  * or for strings and spans a view. type NULL reads nothing and only answers
  * how the object ended. In a task that waits, the worker's CPU is free for
  * others. Returns 0. Errors, all but the first pending: TIMEOUT; TASK (reported
- * by the task, mob_error_code() is its code), CRASHED, CANCELLED, LOST,
- * TYPE, BAD_REF, STATE. On failure *out is set to
+ * by the task, mob_error_code() is its code), CRASHED, CANCELLED, LOST, DEADLOCK
+ * (it would wait for ever, or who makes the object would; the text tells the
+ * cycle), TYPE, BAD_REF, STATE. On failure *out is set to
  * zero bytes. Thread: any. Blocks: up to the time-out. Since 0.1.
  */
 MOB_API int mob_get_raw(struct mob_ref ref, const struct mob_type *type,
@@ -509,8 +510,9 @@ MOB_API int mob_join(struct mob_ref ref);
  * is up. ready[i], if ready is not NULL, says whether refs[i] is among them;
  * never more than n_ready are. Returns how many, also after the time-out; n = 0
  * returns 0. Frees the worker's CPU as mob_get does. Errors: INVAL (n_ready is
- * 0 or more than n, a ref twice, the time-out), BAD_REF. Thread: any. Blocks:
- * up to the time-out. Since 0.1.
+ * 0 or more than n, a ref twice, the time-out), BAD_REF, DEADLOCK (fewer than
+ * n_ready can ever be resolved). Thread: any. Blocks: up to the time-out. Since
+ * 0.1.
  */
 MOB_API int mob_wait(const struct mob_ref *refs, size_t n, size_t n_ready,
 		     int64_t timeout_ns, bool *ready);
@@ -642,8 +644,8 @@ MOB_API int mob_queue_add(struct mob_queue *queue, struct mob_ref ref,
 
 /* Takes the next resolved ref; it goes to the innermost frame of the caller.
  * out_tag may be NULL. Returns 1; 0 if nothing is outstanding. Frees the
- * worker's CPU as mob_get does. Errors: TIMEOUT, INVAL. Blocks: up to the
- * time-out. */
+ * worker's CPU as mob_get does. Errors: TIMEOUT, INVAL, DEADLOCK (none can ever
+ * be resolved; the queue stays as it is). Blocks: up to the time-out. */
 MOB_API MOB_NODISCARD int mob_queue_pop(struct mob_queue *queue,
 					int64_t timeout_ns,
 					struct mob_ref *out_ref,

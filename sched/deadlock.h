@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Waits that can never end. */
+#ifndef MOBI_DEADLOCK_H
+#define MOBI_DEADLOCK_H
+
+#include "runtime.h"
+#include "wait.h"
+
+/*
+ * The task that runs in c on this worker is about to sleep: publishes what for, if
+ * there is no other way out, and looks whether that closes a cycle. 0, or
+ * MOB_E_DEADLOCK, with the cycle as detail: then nothing is published any more.
+ * Called again now and then as long as it sleeps. Thread: the worker's.
+ */
+int mobi_deadlock_sleep(struct mob_store *s, const struct mobi_context *c,
+			const struct mobi_wait *w);
+/* It does not sleep any more, or runs something else meanwhile. */
+void mobi_deadlock_wake(struct mobi_place_shared *p);
+
+/* The cycle of waits that this worker is in, in words; false: none is found.
+ * Thread: any of any process that has the session open. */
+bool mobi_deadlock_text(struct mob_store *s, uint32_t client, char *out,
+			size_t size);
+
+#endif /* MOBI_DEADLOCK_H */

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who waits for whom.
+ *
+ * An executor is a thread that runs one thing after the other: a worker, at its
+ * place. It waits, without another way out, for one object or for so many of a
+ * queue, which it has published there (deadlock.h). An object is made by executors:
+ * by the worker that runs its task; if the task is pending, by all that make its
+ * arguments; if it wishes for a resource, by those that hold it; if no task makes it,
+ * by the process that has created it. Only waits_walk.c knows of tasks: what runs
+ * calls of another kind is one more executor with a place, and one more case there.
+ *
+ * An executor is stuck if fewer than it needs can still be made. A set of executors
+ * is in deadlock if each is stuck although all others went on: the greatest such set
+ * is what is left when all that can go on is taken out, until nothing changes (graph
+ * reduction, which is exact for waits for k of n: Bracha and Toueg, A distributed
+ * algorithm for generalized deadlock detection, 1984; for waits for all, it is
+ * the cycle of Chandy, Misra and Haas, Distributed deadlock detection, 1983).
+ */
+#ifndef MOBI_WAITS_H
+#define MOBI_WAITS_H
+
+#include "runtime.h"
+
+/* By whom an object is made, a bit a place or shape; stuck if any of it is. */
+struct mobi_makers {
+	uint64_t places;
+	uint64_t procs;  /* unless the process has another thread */
+	uint64_t shapes; /* wishes of tasks that are ready */
+};
+
+/* n of the objects that an executor waits for have these makers. */
+struct mobi_choice {
+	struct mobi_makers by;
+	uint32_t n;
+};
+
+/* What an executor waits for, as published. */
+struct mobi_wait_at {
+	uint64_t seq; /* even: it does not */
+	uint64_t id;
+	uint32_t need;
+	uint32_t kind;
+	uint32_t able;  /* of the objects of a queue: are there, or will be */
+	uint32_t first; /* its choices */
+	uint32_t n;
+};
+
+/* A pending task on the way from an object to who makes it. */
+struct mobi_wait_step {
+	uint64_t object; /* that the task makes */
+	uint32_t rec;
+	uint32_t from; /* the step that needs the object + 1; 0: the executor */
+};
+
+struct mobi_waits {
+	struct mob_store *s;
+	uint8_t place_of[MOBI_CLIENTS]; /* + 1 */
+	struct mobi_wait_at at[MOBI_PLACES];
+	uint64_t waiting; /* places that have published a wait */
+	uint64_t looked;  /* of these, those that were looked at */
+	uint64_t stuck;
+	uint64_t shapes; /* wishes that were met */
+	uint64_t stuck_shapes;
+	uint64_t threads; /* places whose process has more than one */
+	struct mobi_choice *choice;
+	uint32_t n_choice;
+	uint32_t max_choice;
+	struct mobi_wait_step *step;
+	uint32_t n_step;
+	uint32_t max_step;
+	uint64_t *seen; /* {round 32, step + 1}, by record, open addressing */
+	uint32_t max_seen;
+	uint32_t round;
+	uint64_t work; /* done so far */
+	bool failed;   /* no memory, or too much work: nothing is said */
+};
+
+/* Copies who waits now. Only loads from shared memory; any process may ask. */
+void mobi_waits_open(struct mobi_waits *k, struct mob_store *s);
+void mobi_waits_close(struct mobi_waits *k);
+
+/*
+ * The shortest cycle of executors in deadlock that begins at this place; how long
+ * it is, or 0. It is true when it is returned, and stays so until one of them is
+ * ended from outside.
+ */
+uint32_t mobi_waits_cycle(struct mobi_waits *k, uint32_t place,
+			  uint8_t out[MOBI_PLACES]);
+
+/* What makes one object, by kind. */
+enum mobi_maker_kind {
+	MOBI_MAKER_NONE, /* it is resolved, or whoever makes it goes on */
+	MOBI_MAKER_TASK, /* a pending task: index is its record */
+	MOBI_MAKER_PLACE,
+	MOBI_MAKER_PROC, /* index is the place of a process */
+	MOBI_MAKER_SHAPE
+};
+struct mobi_maker {
+	uint32_t kind;
+	uint32_t index;
+};
+struct mobi_maker mobi_waits_maker(const struct mobi_waits *k, uint64_t id);
+
+/* Calls fn for each unresolved object that the pending task needs, until it says
+ * false. */
+void mobi_waits_args(const struct mobi_waits *k, uint32_t rec,
+		     bool (*fn)(void *arg, uint64_t id), void *arg);
+/* Goes from an object to all executors that make it, leaving a step for each
+ * pending task. Stops when `found` says true. */
+void mobi_waits_walk(struct mobi_waits *k, uint64_t id,
+		     bool (*found)(void *arg, struct mobi_maker m, uint64_t id,
+				   uint32_t from),
+		     void *arg);
+
+/* One more for an array of n that doubles; NULL without memory, and the old stays. */
+void *mobi_waits_grown(void *old, uint32_t n, uint32_t *io_max, size_t size);
+
+/* The cycle in words, at most size - 1 bytes; long ones are shortened. */
+void mobi_waits_text(struct mobi_waits *k, const uint8_t *cycle, uint32_t n,
+		     char *out, size_t size);
+/* The places that hold something of what the shape wishes for. */
+uint64_t mobi_waits_holders(const struct mobi_waits *k, uint32_t shape);
+
+#endif /* MOBI_WAITS_H */
