@@ -4,6 +4,7 @@
 
 #include "err.h"
 #include "frame.h"
+#include "gone.h"
 #include "os_proc.h"
 #include "room.h"
 #include "slot.h"
@@ -162,6 +163,7 @@ bool mobi_error_resolve(struct mob_store *s, uint64_t id,
 		    mobi_slot_value(s, id, n, MOB_TYPE_ERROR, &at) < 0) {
 			free(small);
 			mobi_room_allow();
+			mobi_gone_no_room(s, id);
 			return mobi_slot_resolve(s, id, MOBI_S_LOST);
 		}
 		memcpy(at, small, n);

@@ -357,9 +357,11 @@ static void tell_task(struct mobi_task_walk *k, uint32_t rec, uint64_t w,
 	tell_waits(k, rec, w, &t, info);
 }
 
+/* One that is KEPT has ended, as far as anybody can see. */
 static bool living(uint64_t w)
 {
-	return MOBI_STATE(w) != MOBI_R_FREE && MOBI_STATE(w) != MOBI_R_BUILD;
+	return MOBI_STATE(w) != MOBI_R_FREE && MOBI_STATE(w) != MOBI_R_BUILD &&
+	       MOBI_STATE(w) != MOBI_R_KEPT;
 }
 
 /* False if there is no task in the record. */

@@ -596,7 +596,8 @@ void mobi_lineage_reap(struct mob_store *s, uint64_t dead)
 			if (mobi_cas64(&s->recs[rec].word, &w, mine)) {
 				give(s, rec);
 			}
-		} else if (!owner && is_due(s, rec, w)) {
+		} else if (is_due(s, rec, w)) {
+			/* Or who has it does. */
 			mobi_lineage_look(s, rec);
 		}
 		n += MOBI_STATE(mobi_load(&s->recs[rec].word)) == MOBI_R_KEPT;

@@ -285,6 +285,31 @@ static int call(struct mobi_context *c, const struct mob_task_def *def,
 	return k.rc;
 }
 
+/* One that is GONE is waited for. A task that is told to end meanwhile does. */
+static int load_args(struct mob_store *s, uint32_t rec, struct mobi_context *c,
+		     const struct mob_task_def *def,
+		     struct mobi_args_ready *args,
+		     struct mobi_error **out_error)
+{
+	struct mob_cancel *was = mob_cancel_use(NULL);
+	struct mobi_cancel_watch watched = mobi_cancel_watch(
+		(struct mobi_cancel_watch){ &s->recs[rec].word, MOBI_TF_TOLD });
+	const unsigned char *at;
+	uint64_t len;
+	int rc;
+
+	at = mobi_args_at(s, rec, &len);
+	rc = mobi_args_load(def, at, len, args, out_error);
+	(void)mobi_cancel_watch(watched);
+	(void)mob_cancel_use(was);
+	if (rc < 0 && (mobi_load(&s->recs[rec].word) & MOBI_TF_TOLD)) {
+		c->cancelled = true;
+		free(*out_error);
+		*out_error = NULL;
+	}
+	return rc;
+}
+
 /* Runs it; the error that its returns are to hold, or NULL if they are sealed.
  * *out_failed says which. */
 static struct mobi_error *attempt(struct mob_store *s, uint32_t rec, uint64_t w,
@@ -295,8 +320,6 @@ static struct mobi_error *attempt(struct mob_store *s, uint32_t rec, uint64_t w,
 	const char *name = mobi_task_name(mobi_rt.sched, t);
 	struct mobi_args_ready args;
 	struct mobi_error *e = NULL;
-	const unsigned char *at;
-	uint64_t len;
 	int rc;
 
 	*out_failed = true;
@@ -311,8 +334,7 @@ static struct mobi_error *attempt(struct mob_store *s, uint32_t rec, uint64_t w,
 		return mobi_error_new(MOB_E_VERSION, MOB_E_VERSION, text);
 	}
 	c->def = def;
-	at = mobi_args_at(s, rec, &len);
-	rc = mobi_args_load(def, at, len, &args, &e);
+	rc = load_args(s, rec, c, def, &args, &e);
 	if (rc >= 0 && def->n_rets == MOB_RETS_STREAM) {
 		rc = mobi_stream_begin(s, c, def, w);
 		/* It may be cancelled by that. */

@@ -50,10 +50,9 @@ void mobi_edge_release(struct mob_store *s, uint32_t n, uint32_t gen)
 					   MOBI_STATE(w) != MOBI_E_FIRED)) {
 			return;
 		}
-	} while (!mobi_cas64(&e->word, &w, MOBI_ESTATE(w, MOBI_E_RELEASED)));
-	if (w & MOBI_EF_WEAK) {
-		(void)mobi_fetch_sub(&mobi_weak_of(o)->n, 1u);
-	}
+	} while (!mobi_cas64(&e->word, &w,
+			     MOBI_ESTATE(w, MOBI_E_RELEASED) |
+				     (w & MOBI_EF_WEAK)));
 	dead = mobi_fetch_add(&o->n_dead, 1u) + 1;
 	/* Otherwise a later release looks. */
 	if (2 * (uint64_t)dead >= mobi_load(&o->n_edges) ||
@@ -107,6 +106,7 @@ void mobi_edge_sweep(struct mob_store *s, uint32_t slot)
 	uint32_t prev = 0;
 	uint32_t n = mobi_load(&o->head);
 	uint32_t gone = 0;
+	uint32_t weak = 0;
 
 	while (n) {
 		struct mobi_edge *e = mobi_edge_at(s, n);
@@ -131,6 +131,8 @@ void mobi_edge_sweep(struct mob_store *s, uint32_t slot)
 		}
 		mobi_store(&e->next, 0u);
 		gone++;
+		/* Here, as long as the edge keeps the row from being another's. */
+		weak += (w & MOBI_EF_WEAK) != 0;
 		/* From here on the referrer may use it again. */
 		(void)mobi_cas64(&e->word, &w, MOBI_ESTATE(w, MOBI_E_FREE));
 		edge_freed(s, n);
@@ -139,6 +141,9 @@ void mobi_edge_sweep(struct mob_store *s, uint32_t slot)
 	if (gone) {
 		(void)mobi_fetch_sub(&o->n_edges, gone);
 		(void)mobi_fetch_sub(&o->n_dead, gone);
+	}
+	if (weak) {
+		(void)mobi_fetch_sub(&mobi_weak_of(o)->n, weak);
 	}
 }
 

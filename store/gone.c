@@ -190,8 +190,9 @@ bool mobi_gone_drop(struct mob_store *s, uint32_t slot, uint64_t w)
 	struct mobi_slot *o = &s->slots[slot];
 	uint64_t loc = mobi_load(&o->loc);
 
+	/* Refs in it are others each time. */
 	mobi_store_relaxed(&mobi_weak_of(o)->sum,
-			   loc == MOBI_LOC_SPILLED ?
+			   loc == MOBI_LOC_SPILLED || mobi_load(&o->nested) ?
 				   0u :
 				   mobi_gone_sum(mobi_slot_bytes(s, slot),
 						 mobi_load(&o->size)));
@@ -251,6 +252,16 @@ int mobi_gone_unreadable(struct mob_store *s, uint32_t slot)
 	mobi_gone_finish(s, slot);
 	s->hooks->give(s, producer);
 	return 1;
+}
+
+void mobi_gone_no_room(struct mob_store *s, uint64_t id)
+{
+	struct mobi_slot *o = &s->slots[(uint32_t)id];
+
+	if (mobi_load(&o->word) & MOBI_F_GONE) {
+		mobi_store_relaxed(&o->type, MOBI_TYPE_WHY_ROOM);
+		mobi_store_relaxed(&o->size, UINT64_C(0));
+	}
 }
 
 /* ---- the record ---- */

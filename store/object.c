@@ -333,6 +333,12 @@ static int lost(const struct mobi_slot *o, uint64_t id)
 				"kept (its retries are 0, or MOBULA_LINEAGE is "
 				"too low)",
 				(uint32_t)id);
+	case MOBI_TYPE_WHY_ROOM:
+		return mobi_err(MOB_E_LOST,
+				"object %u is lost: it went, and there was no "
+				"room to make it again; release views, or make "
+				"the store larger",
+				(uint32_t)id);
 	default:
 		return mobi_err(MOB_E_LOST,
 				"object %u is lost: the process that was to "

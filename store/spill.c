@@ -490,8 +490,8 @@ static int try_restore(struct mob_store *s, uint64_t id, struct mobi_room *room)
 		return 0;
 	}
 	rc = read_back(s, id);
-	if (rc < 0 && rc != MOB_E_STORE_FULL && rc != MOB_E_DISK_FULL &&
-	    rc != MOB_E_NOMEM) {
+	/* Not if it may be read another time. */
+	if (rc == MOB_E_CORRUPT || rc == MOB_E_NOT_FOUND) {
 		gone = mobi_gone_unreadable(s, (uint32_t)id);
 	}
 	mobi_slot_locked_exit(s, (uint32_t)id);

@@ -158,6 +158,7 @@ _Static_assert(sizeof(struct mobi_weak) <= MOBI_INLINE_MAX, "fits a slot");
 /* LOST: its value is gone and cannot be made again, as ... */
 #define MOBI_TYPE_WHY_PUT 0x7ffffff1u  /* no task made it */
 #define MOBI_TYPE_WHY_LOST 0x7ffffff2u /* its task is not known any more */
+#define MOBI_TYPE_WHY_ROOM 0x7ffffff3u /* there was no room to make it again */
 /* MOB_TYPE_STREAM of sched: what it keeps alive changes after the seal. */
 #define MOBI_TYPE_STREAM 20u
 

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -97,6 +98,31 @@ MOB_TASK_MANY(mob_i64s, l_several, mob_str, path, int64_t, first)
 		fill(p, SIZE / 8, first + (int64_t)k);
 		out[k] = mob_i64s_of(p, SIZE / 8);
 	}
+}
+
+/* Refs of its own making, others each time. */
+MOB_TASK(mob_refs, l_refs, mob_str, path, int64_t, n)
+{
+	static struct mob_ref r[600];
+
+	(void)live_ledger_add(path, RUNS);
+	for (int64_t i = 0; i < n; i++) {
+		r[i] = mob_put(i);
+	}
+	return mob_refs_of(r, (size_t)n);
+}
+
+/* As many numbers as there are refs in it. */
+MOB_TASK(mob_i64s, l_of_refs, mob_str, path, mob_refs, r)
+{
+	int64_t *p = mob_new_of(mob_i64s, r.n);
+
+	if (!p) {
+		return mob_i64s_of(NULL, 0);
+	}
+	(void)live_ledger_add(path, OTHER);
+	fill(p, r.n, 1);
+	return mob_i64s_of(p, r.n);
 }
 
 MOB_TASK(int64_t, l_last, mob_i64s, a)
@@ -367,6 +393,24 @@ static void test_lineage_put_arguments_are_kept_for_what_went(void **state)
 	assert_int_equal(runs(), 2);
 }
 
+/* Its own refs are others then, which is no other value. */
+static void test_lineage_of_refs_is_made_again(void **state)
+{
+	mob_ref a = mob_submit(l_refs, ledger.path, 600);
+	mob_ref b = mob_submit(l_of_refs, ledger.path, a);
+
+	(void)state;
+	until_ended(a);
+	until_ended(b);
+	assert_int_equal(mob_release(a), 0);
+	assert_true(live_objects() < 20);
+	assert_true(evicted(b));
+	holds(b, 600, 1, 0);
+	assert_int_equal(runs(), 2);
+	assert_int_equal(ledger.at[OTHER], 2);
+	assert_int_equal(mobi_load(&mobi_rt.sched->mismatches), 0);
+}
+
 static void test_lineage_of_several_results_only_what_is_gone(void **state)
 {
 	struct mob_ref r[3];
@@ -509,6 +553,27 @@ static void test_semantics_30_damaged_file_is_made_again(void **state)
 	damage(r);
 	holds(r, SIZE / 8, 8, 0);
 	assert_int_equal(runs(), 2);
+}
+
+/* A process that has no descriptor left reads it another time. */
+static void test_lineage_file_that_is_whole_is_not_lost(void **state)
+{
+	mob_ref r = make(RUNS, 8, SIZE);
+	struct rlimit was;
+	struct rlimit none;
+	struct mob_view v;
+
+	(void)state;
+	until_ended(r);
+	spill(r);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = was;
+	none.rlim_cur = 3;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_true(mob_object_get(mobi_rt.store, r, MOB_FOREVER, &v) < 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	holds(r, SIZE / 8, 8, 0);
+	assert_int_equal(runs(), 1);
 }
 
 /* With its argument, of which only the lineage is left. */
@@ -757,6 +822,7 @@ MOB_MAIN(void)
 		T(test_lineage_more_than_fits_without_a_spill_directory),
 		T(test_semantics_30_intermediate_results_are_made_again),
 		T(test_lineage_put_arguments_are_kept_for_what_went),
+		T(test_lineage_of_refs_is_made_again),
 		T(test_lineage_of_several_results_only_what_is_gone),
 		T(test_lineage_goes_with_the_last_result),
 		T(test_lineage_of_a_long_chain_goes_at_once),
@@ -767,6 +833,7 @@ MOB_MAIN(void)
 	const struct CMUnitTest spilling[] = {
 		T(test_semantics_30_damaged_file_is_made_again),
 		T(test_semantics_30_damaged_file_after_its_argument_went),
+		T(test_lineage_file_that_is_whole_is_not_lost),
 		T(test_semantics_30_put_objects_are_not_made_again),
 	};
 	const struct CMUnitTest bounded[] = {
