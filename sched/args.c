@@ -346,8 +346,11 @@ uint64_t mobi_args_stream(const struct mob_store *s, uint32_t rec)
 static int view(uint64_t id, struct mob_view *v, const char *name,
 		struct mobi_error **out_error)
 {
-	int rc = mobi_object_view(mobi_rt.store, id, v);
+	int rc = mobi_object_view_now(mobi_rt.store, id, v);
 
+	if (rc == 1) {
+		return MOBI_ARGS_GONE;
+	}
 	if (rc == MOB_E_TASK) {
 		struct mobi_error *e = mobi_error_read(v);
 

@@ -44,6 +44,8 @@
  * may go. */
 #define CLOSURE 16u
 #define HAND_LOOKS 256u
+/* Of records with many edges: these are for the tasks that are to run. */
+#define KEPT_CHUNKS (MOBI_EDGE_CHUNKS / 16)
 
 int mobi_lineage_init(struct mobi_sched *sh)
 {
@@ -199,8 +201,7 @@ static bool take(struct mob_store *s, uint32_t rec, uint32_t gen, uint64_t flag)
 	return !MOBI_ROWNER(w);
 }
 
-/* KEPT(me), under the word w -> RETIRED; rows of which only weak edges are left are
- * LOST then. */
+/* Of a record that is RETIRED: rows of which only weak edges are left are LOST. */
 static void lose_gone(struct mob_store *s, const struct mobi_task_edge *e,
 		      void *arg)
 {
@@ -217,21 +218,54 @@ static void lose_gone(struct mob_store *s, const struct mobi_task_edge *e,
 	}
 }
 
-static void count_out(struct mob_store *s)
+static void take_from(mobi_a32 *count, uint32_t n)
 {
-	struct mobi_sched *sh = s->sched;
-	uint32_t n = mobi_load(&sh->kept);
+	uint32_t have = mobi_load(count);
 
-	while (n && !mobi_cas32(&sh->kept, &n, n - 1)) {
+	while (!mobi_cas32(count, &have, have > n ? have - n : 0)) {
 	}
 }
 
+/* Chunks of edges that a record with so many has. */
+static uint32_t chunks_of(const struct mob_store *s, uint32_t rec)
+{
+	uint32_t n = 0;
+
+	/* The janitor asks without having it. */
+	for (uint32_t c = mobi_task_at(s, rec)->chunk;
+	     c && c <= MOBI_EDGE_CHUNKS && n < MOBI_EDGE_CHUNKS;
+	     c = mobi_load(&s->chunks[c - 1].next)) {
+		n++;
+	}
+	return n;
+}
+
+/* One record less. */
+static void count_out(struct mob_store *s, uint32_t chunks)
+{
+	struct mobi_sched *sh = s->sched;
+
+	take_from(&sh->kept, 1);
+	take_from(&sh->kept_chunks, chunks);
+}
+
+static void lose_all(struct mob_store *s, uint32_t rec, uint32_t gen)
+{
+	struct left l = { .n_rets = mobi_task_at(s, rec)->n_rets };
+
+	mobi_task_edges(s, rec, gen, lose_gone, &l);
+}
+
+/* KEPT(me), under the word w -> RETIRED. */
 static bool retire(struct mob_store *s, uint32_t rec, uint64_t w)
 {
-	if (!mobi_rec_retire_flat(s, rec, w, mobi_task_at(s, rec)->chunk)) {
+	uint32_t chunks = chunks_of(s, rec);
+
+	if (!mobi_rec_retire_flat(s, rec, w, mobi_task_at(s, rec)->chunk,
+				  lose_all)) {
 		return false;
 	}
-	count_out(s);
+	count_out(s, chunks);
 	return true;
 }
 
@@ -242,6 +276,7 @@ static bool run_again(struct mob_store *s, uint32_t rec)
 	struct mobi_task *t = mobi_task_at(s, rec);
 	uint64_t w = mobi_load(&s->recs[rec].word);
 	uint32_t next = (MOBI_ATTEMPT(w) + 1) & 255u;
+	uint32_t chunks = chunks_of(s, rec);
 	struct edges g = { t->n_rets, true, false };
 
 	strengthen(s, rec, MOBI_GEN(w));
@@ -250,6 +285,7 @@ static bool run_again(struct mob_store *s, uint32_t rec)
 		return false;
 	}
 	MOBI_FAULT("lineage.linked");
+	t->kids |= MOBI_KIDS_REMADE;
 	t->deadline_ns = 0; /* it was met */
 	mobi_store(&t->parent, UINT64_C(0));
 	mobi_store(&t->scan, 0u);
@@ -261,7 +297,7 @@ static bool run_again(struct mob_store *s, uint32_t rec)
 			   MOBI_RWORD(MOBI_GEN(w), next, 0, MOBI_T_WAITING))) {
 	}
 	MOBI_FAULT("lineage.again");
-	count_out(s);
+	count_out(s, chunks);
 	(void)mobi_fetch_add(&sh->remade, UINT64_C(1));
 	mobi_board_set(s, rec);
 	mobi_wake_worker(s);
@@ -366,9 +402,6 @@ static bool forget_one(struct mob_store *s)
 		w = mobi_load(&s->recs[rec].word);
 		l = look_left(s, rec, MOBI_GEN(w));
 		if (!l.needed && !(w & (MOBI_KF_LOOK | MOBI_KF_STRONG))) {
-			struct left all = l;
-
-			mobi_task_edges(s, rec, MOBI_GEN(w), lose_gone, &all);
 			if (retire(s, rec, w)) {
 				(void)mobi_fetch_add(&sh->forgotten,
 						     UINT64_C(1));
@@ -378,6 +411,23 @@ static bool forget_one(struct mob_store *s)
 		give(s, rec);
 	}
 	return false;
+}
+
+/* One record more, if there is a place for it. */
+static bool count_in(struct mob_store *s, uint32_t chunks)
+{
+	struct mobi_sched *sh = s->sched;
+
+	if (mobi_fetch_add(&sh->kept_chunks, chunks) + chunks > KEPT_CHUNKS) {
+		take_from(&sh->kept_chunks, chunks);
+		return false;
+	}
+	if (mobi_fetch_add(&sh->kept, 1u) >= sh->lineage_max &&
+	    !forget_one(s)) {
+		count_out(s, chunks);
+		return false;
+	}
+	return true;
 }
 
 bool mobi_lineage_keep(struct mob_store *s, uint32_t rec, uint64_t w)
@@ -391,12 +441,7 @@ bool mobi_lineage_keep(struct mob_store *s, uint32_t rec, uint64_t w)
 		return false;
 	}
 	mobi_task_returns(s, rec, worth_one, &worth);
-	if (!worth) {
-		return false;
-	}
-	if (mobi_fetch_add(&sh->kept, 1u) >= sh->lineage_max &&
-	    !forget_one(s)) {
-		count_out(s);
+	if (!worth || !count_in(s, chunks_of(s, rec))) {
 		return false;
 	}
 	if (!mobi_load_relaxed(&s->hdr->has_kept)) {
@@ -419,7 +464,6 @@ struct closure {
 	uint32_t n;
 	uint32_t rec[CLOSURE];
 	bool was_strong[CLOSURE];
-	uint64_t cost_ns;
 	bool cheaply;
 	bool failed;
 	uint32_t n_rets; /* of the one that is looked at */
@@ -481,6 +525,18 @@ static void close_arg(struct mob_store *s, const struct mobi_task_edge *e,
 	}
 }
 
+/* In less time than to a file and back, at 1 GB/s. */
+static bool is_cheap(const struct mob_store *s, const struct mobi_slot *o)
+{
+	const struct mobi_sched *sh = s->sched;
+	uint32_t rec = ((uint32_t)mobi_load(&o->producer) - 1) % MOBI_RECS;
+	const struct mobi_task *t = mobi_task_at(s, rec);
+	uint64_t ns = mobi_load_relaxed(
+		&sh->fn[t->fn % MOBI_FUNCTIONS].cost_ns); /* a hint */
+
+	return ns <= 2 * mobi_load(&o->size);
+}
+
 bool mobi_lineage_evict(struct mob_store *s, uint64_t id, bool cheaply)
 {
 	struct mobi_sched *sh = s->sched;
@@ -488,6 +544,9 @@ bool mobi_lineage_evict(struct mob_store *s, uint64_t id, bool cheaply)
 	struct closure c = { .s = s, .cheaply = cheaply };
 	bool gone = false;
 
+	if (cheaply && !is_cheap(s, o)) {
+		return false;
+	}
 	close_over(&c, mobi_load(&o->producer));
 	for (uint32_t i = 0; i < c.n && !c.failed; i++) {
 		const struct mobi_task *t = mobi_task_at(s, c.rec[i]);
@@ -497,12 +556,6 @@ bool mobi_lineage_evict(struct mob_store *s, uint64_t id, bool cheaply)
 		strengthen(s, c.rec[i], MOBI_GEN(w));
 		c.n_rets = t->n_rets;
 		mobi_task_edges(s, c.rec[i], MOBI_GEN(w), close_arg, &c);
-		c.cost_ns += mobi_load_relaxed(
-			&sh->fn[t->fn % MOBI_FUNCTIONS].cost_ns); /* a hint */
-	}
-	/* To a file and back, at 1 GB/s. */
-	if (cheaply && c.cost_ns > 2 * mobi_load(&o->size)) {
-		c.failed = true;
 	}
 	if (!c.failed && c.n) {
 		MOBI_FAULT("lineage.secured");
@@ -578,6 +631,7 @@ void mobi_lineage_reap(struct mob_store *s, uint64_t dead)
 	struct mobi_sched *sh = s->sched;
 	uint32_t end = mobi_pool_used(s, MOBI_POOL_REC);
 	uint32_t n = 0;
+	uint32_t chunks = 0;
 
 	if (!mobi_load(&s->hdr->has_kept)) {
 		return;
@@ -600,7 +654,13 @@ void mobi_lineage_reap(struct mob_store *s, uint64_t dead)
 			/* Or who has it does. */
 			mobi_lineage_look(s, rec);
 		}
-		n += MOBI_STATE(mobi_load(&s->recs[rec].word)) == MOBI_R_KEPT;
+		if (MOBI_STATE(mobi_load(&s->recs[rec].word)) == MOBI_R_KEPT) {
+			n++;
+			chunks += mobi_task_at(s, rec)->chunk ?
+					  chunks_of(s, rec) :
+					  0;
+		}
 	}
 	mobi_store(&sh->kept, n);
+	mobi_store(&sh->kept_chunks, chunks);
 }

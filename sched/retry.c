@@ -176,6 +176,17 @@ int mobi_retry_plan(struct mobi_sched *sh, const struct mob_task_opts *o,
 
 /* ---- one more attempt ---- */
 
+void mobi_retry_spare(struct mobi_task *t, uint64_t w)
+{
+	uint32_t next = (MOBI_ATTEMPT(w) + 1) & 255u;
+	uint32_t v = mobi_load(&t->spared);
+
+	if (v >> 8 != next) {
+		mobi_store(&t->spared,
+			   (uint16_t)(next << 8 | ((v + 1) & 255u)));
+	}
+}
+
 const struct mobi_plan *mobi_retry_plan_of(const struct mobi_sched *sh,
 					   const struct mobi_task *t)
 {

@@ -28,6 +28,10 @@ static inline bool mobi_retry_left(const struct mobi_task *t, uint64_t w)
 	       mobi_retry_charged(t, w) < t->retries;
 }
 
+/* Does not count this attempt. May be done again, by who does what one did that was
+ * killed. */
+void mobi_retry_spare(struct mobi_task *t, uint64_t w);
+
 /* Is the task that ended with e to be run again? */
 bool mobi_retry_wanted(const struct mobi_sched *sh, const struct mobi_task *t,
 		       uint64_t w, const struct mobi_error *e);

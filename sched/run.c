@@ -285,7 +285,7 @@ static int call(struct mobi_context *c, const struct mob_task_def *def,
 	return k.rc;
 }
 
-/* One that is GONE is waited for. A task that is told to end meanwhile does. */
+/* What is in files is waited for. A task that is told to end meanwhile does. */
 static int load_args(struct mob_store *s, uint32_t rec, struct mobi_context *c,
 		     const struct mob_task_def *def,
 		     struct mobi_args_ready *args,
@@ -335,6 +335,11 @@ static struct mobi_error *attempt(struct mob_store *s, uint32_t rec, uint64_t w,
 	}
 	c->def = def;
 	rc = load_args(s, rec, c, def, &args, &e);
+	if (rc == MOBI_ARGS_GONE && !c->cancelled) {
+		c->aside = true;
+		mobi_args_drop(&args);
+		return NULL;
+	}
 	if (rc >= 0 && def->n_rets == MOB_RETS_STREAM) {
 		rc = mobi_stream_begin(s, c, def, w);
 		/* It may be cancelled by that. */
@@ -378,10 +383,12 @@ static void learn(struct mobi_sched *sh, uint32_t fn, uint64_t ns)
 }
 
 /* RUN(me) -> READY or DELAY with attempt + 1; if it was told to end meanwhile, it
- * does. */
-static void put_back(struct mob_store *s, uint32_t rec)
+ * does. aside: -> WAITING, without a charge; who looks at it then has what is GONE
+ * made again. It holds no resources meanwhile, which that may need. */
+static void put_back(struct mob_store *s, uint32_t rec, bool aside)
 {
 	struct mobi_sched *sh = mobi_rt.sched;
+	struct mobi_task *t = mobi_task_at(s, rec);
 	uint64_t w = mobi_load(&s->recs[rec].word);
 	uint64_t next;
 
@@ -395,13 +402,21 @@ static void put_back(struct mob_store *s, uint32_t rec)
 		if (w & MOBI_TF_LATE) {
 			mobi_task_cancel_children(s, rec, w);
 		}
-		next = mobi_retry_next(sh, mobi_task_at(s, rec), w, false);
+		if (aside) {
+			mobi_retry_spare(t, w);
+			mobi_store(&t->scan, 0u);
+			next = MOBI_RWORD(MOBI_GEN(w),
+					  (MOBI_ATTEMPT(w) + 1) & 255u, 0,
+					  MOBI_T_WAITING);
+		} else {
+			next = mobi_retry_next(sh, t, w, false);
+		}
 	} while (!mobi_cas64(&s->recs[rec].word, &w, next));
 	MOBI_FAULT("task.put_back.done");
 	if (mobi_limits_watched(sh, mobi_task_at(s, rec), next)) {
 		mobi_timer_set(s, rec);
 	}
-	if (MOBI_STATE(next) == MOBI_T_READY) {
+	if (MOBI_STATE(next) != MOBI_T_DELAY) {
 		mobi_board_set(s, rec);
 		mobi_wake_worker(s);
 	}
@@ -499,12 +514,12 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	if (out_rc) {
 		*out_rc = !failed ? 0 : e ? e->rc : MOB_E_NOMEM;
 	}
-	code = !failed ? 0 : e ? e->code : MOB_E_NOMEM;
+	code = !failed ? 0 : e ? e->code : c.aside ? MOB_E_LOST : MOB_E_NOMEM;
 	if (c.cancelled) {
 		mobi_task_cancel_children(s, rec,
 					  mobi_load(&s->recs[rec].word));
 	}
-	again = failed && wants_again(s, rec, &c, e);
+	again = c.aside || (failed && wants_again(s, rec, &c, e));
 	if (failed && !again) {
 		fail_all(s, rec, e);
 	}
@@ -526,7 +541,7 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 			    &mobi_rt.sched->shape[t->shape % MOBI_SHAPES],
 			    &devices);
 	if (again) {
-		put_back(s, rec);
+		put_back(s, rec, c.aside);
 	} else if (failed || c.reads || !mobi_lineage_keep(s, rec, w)) {
 		MOB_ASSERT(mobi_task_retire(s, rec, w));
 	}

@@ -29,6 +29,7 @@ struct mobi_context {
 	struct mobi_stream_out *out; /* of a task that yields (yield.h) */
 	uint32_t attempt;
 	bool reads;     /* a stream, which it could not read again */
+	bool aside;     /* it cannot begin: an argument is to be made again */
 	bool ran;       /* its function has returned */
 	bool cancelled; /* its function has ended, and it was cancelled by then */
 	bool blocked;   /* it waits, and its processor is another's */

@@ -60,6 +60,8 @@ enum { MOBI_T_WAITING = 2, MOBI_T_READY = 3, MOBI_T_RUN = 4, MOBI_T_DELAY = 5 };
 #define MOBI_SCAN_MAX ((1u << 20) - 1)
 #define MOBI_SCAN(gen, n) ((uint32_t)(gen) << 20 | (n))
 
+#define MOBI_KIDS_SOME 1u   /* it has submitted tasks */
+#define MOBI_KIDS_REMADE 2u /* it has ended once, and is not to be cancelled */
 struct mobi_task {
 	uint64_t seq; /* order of submission */
 	uint64_t submit_ns;
@@ -76,7 +78,7 @@ struct mobi_task {
 	uint32_t chunk; /* first edge chunk + 1 */
 	uint32_t n_rets;
 	uint8_t retries; /* MOBI_FOR_EVER, or how many */
-	uint8_t kids;    /* it has submitted tasks */
+	uint8_t kids;    /* MOBI_KIDS_* */
 	mobi_a16
 		spared; /* {attempt + 1 8, n 8}: n attempts up to this one ended
 			  * without a charge against retries */
@@ -356,11 +358,13 @@ struct mobi_sched {
 	/* lineage.c */
 	uint32_t lineage_max; /* records KEPT at most */
 	mobi_a32 kept;        /* about so many are */
-	mobi_a32 kept_hand;   /* where to look for one that may go */
-	mobi_a32 mismatches;  /* values made again that were not as before */
-	mobi_a64 remade;      /* runs to make something again */
-	mobi_a64 evicted;     /* values dropped to make room */
-	mobi_a64 forgotten;   /* records that went for others */
+	mobi_a32 kept_chunks; /* and have so many chunks of edges */
+	uint32_t reserved3;
+	mobi_a32 kept_hand;  /* where to look for one that may go */
+	mobi_a32 mismatches; /* values made again that were not as before */
+	mobi_a64 remade;     /* runs to make something again */
+	mobi_a64 evicted;    /* values dropped to make room */
+	mobi_a64 forgotten;  /* records that went for others */
 	mobi_a64 ejected_ns;
 	mobi_a32 ejected_policy;
 	uint32_t reserved;

@@ -194,18 +194,6 @@ static bool only_shared(const struct mobi_sched *sh, uint32_t rec, uint64_t w)
 	return false;
 }
 
-/* Does not count this attempt. A janitor that was killed may have done it. */
-static void spare(struct mobi_task *t, uint64_t w)
-{
-	uint32_t next = (MOBI_ATTEMPT(w) + 1) & 255u;
-	uint32_t v = mobi_load(&t->spared);
-
-	if (v >> 8 != next) {
-		mobi_store(&t->spared,
-			   (uint16_t)(next << 8 | ((v + 1) & 255u)));
-	}
-}
-
 /* RUN of a dead process -> its next attempt, unless it was told to end meanwhile. */
 static void run_again(struct mob_store *s, uint32_t rec, uint64_t w,
 		      bool at_once)
@@ -252,7 +240,7 @@ static void reap_run(struct mob_store *s, uint32_t rec, uint64_t w)
 		  (mobi_load(&t->spared) & 255u) < SPARES &&
 		  only_shared(sh, rec, w);
 	if (at_once) {
-		spare(t, w);
+		mobi_retry_spare(t, w);
 	} else {
 		note(sh, t, w, s);
 		if (!mobi_retry_left(t, w)) {

@@ -192,8 +192,8 @@ static uint64_t parent_of(const struct mobi_context *c)
 		return 0;
 	}
 	t = mobi_task_at(mobi_rt.store, (uint32_t)c->task);
-	if (!t->kids) {
-		t->kids = 1;
+	if (!(t->kids & MOBI_KIDS_SOME)) {
+		t->kids |= MOBI_KIDS_SOME;
 	}
 	return c->task + 1;
 }
@@ -393,7 +393,8 @@ bool mobi_task_evaluate(struct mob_store *s, uint32_t rec)
 	uint64_t id;
 
 	if (MOBI_STATE(w) == MOBI_R_KEPT && (w & MOBI_KF_LOOK)) {
-		mobi_lineage_look(s, rec);
+		/* It may be long: not under the lock that this one has. */
+		mobi_timer_set(s, rec);
 		return false;
 	}
 	if (MOBI_STATE(w) == MOBI_T_WAITING) {

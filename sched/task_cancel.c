@@ -202,7 +202,8 @@ static int cancel_one(struct mob_store *s, uint32_t rec, uint32_t gen,
 	for (;;) {
 		uint64_t w = mobi_load(&s->recs[rec].word);
 
-		if (MOBI_GEN(w) != gen) {
+		if (MOBI_GEN(w) != gen ||
+		    (mobi_task_at(s, rec)->kids & MOBI_KIDS_REMADE)) {
 			return 0;
 		}
 		switch (MOBI_STATE(w)) {

@@ -429,7 +429,9 @@ bool mobi_rec_retire(struct mob_store *s, uint32_t rec, uint64_t want,
 }
 
 bool mobi_rec_retire_flat(struct mob_store *s, uint32_t rec, uint64_t want,
-			  uint32_t chunk)
+			  uint32_t chunk,
+			  void (*first)(struct mob_store *s, uint32_t rec,
+					uint32_t gen))
 {
 	uint32_t gen = MOBI_GEN(want);
 	uint64_t w = want;
@@ -438,6 +440,9 @@ bool mobi_rec_retire_flat(struct mob_store *s, uint32_t rec, uint64_t want,
 			MOBI_RWORD(gen, MOBI_ATTEMPT(want), s->me,
 				   MOBI_R_RETIRED))) {
 		return false;
+	}
+	if (first) {
+		first(s, rec, gen);
 	}
 	mobi_chunks_retire(s, chunk, MOBI_CK_REC, (uint64_t)gen << 32 | rec);
 	release_later(s, rec | LATER_REC, gen);

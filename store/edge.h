@@ -63,9 +63,12 @@ int mobi_rec_new(struct mob_store *s, uint32_t *out_rec, uint32_t *out_gen);
 bool mobi_rec_retire(struct mob_store *s, uint32_t rec, uint64_t want,
 		     uint32_t chunk);
 /* The same without recursion: what is released may free objects whose records
- * come here again. */
+ * come here again. `first` (may be NULL) is called before, for the record RETIRED(me)
+ * with its edges. */
 bool mobi_rec_retire_flat(struct mob_store *s, uint32_t rec, uint64_t want,
-			  uint32_t chunk);
+			  uint32_t chunk,
+			  void (*first)(struct mob_store *s, uint32_t rec,
+					uint32_t gen));
 void mobi_rec_try_free(struct mob_store *s, uint32_t rec);
 
 #endif /* MOBI_EDGE_H */

@@ -12,9 +12,12 @@
 #include "victim.h"
 
 #define SUM_PARTS 16u
-#define SUM_PART 4096u
+#define SUM_PART 512u
 /* What is smaller is not worth a task. */
 #define EVICT_MIN 4096u
+/* So many rows are looked at for one that goes cheaply: it is looked for each time
+ * that something is to be spilled. */
+#define CHEAP_LOOKS 2048u
 
 static uint32_t rec_of(uint64_t producer)
 {
@@ -192,7 +195,8 @@ bool mobi_gone_drop(struct mob_store *s, uint32_t slot, uint64_t w)
 
 	/* Refs in it are others each time. */
 	mobi_store_relaxed(&mobi_weak_of(o)->sum,
-			   loc == MOBI_LOC_SPILLED || mobi_load(&o->nested) ?
+			   loc == MOBI_LOC_SPILLED || mobi_load(&o->nested) ||
+					   !mobi_load(&o->producer) ?
 				   0u :
 				   mobi_gone_sum(mobi_slot_bytes(s, slot),
 						 mobi_load(&o->size)));
@@ -314,6 +318,40 @@ static bool is_candidate(const struct mobi_slot *o, uint64_t w)
 	       !(mobi_load(&o->hold) & MOBI_KEPT) && !mobi_load(&o->nested);
 }
 
+static uint64_t evict(struct mob_store *s, uint32_t slot, bool cheaply)
+{
+	struct mobi_slot *o = &s->slots[slot];
+	uint64_t id = (uint64_t)MOBI_GEN(mobi_load(&o->word)) << 32 | slot;
+	uint64_t room = mobi_arena_block_bytes(s->arena, mobi_load(&o->loc));
+
+	return s->hooks->evict(s, id, cheaply) ? room : 0;
+}
+
+/* A hand of its own goes round, a part of the way each time, and leaves the marks of
+ * who was viewed to those that decide what is spilled. */
+static int some_cheaply(struct mob_store *s, uint64_t bytes)
+{
+	struct mobi_hand *hand = &s->hdr->hand[MOBI_HAND_CHEAP];
+	uint32_t end = mobi_pool_used(s, MOBI_POOL_SLOT);
+	uint64_t freed = 0;
+	int n = 0;
+
+	for (uint32_t i = 0; i < CHEAP_LOOKS && i < end && freed < bytes; i++) {
+		uint32_t slot = mobi_fetch_add(&hand->met, 1u) % end;
+		const struct mobi_slot *o = &s->slots[slot];
+		uint64_t room;
+
+		if (!is_candidate(o, mobi_load(&o->word)) ||
+		    (mobi_load(&o->creator) & MOBI_CREATOR_USED)) {
+			continue;
+		}
+		room = evict(s, slot, true);
+		freed += room;
+		n += room != 0;
+	}
+	return n;
+}
+
 int mobi_gone_some(struct mob_store *s, uint64_t bytes, bool cheaply)
 {
 	struct mobi_search q = mobi_victim_search(s, MOBI_HAND_GONE,
@@ -325,17 +363,14 @@ int mobi_gone_some(struct mob_store *s, uint64_t bytes, bool cheaply)
 	if (!s->hooks || !mobi_load(&s->hdr->has_kept)) {
 		return 0;
 	}
+	if (cheaply) {
+		return some_cheaply(s, bytes);
+	}
 	while (freed < bytes && mobi_victim_next(&q, &slot)) {
-		struct mobi_slot *o = &s->slots[slot];
-		uint64_t id = (uint64_t)MOBI_GEN(mobi_load(&o->word)) << 32 |
-			      slot;
-		uint64_t room = mobi_arena_block_bytes(s->arena,
-						       mobi_load(&o->loc));
+		uint64_t room = evict(s, slot, false);
 
-		if (s->hooks->evict(s, id, cheaply)) {
-			freed += room;
-			n++;
-		}
+		freed += room;
+		n += room != 0;
 	}
 	return n;
 }

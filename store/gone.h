@@ -87,7 +87,7 @@ void mobi_gone_freed(struct mob_store *s, uint64_t producer);
 int mobi_gone_unreadable(struct mob_store *s, uint32_t slot);
 /* What was GONE is about to be LOST, for lack of room even for an error. */
 void mobi_gone_no_room(struct mob_store *s, uint64_t id);
-/* Of a value: CRC32C of at most 64 KiB that are spread over it; not 0. */
+/* Of a value: CRC32C of at most 8 KiB that are spread over it; not 0. */
 uint32_t mobi_gone_sum(const void *at, uint64_t size);
 
 /* Drops values for bytes bytes together, or as many as there are; how many. */

@@ -404,12 +404,24 @@ static int take_view(struct mob_store *s, uint64_t id, int64_t timeout_ns)
 			return 1; /* it could not be read */
 		}
 		mobi_victim_back(s, o);
-	} else if (mobi_spills(s) ||
+	} else if (mobi_spills(s) || mobi_load_relaxed(&s->hdr->has_kept) ||
 		   /* Or it may be a cached one: in a line that is at hand. */
 		   (mobi_load_relaxed(&o->hold) & MOBI_KEPT)) {
 		mobi_victim_used(o);
 	}
 	return 0;
+}
+
+/* Of a time-out that began when it would end at `end`. */
+static int64_t left_of(int64_t timeout_ns, int64_t end)
+{
+	int64_t left;
+
+	if (timeout_ns <= 0) {
+		return timeout_ns;
+	}
+	left = end - (int64_t)mobi_now_ns();
+	return left < 0 ? 0 : left;
 }
 
 /* Waits until what is GONE is made again. */
@@ -421,32 +433,18 @@ static int wait_again(struct mob_store *s, uint64_t id, int64_t timeout_ns,
 	if (rc < 0) {
 		return rc;
 	}
-	if (timeout_ns > 0) {
-		timeout_ns = end - (int64_t)mobi_now_ns();
-		timeout_ns = timeout_ns < 0 ? 0 : timeout_ns;
-	}
-	rc = mobi_wait_one(s, id, timeout_ns);
+	rc = mobi_wait_one(s, id, left_of(timeout_ns, end));
 	(void)mobi_slot_release(s, id);
 	return rc;
 }
 
-int mobi_object_view_in(struct mob_store *s, uint64_t id, int64_t timeout_ns,
-			struct mob_view *out_view)
+/* Of one that has a view bit of this call. */
+static int viewed(struct mob_store *s, uint64_t id, struct mob_view *out_view)
 {
 	struct mobi_slot *o = &s->slots[(uint32_t)id];
-	int64_t end = 0;
-	uint64_t w;
-	int rc = take_view(s, id, timeout_ns);
+	uint64_t w = mobi_load(&o->word);
+	int rc;
 
-	while (rc == 1) {
-		end = end ? end : mobi_deadline(timeout_ns);
-		rc = wait_again(s, id, timeout_ns, end);
-		rc = rc < 0 ? rc : take_view(s, id, timeout_ns);
-	}
-	if (rc < 0) {
-		return rc;
-	}
-	w = mobi_load(&o->word);
 	rc = mobi_resolved(w) ? state_error(o, w, id) :
 				mobi_err(MOB_E_STATE, "object %u is pending",
 					 (uint32_t)id);
@@ -461,6 +459,28 @@ int mobi_object_view_in(struct mob_store *s, uint64_t id, int64_t timeout_ns,
 	return rc == MOB_E_TASK ?
 		       mobi_err(rc, "object %u holds an error", (uint32_t)id) :
 		       0;
+}
+
+int mobi_object_view_in(struct mob_store *s, uint64_t id, int64_t timeout_ns,
+			struct mob_view *out_view)
+{
+	int64_t end = 0;
+	int rc = take_view(s, id, timeout_ns);
+
+	while (rc == 1) {
+		end = end ? end : mobi_deadline(timeout_ns);
+		rc = wait_again(s, id, timeout_ns, end);
+		rc = rc < 0 ? rc : take_view(s, id, timeout_ns);
+	}
+	return rc < 0 ? rc : viewed(s, id, out_view);
+}
+
+int mobi_object_view_now(struct mob_store *s, uint64_t id,
+			 struct mob_view *out_view)
+{
+	int rc = take_view(s, id, MOB_FOREVER);
+
+	return rc ? rc : viewed(s, id, out_view);
 }
 
 int mobi_object_view(struct mob_store *s, uint64_t id,
@@ -485,6 +505,7 @@ bool mobi_object_peek(struct mob_store *s, uint64_t id,
 int mob_object_get(struct mob_store *store, struct mob_ref ref,
 		   int64_t timeout_ns, struct mob_view *out_view)
 {
+	int64_t end;
 	uint64_t id;
 	int rc;
 
@@ -505,10 +526,11 @@ int mob_object_get(struct mob_store *store, struct mob_ref ref,
 		if (rc < 0) {
 			return rc;
 		}
+		end = mobi_deadline(timeout_ns);
 		rc = mobi_wait_one(store, id, timeout_ns);
 		if (rc >= 0) {
-			rc = mobi_object_view_in(store, id, timeout_ns,
-						 out_view);
+			rc = mobi_object_view_in(
+				store, id, left_of(timeout_ns, end), out_view);
 		}
 		(void)mobi_slot_release(store, id);
 		return rc;

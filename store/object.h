@@ -15,6 +15,9 @@ int mobi_object_view(struct mob_store *s, uint64_t id,
 /* The same; the time-out is for one that is being spilled or brought back. */
 int mobi_object_view_in(struct mob_store *s, uint64_t id, int64_t timeout_ns,
 			struct mob_view *out_view);
+/* The same at once: 1 if its value is GONE. */
+int mobi_object_view_now(struct mob_store *s, uint64_t id,
+			 struct mob_view *out_view);
 /* The same without a VIEW, for a sealed value inside the slot: the caller holds
  * the object, and releases no view. False: it is none of these. */
 bool mobi_object_peek(struct mob_store *s, uint64_t id,

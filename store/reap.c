@@ -178,6 +178,15 @@ static bool unmade(struct mob_store *s, const struct mobi_slot *o, uint64_t w,
 			!mobi_will_produce(s, mobi_load(&o->producer)));
 }
 
+/* It is about to be LOST. */
+static void tell_why(struct mobi_slot *o, uint64_t w)
+{
+	if (w & MOBI_F_GONE) {
+		mobi_store_relaxed(&o->type, MOBI_TYPE_WHY_LOST);
+		mobi_store_relaxed(&o->size, UINT64_C(0));
+	}
+}
+
 /* LOCK(dead) -> LOCK(me). What nobody will make any more is LOST. */
 static void take_over(struct mob_store *s, uint32_t slot, uint64_t w,
 		      uint64_t dead)
@@ -191,6 +200,7 @@ static void take_over(struct mob_store *s, uint32_t slot, uint64_t w,
 				     MOBI_F_NOTIFY),
 				MOBI_KEEP(w));
 		if (unmade(s, o, w, dead)) {
+			tell_why(o, w);
 			mobi_store_relaxed(&o->born_ms, mobi_session_ms(s));
 			set = MOBI_WORD(MOBI_GEN(w), s->me,
 					MOBI_F_LOCK | MOBI_F_NOTIFY |
@@ -245,6 +255,7 @@ static void reap_slot(struct mob_store *s, uint32_t slot, uint64_t dead)
 	    unmade(s, o, w, dead)) {
 		uint64_t id = (uint64_t)MOBI_GEN(w) << 32 | slot;
 
+		tell_why(o, w);
 		(void)((w & MOBI_F_OWNED) ?
 			       mobi_slot_resolve_made(s, id, MOBI_MAKER(w),
 						      MOBI_S_LOST) :

@@ -384,7 +384,8 @@ enum {
 	MOBI_HAND_EVICT = 0,
 	MOBI_HAND_SPILL = 1,
 	MOBI_HAND_GONE = 2,
-	MOBI_HANDS = 3
+	MOBI_HAND_CHEAP = 3, /* met: the row */
+	MOBI_HANDS = 4
 };
 struct mobi_hand {
 	mobi_a64 at;    /* {kind of round 32, slot 32} */

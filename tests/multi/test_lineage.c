@@ -11,6 +11,7 @@
 #include "spill_file.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,6 +129,15 @@ MOB_TASK(mob_i64s, l_of_refs, mob_str, path, mob_refs, r)
 MOB_TASK(int64_t, l_last, mob_i64s, a)
 {
 	return a.at[a.n - 1];
+}
+
+/* Runs until it is let go. */
+MOB_TASK(int64_t, l_gate, mob_str, path)
+{
+	while (!live_ledger_get(path, LAST)) {
+		(void)sched_yield();
+	}
+	return 1;
 }
 
 /* Waits inside for what it was passed. */
@@ -340,6 +350,32 @@ static void test_lineage_more_than_fits_without_a_spill_directory(void **state)
 		assert_int_equal(mob_release(r[i]), 0);
 	}
 	free(r);
+}
+
+/* What a queued task needs went: it holds nothing while that is made again. */
+static void
+test_lineage_argument_that_went_is_made_before_the_task(void **state)
+{
+	struct mob_task_opts gpu = MOB_OPTS(.resources = "gpu=1");
+	mob_ref a = mob_submit_with(gpu, l_make, ledger.path, RUNS, 3,
+				    (int64_t)SIZE);
+	mob_ref gate;
+	mob_ref b;
+	int64_t want[SIZE / 8];
+	int64_t x;
+
+	(void)state;
+	fill(want, SIZE / 8, 3);
+	until_ended(a);
+	gate = mob_submit_with(gpu, l_gate, ledger.path);
+	b = mob_submit_with(gpu, l_last, a);
+	assert_true(live_await(has_gone, &a));
+	ledger.at[LAST] = 1;
+	assert_int_equal(mob_take(b, &x), 0);
+	assert_int_equal(x, want[SIZE / 8 - 1]);
+	assert_int_equal(runs(), 2);
+	assert_int_equal(mob_take(gate, &x), 0);
+	ledger.at[LAST] = 0;
 }
 
 /* ---- what it is made of ---- */
@@ -755,6 +791,7 @@ static int start_with(uint64_t bytes, const char *dir, const char *lineage)
 	opts.workers = 2;
 	opts.store_bytes = bytes;
 	opts.spill_dir = dir;
+	opts.resources = "gpu:1";
 	if ((lineage && setenv("MOBULA_LINEAGE", lineage, 1)) ||
 	    mob_init(&opts) < 0) {
 		(void)fprintf(stderr, "mob_init: %s\n", mob_error());
@@ -820,6 +857,7 @@ MOB_MAIN(void)
 		T(test_lineage_every_kind_of_wait_has_it_made),
 		T(test_lineage_of_a_result_that_is_viewed_stays),
 		T(test_lineage_more_than_fits_without_a_spill_directory),
+		T(test_lineage_argument_that_went_is_made_before_the_task),
 		T(test_semantics_30_intermediate_results_are_made_again),
 		T(test_lineage_put_arguments_are_kept_for_what_went),
 		T(test_lineage_of_refs_is_made_again),
