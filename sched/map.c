@@ -414,7 +414,7 @@ static int next_chunk(struct mob_map *m, int64_t timeout_ns)
 			return mobi_error_pend_rc(rc);
 		}
 		rc = mobi_map_await(m, timeout_ns, &c);
-		if (rc <= 0) {
+		if (rc <= 0 || !c) {
 			return rc;
 		}
 		e = mobi_map_look(c->id, &m->view);
@@ -475,7 +475,7 @@ int mob_map_all_raw(const struct mob_map_opts *opts,
 {
 	struct mob_map_opts o = MOB_MAP_OPTS_INIT;
 	unsigned char *at = out;
-	struct mob_map *m;
+	struct mob_map *m = NULL;
 	uint64_t i = 0;
 	int rc;
 
@@ -487,13 +487,16 @@ int mob_map_all_raw(const struct mob_map_opts *opts,
 		memset(out, 0, n * type->size);
 	}
 	rc = mob_map_open(&o, &m);
-	if (rc < 0) {
+	if (rc < 0 || !m) {
 		return rc;
 	}
 	rc = mob_map_over_raw(m, def, n, n_args, columns);
 	for (; rc >= 0 && i < n; i++) {
 		rc = mob_map_next_raw(m, type, MOB_FOREVER,
 				      at + i * type->size);
+		if (rc == 0) {
+			break;
+		}
 	}
 	if (rc < 0 && n) {
 		memset(out, 0, n * type->size);
