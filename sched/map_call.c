@@ -10,6 +10,8 @@
 #include "retry.h"
 #include "value.h"
 
+#include <mobula/cancel.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,6 +75,8 @@ void mobi_call_leave(struct mobi_call_ret *r)
 	}
 	c->frame = r->frame.outer;
 	mobi_frame_end(&r->frame);
+	/* What one call waits with is not the next one's. */
+	(void)mob_cancel_use(NULL);
 }
 
 void mobi_call_end(struct mobi_call_ret *r)

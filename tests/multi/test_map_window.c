@@ -230,6 +230,7 @@ static void test_map_window_bounds_bytes(void **state)
 		int n = 0;
 
 		o.window_bytes = 4 << 20;
+		o.window = 60;
 		o.chunk = 1;
 		m = map_with(o);
 		assert_int_equal(mob_map_from(m, give_big, &s), 0);

@@ -238,7 +238,7 @@ MOB_EXTERN_C_END
 						MOB_ARG_VALUE,                 \
 					default: MOBI_COLUMN_BAD)) !=          \
 				MOBI_COLUMN_BAD,                               \
-				"the array is not of this parameter's type");  \
+				"the array has another type than the parameter");  \
 			char none;                                             \
 		})                                                             \
 	}
