@@ -6,10 +6,12 @@
 #include "os_clock.h"
 #include "os_run.h"
 #include "pool.h"
+#include "yield.h"
 
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { N_YIELDED = 0, N_RUNS = 1, N_OTHER = 2, WORDS = 8 };
 static struct live_ledger ledger;
@@ -738,6 +740,15 @@ static void test_semantics_35_task_is_cancelled_with_the_stream(void **state)
 	live_ledger_close(&ledger);
 }
 
+MOB_TASK_STREAM(int64_t, s_endless, void)
+{
+	int64_t i = 0;
+
+	while (mob_yield(i) == 0) {
+		i++;
+	}
+}
+
 /* Waits for `in`, so that it begins after that. */
 MOB_TASK_STREAM(int64_t, s_later, int64_t, in, mob_str, path)
 {
@@ -792,6 +803,13 @@ static void test_stream_of_a_cancelled_task(void **state)
 	assert_true(live_await(no_task, NULL));
 	assert_int_equal(mob_task_cancel(s, 0), 0);
 	ledger.at[N_OTHER] = 0;
+	/* one that waits for nobody, */
+	s = mob_submit(s_endless);
+	reads(s, 0, 100);
+	assert_int_equal(mob_task_cancel(s, 0), 1);
+	assert_int_equal(mob_join(mob_stream_result(s)), MOB_E_CANCELLED);
+	mob_error_clear();
+	assert_int_equal(mob_release(s), 0);
 	/* one that has not begun, */
 	s = mob_submit(s_later, mob_submit(s_until_told, ledger.path),
 		       ledger.path);
@@ -853,6 +871,20 @@ static void test_semantics_35_retry_goes_on_where_it_was(void **state)
 	}
 }
 
+/* Tells its process, and reads. */
+MOB_TASK(int64_t, s_pid_and_sum, mob_ref, in, mob_str, path)
+{
+	live_ledger_max(path, N_YIELDED, (uint64_t)getpid());
+	return s_sum(in);
+}
+
+static bool reader_waits(void *arg)
+{
+	const struct mobi_stream *st = arg;
+
+	return mobi_load(&st->wanted) != 0;
+}
+
 /* Dies after it has read so many, in its first run. */
 MOB_TASK(int64_t, s_dies_reading, mob_ref, in, mob_str, path, int64_t, n)
 {
@@ -874,12 +906,24 @@ MOB_TASK(int64_t, s_dies_reading, mob_ref, in, mob_str, path, int64_t, n)
 
 static void test_stream_reader_that_dies(void **state)
 {
+	mob_ref sum;
 	mob_ref s;
 	int64_t x;
 
 	(void)state;
 	live_ledger_open(&ledger, WORDS);
-	/* Before it has read any, it is run again; */
+	/* While it waits for the first, it is run again; */
+	s = mob_submit(s_later, mob_submit(s_until_told, ledger.path),
+		       ledger.path);
+	sum = mob_submit(s_pid_and_sum, s, ledger.path);
+	assert_true(
+		live_await(reader_waits, mobi_stream_at(mobi_rt.store, s.lo)));
+	assert_int_equal(kill((int)ledger.at[N_YIELDED], SIGKILL), 0);
+	(void)live_ledger_add(ledger.path, N_OTHER);
+	assert_int_equal(mob_get(sum, &x), 0);
+	assert_int_equal(x, 1);
+	ledger.at[N_RUNS] = 0;
+	/* so it is before it has read any; */
 	s = mob_submit(s_count, 1000);
 	assert_int_equal(
 		mob_get(mob_submit(s_dies_reading, s, ledger.path, 0), &x), 0);
