@@ -5,6 +5,7 @@
 #include "arena.h"
 #include "args.h"
 #include "block.h"
+#include "domain.h"
 #include "err.h"
 #include "error.h"
 #include "fault.h"
@@ -33,8 +34,10 @@
 #define NODE_OBJECTS (MOBI_EDGE_CHUNK - 2u)
 /* Who waits for the reader looks again so often: the stream may have been let go. */
 #define SLICE_NS (100 * MOB_MS)
-/* At the bound of workers, nobody may be there to read: so long it waits then. */
+/* At the bound of workers, nobody may be there to read: it looks so often then, and
+ * so often it does if no task waits for a worker. */
 #define STUCK_NS (20 * MOB_MS)
+#define QUIET_MAX 50u
 
 struct mobi_stream_out {
 	uint64_t id;    /* the stream: not held, so that it can be let go */
@@ -46,6 +49,7 @@ struct mobi_stream_out {
 	unsigned char *at;
 	uint32_t edge;  /* hint: a free one */
 	uint32_t shift; /* the bounds are so many times doubled */
+	uint32_t quiet; /* so often nothing was read while it slept */
 	uint64_t index; /* yields of this attempt */
 	uint64_t skip;  /* so many items were there when it began */
 	uint64_t bytes; /* of all items so far */
@@ -160,19 +164,26 @@ uint64_t mobi_stream_yielded(const struct mobi_context *c)
 
 /* ---- room ---- */
 
-static bool has_room(struct mob_store *s, const struct mobi_stream_out *out,
+static bool fits(const struct mobi_stream_out *out, uint64_t unread,
+		 uint64_t bytes, uint32_t shift)
+{
+	return shift >= 40 ||
+	       ((!out->max_items || unread < out->max_items << shift) &&
+		(!out->max_bytes || bytes <= out->max_bytes << shift));
+}
+
+static bool has_room(struct mob_store *s, struct mobi_stream_out *out,
 		     uint64_t bytes)
 {
 	const struct mobi_stream *st = mobi_stream_at(s, out->id);
 	uint64_t unread = out->first + out->n - mobi_load(&st->read);
-	uint64_t waiting = out->bytes - mobi_load(&st->read_bytes);
 
-	if (!unread || out->shift >= 40) {
+	bytes += out->bytes - mobi_load(&st->read_bytes);
+	if (!unread || fits(out, unread, bytes, 0)) {
+		out->shift = 0;
 		return true;
 	}
-	return (!out->max_items || unread < out->max_items << out->shift) &&
-	       (!out->max_bytes || waiting + bytes <= out->max_bytes
-							      << out->shift);
+	return fits(out, unread, bytes, out->shift);
 }
 
 /* Does the reader wait below this task, on the stack of this thread? */
@@ -234,13 +245,26 @@ static bool hang_bell(struct mob_store *s, struct mobi_stream_out *out,
 	return !is_gone(s, out);
 }
 
+/* A while has passed at the bound of workers, and nothing was read. Nobody may be
+ * left to read: rather more memory than none that goes on. If no task waits for a
+ * worker, it is more likely that the reader is slow. */
+static void stuck(struct mob_store *s, struct mobi_stream_out *out)
+{
+	out->quiet++;
+	if (mobi_domain_work(s) || out->quiet >= QUIET_MAX) {
+		out->quiet = 0;
+		out->shift++;
+	}
+}
+
 /* One sleep; 0: look again. */
 static int sleep_for_room(struct mob_store *s, struct mobi_stream_out *out,
 			  uint64_t bell, int64_t timeout_ns, int64_t end)
 {
-	uint64_t read = mobi_load(&mobi_stream_at(s, out->id)->read);
-	bool stuck = mobi_block_at_bound(s);
-	int64_t ns = stuck ? STUCK_NS : SLICE_NS;
+	const struct mobi_stream *st = mobi_stream_at(s, out->id);
+	uint64_t read = mobi_load(&st->read);
+	bool bound = mobi_block_at_bound(s);
+	int64_t ns = bound ? STUCK_NS : SLICE_NS;
 	int64_t left = timeout_ns;
 	int rc;
 
@@ -252,13 +276,15 @@ static int sleep_for_room(struct mob_store *s, struct mobi_stream_out *out,
 		return mobi_wait_one(s, bell, left);
 	}
 	rc = mobi_wait_one(s, bell, ns);
-	if (rc == MOB_E_TIMEOUT && stuck && !is_gone(s, out) &&
-	    mobi_load(&mobi_stream_at(s, out->id)->read) == read) {
-		/* No worker may be left to read: rather more memory than none
-		 * that goes on. */
-		out->shift++;
+	if (rc != MOB_E_TIMEOUT) {
+		return rc;
 	}
-	return rc == MOB_E_TIMEOUT ? 0 : rc;
+	if (!bound || is_gone(s, out) || mobi_load(&st->read) != read) {
+		out->quiet = 0;
+	} else {
+		stuck(s, out);
+	}
+	return 0;
 }
 
 /* Waits until an item of so many bytes may be added, or the stream is gone. */

@@ -1078,23 +1078,6 @@ static void test_stream_and_its_reader_on_one_worker(void **state)
 		live_ledger_close(&ledger);
 		mob_shutdown();
 	}
-	/* It is kept as long as somebody reads: here, we. */
-	live_start(1);
-	live_ledger_open(&ledger, WORDS);
-	{
-		mob_ref s = mob_submit_with(MOB_OPTS(.stream_items = 4),
-					    s_noted, ledger.path, 3000, -1, 0,
-					    0);
-
-		for (int64_t k = 0; k < 3000; k++) {
-			reads(s, k, 1);
-			assert_true(ledger.at[N_YIELDED] <= (uint64_t)k + 5);
-		}
-		ends(s);
-		assert_int_equal(mob_release(s), 0);
-	}
-	assert_int_equal(live_audit(0), 0);
-	live_ledger_close(&ledger);
 }
 
 /* Every worker dies at one of its first passes of a point, once it has gone on. */

@@ -29,7 +29,8 @@
  * item always passes. Without them the task runs ahead as far as the store has room;
  * items up to 256 bytes of fixed size stay in memory then, others may be spilled.
  * Where MOBULA_EXTRA_WORKERS are all there and all blocked, nobody might be left to
- * read: then the bounds are doubled whenever nothing was read for 20 ms.
+ * read: then the bounds are doubled whenever nothing was read for 20 ms (a second, if
+ * no task waits for a worker), until the reader has caught up.
  *
  * ERRORS. What was yielded before an error stays readable; then mob_next tells the
  * error, once, and then comes the end. A task that is run again yields its items
