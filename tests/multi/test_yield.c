@@ -740,13 +740,16 @@ static void test_semantics_35_task_is_cancelled_with_the_stream(void **state)
 	live_ledger_close(&ledger);
 }
 
-MOB_TASK_STREAM(int64_t, s_endless, void)
+MOB_TASK_STREAM(int64_t, s_endless, mob_str, path)
 {
 	int64_t i = 0;
+	int rc = 0;
 
-	while (mob_yield(i) == 0) {
+	while (rc == 0) {
+		rc = mob_yield(i);
 		i++;
 	}
+	live_ledger_max(path, N_YIELDED, (uint64_t)-rc);
 }
 
 /* Waits for `in`, so that it begins after that. */
@@ -784,6 +787,7 @@ test_semantics_35_task_never_runs_if_the_stream_is_gone(void **state)
 
 static void test_stream_of_a_cancelled_task(void **state)
 {
+	mob_ref ready;
 	mob_ref s;
 	int64_t x;
 
@@ -804,16 +808,19 @@ static void test_stream_of_a_cancelled_task(void **state)
 	assert_int_equal(mob_task_cancel(s, 0), 0);
 	ledger.at[N_OTHER] = 0;
 	/* one that waits for nobody, */
-	s = mob_submit(s_endless);
+	s = mob_submit(s_endless, ledger.path);
 	reads(s, 0, 100);
 	assert_int_equal(mob_task_cancel(s, 0), 1);
 	assert_int_equal(mob_join(mob_stream_result(s)), MOB_E_CANCELLED);
 	mob_error_clear();
+	assert_int_equal(ledger.at[N_YIELDED], -MOB_E_CANCELLED);
 	assert_int_equal(mob_release(s), 0);
 	/* one that has not begun, */
 	s = mob_submit(s_later, mob_submit(s_until_told, ledger.path),
 		       ledger.path);
+	ready = mob_stream_ready(s);
 	assert_int_equal(mob_task_cancel(s, 0), 1);
+	assert_int_equal(mob_wait(&ready, 1, 1, 0, NULL), 1);
 	assert_int_equal(mob_next(s, &x), MOB_E_CANCELLED);
 	mob_error_clear();
 	ends(s);
