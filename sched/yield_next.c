@@ -142,6 +142,7 @@ static int await(struct mob_store *s, uint64_t id, int64_t timeout_ns,
 		 struct item *out)
 {
 	int64_t end = 0;
+	uint32_t was;
 	int rc;
 
 	for (bool first = true;; first = false) {
@@ -168,7 +169,9 @@ static int await(struct mob_store *s, uint64_t id, int64_t timeout_ns,
 			left = end - (int64_t)mobi_now_ns();
 			left = left > 0 ? left : 0;
 		}
+		was = mobi_wait_through(MOBI_WAIT_STREAM);
 		rc = mobi_wait_one(s, out->node, left);
+		(void)mobi_wait_through(was);
 		if (rc < 0) {
 			return rc;
 		}

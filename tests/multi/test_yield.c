@@ -950,6 +950,45 @@ static void test_stream_reader_that_dies(void **state)
 	live_ledger_close(&ledger);
 }
 
+enum { N_HI = 3, N_LO = 4 };
+
+/* Yields one, and then needs what its reader makes of all. */
+MOB_TASK_STREAM(int64_t, s_needs_reader, mob_str, path)
+{
+	mob_ref ref = MOB_REF_NONE;
+	int64_t x;
+
+	(void)mob_yield(1);
+	while (!live_ledger_get(path, N_OTHER)) {
+		mobi_pause_ns(MOB_MS / 10);
+	}
+	ref.hi = live_ledger_get(path, N_HI);
+	ref.lo = live_ledger_get(path, N_LO);
+	(void)mob_get(ref, &x);
+}
+
+static void test_semantics_10_cycle_through_a_tasks_stream(void **state)
+{
+	mob_ref sum;
+	mob_ref s;
+	int64_t x;
+
+	(void)state;
+	live_ledger_open(&ledger, WORDS);
+	s = mob_submit(s_needs_reader, ledger.path);
+	sum = mob_submit(s_sum, s);
+	ledger.at[N_HI] = sum.hi;
+	ledger.at[N_LO] = sum.lo;
+	(void)live_ledger_add(ledger.path, N_OTHER);
+	assert_int_equal(mob_get(sum, &x), MOB_E_DEADLOCK);
+	assert_non_null(strstr(mob_error(), "waits in stream for"));
+	assert_non_null(strstr(mob_error(), "waits in get for"));
+	mob_error_clear();
+	assert_int_equal(mob_join(mob_stream_result(s)), MOB_E_DEADLOCK);
+	mob_error_clear();
+	live_ledger_close(&ledger);
+}
+
 /* As many numbers as there are items, or none. */
 MOB_TASK(mob_i64s, s_large, mob_ref, in, int64_t, n)
 {
@@ -1173,6 +1212,7 @@ MOB_MAIN(void)
 		T(test_stream_of_a_cancelled_task),
 		T(test_semantics_35_retry_goes_on_where_it_was),
 		T(test_stream_reader_that_dies),
+		T(test_semantics_10_cycle_through_a_tasks_stream),
 		T(test_stream_is_nothing_to_make_a_result_of_again),
 		T(test_stream_killed_at_random),
 	};
