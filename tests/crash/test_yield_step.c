@@ -31,7 +31,7 @@ __attribute__((constructor)) static void allow_tracer(void)
 /* A node is filled, and a second begun. */
 #define VALUES 10
 /* The size of some items makes a node of their own, */
-#define OBJECTS 3
+#define OBJECTS 2
 #define LARGE 10000
 #define FAILS_AT 2
 
