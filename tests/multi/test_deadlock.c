@@ -133,6 +133,54 @@ static void test_semantics_10_cycle_through_stream_and_object(void **state)
 	assert_non_null(strstr(all, "the process of task d_maker"));
 }
 
+/* Yields an item, then waits for who reads them. */
+MOB_TASK_STREAM(int64_t, d_yields, mob_str, path)
+{
+	int64_t x;
+
+	wg_await_word(path, WG_GO, 1);
+	(void)mob_yield(INT64_C(1));
+	if (wg_is_victim(mob_get(wg_ref_of(path, 0), &x))) {
+		(void)live_ledger_add(path, WG_VICTIMS);
+	}
+}
+
+MOB_TASK(int64_t, d_reads, mob_str, path, mob_ref, in)
+{
+	int64_t sum = 0;
+	int64_t x;
+	int rc;
+
+	wg_await_word(path, WG_GO, 1);
+	while ((rc = mob_next(in, &x)) == 1) {
+		sum += x;
+	}
+	if (wg_is_victim(rc)) {
+		(void)live_ledger_add(path, WG_VICTIMS);
+	}
+	return sum;
+}
+
+static void test_semantics_10_cycle_through_stream_of_a_task(void **state)
+{
+	mob_ref in = mob_submit(d_yields, wg_ledger.path);
+	mob_ref r = mob_submit(d_reads, wg_ledger.path, in);
+	int64_t x;
+
+	(void)state;
+	for (uint32_t i = 0; i < WG_WORDS; i++) {
+		wg_ledger.at[i] = 0;
+	}
+	wg_ledger.at[WG_REFS] = r.lo;
+	wg_ledger.at[WG_REFS + 1] = r.hi;
+	wg_ledger.at[WG_GO] = 1;
+	assert_int_equal(mob_get(r, &x), MOB_E_DEADLOCK);
+	assert_non_null(strstr(mob_error(), "waits in stream for object"));
+	assert_non_null(strstr(mob_error(), "waits in get for object"));
+	mob_error_clear();
+	assert_int_equal(wg_ledger.at[WG_VICTIMS], 1);
+}
+
 static void test_semantics_10_several_at_once(void **state)
 {
 	struct wg g = { .n = WG_NODES };
@@ -338,6 +386,32 @@ static bool is_explained(void *arg)
 	return w->text[0] != '\0';
 }
 
+static bool is_stopped(void *arg)
+{
+	const struct wg *g = arg;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < 2; i++) {
+		uint32_t c = wg_worker_of(g->result[i]);
+		char path[64];
+		char line[400];
+		const char *end = NULL;
+		FILE *f;
+
+		(void)snprintf(path, sizeof(path), "/proc/%u/stat",
+			       mobi_rt.store->clients[c].proc.pid);
+		f = fopen(path, "r");
+		if (f && fgets(line, sizeof(line), f)) {
+			end = strrchr(line, ')');
+		}
+		n += end && end[2] == 'T';
+		if (f) {
+			(void)fclose(f);
+		}
+	}
+	return n == 2;
+}
+
 static bool is_told(mob_ref r)
 {
 	char text[512];
@@ -406,6 +480,8 @@ static void test_semantics_10_explain_tells_the_cycle(void **state)
 		w.task = mobi_load(
 			&mobi_rt.store->slots[(uint32_t)g.result[0].lo]
 				 .producer);
+		/* Both have found it. */
+		assert_true(live_await(is_stopped, &g));
 		assert_true(live_await(is_explained, &w));
 		assert_non_null(strstr(w.text, "waits in get for object"));
 		go_on(&g);
@@ -428,6 +504,8 @@ MOB_MAIN(void)
 		T(test_semantics_10_cycle_of_get_wait_and_queue, wg_open_many),
 		T(test_semantics_10_get_all_needs_each, wg_open_many),
 		T(test_semantics_10_cycle_through_stream_and_object,
+		  wg_open_many),
+		T(test_semantics_10_cycle_through_stream_of_a_task,
 		  wg_open_many),
 		T(test_semantics_10_several_at_once, wg_open_many),
 		T(test_semantics_10_cycle_on_one_worker, wg_open_one),

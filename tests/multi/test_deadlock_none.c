@@ -69,6 +69,16 @@ static void test_deadlock_time_out_is_none(void **state)
 	assert_int_equal(g.rc[0], MOB_E_CANCELLED);
 }
 
+/* The thread that runs the task of a result sleeps in a get. */
+static bool is_asleep(void *arg)
+{
+	const struct mob_store *s = mobi_rt.store;
+	uint32_t seat =
+		mobi_load(&s->clients[wg_worker_of(*(mob_ref *)arg)].seat);
+
+	return seat && mobi_load(&s->chunks[seat - 1].asleep);
+}
+
 static void test_deadlock_token_is_a_way_out(void **state)
 {
 	struct wg g;
@@ -77,6 +87,7 @@ static void test_deadlock_token_is_a_way_out(void **state)
 	wg_ring(&g, 2, WG_GET);
 	wg_link_node(&g, 1, WG_TOKEN, 0);
 	wg_submit(&g);
+	assert_true(live_await(is_asleep, &g.result[1]));
 	wg_sleep_well(1);
 	assert_int_equal(mob_task_cancel(g.result[0], 0), 1);
 	wg_collect(&g);
