@@ -13,6 +13,7 @@
 #include "err.h"
 #include "error.h"
 #include "os_clock.h"
+#include "surround.h"
 #include "time_limits.h"
 
 #include <string.h>
@@ -138,7 +139,10 @@ int mobi_retry_plan(struct mobi_sched *sh, const struct mob_task_opts *o,
 	int rc;
 
 	*out_row = 0;
-	rc = check_errors(o);
+	rc = mobi_surround_row(sh, o, &p.surround);
+	if (rc >= 0) {
+		rc = check_errors(o);
+	}
 	if (rc >= 0) {
 		rc = check_backoff(o);
 	}
@@ -148,7 +152,7 @@ int mobi_retry_plan(struct mobi_sched *sh, const struct mob_task_opts *o,
 	if (rc < 0 ||
 	    (!o->retry_errors && !o->n_retry_codes && !o->backoff_ns &&
 	     !o->max_calls && !mobi_limits_given(o) && !o->stream_items &&
-	     !o->stream_bytes && !o->stream_cancel)) {
+	     !o->stream_bytes && !o->stream_cancel && !p.surround)) {
 		return rc;
 	}
 	p.backoff_ns = o->backoff_ns;

@@ -27,6 +27,7 @@
 #include "resources.h"
 #include "retry.h"
 #include "slot.h"
+#include "surround.h"
 #include "task.h"
 #include "task_cancel.h"
 #include "time_limits.h"
@@ -310,6 +311,23 @@ static int load_args(struct mob_store *s, uint32_t rec, struct mobi_context *c,
 	return rc;
 }
 
+/* The same, with what surrounds the task. */
+static int call_inside(struct mobi_context *c, const struct mob_task_def *def,
+		       uint32_t rec, struct mobi_args_ready *args)
+{
+	const struct mobi_sched *sh = mobi_rt.sched;
+	const struct mobi_plan *p =
+		mobi_retry_plan_of(sh, mobi_task_at(mobi_rt.store, rec));
+	uint32_t before;
+	int rc = mobi_surround_enter(sh, p ? p->surround : 0, &before);
+
+	if (rc >= 0) {
+		rc = call(c, def, rec, args);
+		mobi_surround_leave(sh, before);
+	}
+	return rc;
+}
+
 /* Runs it; the error that its returns are to hold, or NULL if they are sealed.
  * *out_failed says which. */
 static struct mobi_error *attempt(struct mob_store *s, uint32_t rec, uint64_t w,
@@ -350,7 +368,7 @@ static struct mobi_error *attempt(struct mob_store *s, uint32_t rec, uint64_t w,
 		e = mobi_task_cancelled_error(s, rec,
 					      mobi_load(&s->recs[rec].word));
 	} else if (rc >= 0) {
-		rc = call(c, def, rec, &args);
+		rc = call_inside(c, def, rec, &args);
 		if (c->cancelled) {
 			e = mobi_task_cancelled_error(
 				s, rec, mobi_load(&s->recs[rec].word));

@@ -136,7 +136,7 @@ struct mobi_plan {
 	uint32_t stream_items;
 	uint64_t stream_bytes;
 	uint32_t stream_cancel;
-	uint32_t reserved;
+	uint32_t surround; /* row of what surrounds it + 1, or 0 */
 };
 struct mobi_plan_shared {
 	mobi_a32 state; /* as of functions */
@@ -238,6 +238,15 @@ enum {
 };
 #define MOBI_VERSION(w) (MOBI_GEN(w) << 8 | MOBI_ATTEMPT(w))
 #define MOBI_ANN(version, rec) ((uint64_t)(version) << 32 | ((rec) + 1))
+
+/* ---- what surrounds tasks: surround.h; never forgotten ---- */
+#define MOBI_SURROUNDS 31u
+struct mobi_surround {
+	mobi_a32 state; /* as of functions */
+	uint32_t len;
+	char text[1016]; /* directory, NUL, "NAME=VALUE", NUL, ... */
+};
+MOBI_SIZE(struct mobi_surround, 1024);
 
 /* ---- what workers print: output.h ---- */
 #define MOBI_SPOOLS 96u
@@ -379,6 +388,7 @@ struct mobi_sched {
 	_Alignas(64) struct mobi_timers timers;
 	struct mobi_unread unread;
 	struct mobi_output output;
+	struct mobi_surround surround[MOBI_SURROUNDS];
 	struct mobi_worker_limits worker_limits;
 	mobi_a64 starts; /* of workers; each has its number */
 	/* Workers that ended before they stood in a place, one after the other,

@@ -336,7 +336,7 @@ struct mob_task_opts {
 	 * left out. It has no worker while it waits. Kept to 10 ms. With retries
 	 * of -1 it begins anew after each 256 attempts. A session can have 2,047
 	 * different sets of these, of the above, and of timeout_ns, grace_ns,
-	 * soft_deadline and max_calls. */
+	 * soft_deadline, max_calls, env and cwd. */
 	uint64_t backoff_ns;     /* 0: retried at once; at most a day */
 	uint64_t backoff_max_ns; /* 0: a minute */
 	double jitter;           /* 0.5; 0 to 1 */
@@ -376,13 +376,24 @@ struct mob_task_opts {
 	uint64_t stream_bytes;
 	uint32_t stream_items;
 	uint32_t stream_cancel;
+	/*
+	 * Variables of the environment, "NAME=VALUE" each, NULL at the end, and the
+	 * working directory, absolute, that its worker has while its function runs;
+	 * what was before is put back, and what another task has that runs inside a
+	 * wait is that one's own. Other threads of the worker see it, too; what read
+	 * its environment when the process began (the loader, libraries) does not. A
+	 * directory that is not there is the error of the task. Copied; a session can
+	 * have 31 different sets, of 1,016 bytes each. NULL: as the worker has it.
+	 */
+	const char *const *env;
+	const char *cwd;
 };
 #define MOB_GRACE_NONE UINT64_MAX
 #define MOB_TASK_OPTS_INIT                                                     \
 	{                                                                      \
 		(uint32_t)sizeof(struct mob_task_opts), 3, 1.0, 0, 0, 0, 0, 0, \
 			0, 0, 0, 0, 0.5, 0, UINT64_C(1000000000), 0, 0, 0, 0,  \
-			0, 0                                                   \
+			0, 0, 0, 0                                             \
 	}
 
 /* How an argument is given. */
