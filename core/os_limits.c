@@ -108,8 +108,8 @@ uint64_t mobi_own_bytes(int pid)
 {
 	char path[40];
 	char buf[128];
-	unsigned long long all;
-	unsigned long long shared;
+	char *at = buf;
+	uint64_t pages[3]; /* size, resident, of files */
 	ssize_t n;
 	int fd;
 
@@ -121,8 +121,16 @@ uint64_t mobi_own_bytes(int pid)
 	n = read(fd, buf, sizeof(buf) - 1);
 	(void)close(fd);
 	buf[n > 0 ? n : 0] = '\0';
-	if (sscanf(buf, "%*u %llu %llu", &all, &shared) != 2 || all < shared) {
-		return 0;
+	for (int i = 0; i < 3; i++) {
+		char *end;
+
+		pages[i] = strtoull(at, &end, 10);
+		if (end == at) {
+			return 0;
+		}
+		at = end;
 	}
-	return (all - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
+	return pages[1] > pages[2] ?
+		       (pages[1] - pages[2]) * (uint64_t)sysconf(_SC_PAGESIZE) :
+		       0;
 }

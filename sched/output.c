@@ -241,11 +241,18 @@ void mobi_output_attach(struct mob_store *s)
 {
 	struct mobi_output *o = &((struct mobi_sched *)s->sched)->output;
 	const char *text = getenv(MOBI_ENV_OUTPUT);
-	unsigned row;
+	unsigned long row;
+	char *at;
 	int fd[2];
 
-	if (!text || sscanf(text, "%u %d %d", &row, &fd[0], &fd[1]) != 3 ||
-	    row >= MOBI_SPOOLS) {
+	if (!text) {
+		return;
+	}
+	row = strtoul(text, &at, 10);
+	for (uint32_t i = 0; i < 2; i++) {
+		fd[i] = (int)strtol(at, &at, 10);
+	}
+	if (row >= MOBI_SPOOLS) {
 		return;
 	}
 	(void)unsetenv(MOBI_ENV_OUTPUT); /* not for what tasks start */

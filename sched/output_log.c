@@ -92,7 +92,7 @@ static int read_mark(const struct stream *st, uint64_t at, struct mark *out)
 {
 	char buf[MOBI_MARK_MAX + 1];
 	ssize_t n = mobi_out_read(st->fd, buf, MOBI_MARK_MAX, at);
-	unsigned long long task = 0;
+	char *name;
 	char *end;
 
 	if (n < 3) {
@@ -109,8 +109,10 @@ static int read_mark(const struct stream *st, uint64_t at, struct mark *out)
 	}
 	*end = '\0';
 	out->name[0] = '\0';
-	(void)sscanf(buf + 2, "%llx %127[^\n]", &task, out->name);
-	out->task = task;
+	out->task = strtoull(buf + 2, &name, 16);
+	if (*name == ' ') {
+		(void)snprintf(out->name, sizeof(out->name), "%s", name + 1);
+	}
 	out->at = at;
 	out->end = at + (uint64_t)(end - buf) + 1;
 	out->known = true;

@@ -12,36 +12,45 @@
 
 #define BUF ((size_t)64 << 10)
 
+/* The number at *io_at, which `end` follows; *io_at is behind that then, or NULL: there
+ * is none. */
+static uint64_t number(char **io_at, char end)
+{
+	char *stop = *io_at;
+	uint64_t n = stop ? strtoull(stop, &stop, 10) : 0;
+
+	*io_at = stop && stop != *io_at && *stop == end ? stop + 1 : NULL;
+	return n;
+}
+
 /* "<s>.<us> <pid> out|err <record>.<gen> <name> <text>"; false: it is no line. */
 static bool parse(char *line, size_t len, struct mob_output_line *out)
 {
-	unsigned long long sec;
-	unsigned long long us;
-	unsigned pid;
-	unsigned rec;
-	unsigned gen;
-	char stream[4];
-	int at = 0;
+	char *at = line;
+	uint64_t sec = number(&at, '.');
+	uint64_t us = number(&at, ' ');
+	uint64_t pid = number(&at, ' ');
+	bool err = at && *at == 'e';
+	uint64_t rec;
+	uint64_t gen;
 	char *blank;
 
-	if (sscanf(line, "%llu.%llu %u %3s %u.%u %n", &sec, &us, &pid, stream,
-		   &rec, &gen, &at) != 6 ||
-	    !at) {
-		return false;
-	}
-	blank = memchr(line + at, ' ', len - (size_t)at);
+	at = at ? strchr(at, ' ') : NULL;
+	at = at ? at + 1 : NULL;
+	rec = number(&at, '.');
+	gen = number(&at, ' ');
+	blank = at ? memchr(at, ' ', len - (size_t)(at - line)) : NULL;
 	if (!blank) {
 		return false;
 	}
 	*blank = '\0';
 	*out = (struct mob_output_line){
 		.struct_size = sizeof(*out),
-		.stream = stream[0] == 'e' ? MOB_OUTPUT_STDERR :
-					     MOB_OUTPUT_STDOUT,
+		.stream = err ? MOB_OUTPUT_STDERR : MOB_OUTPUT_STDOUT,
 		.wall_ns = sec * 1000000000u + us * 1000u,
-		.task = (uint64_t)gen << 32 | rec,
-		.pid = pid,
-		.name = line + at,
+		.task = gen << 32 | rec,
+		.pid = (uint32_t)pid,
+		.name = at,
 		.text = blank + 1,
 		.len = len - (size_t)(blank + 1 - line),
 	};

@@ -85,9 +85,10 @@ static void next_log(struct mobi_sink *k)
 static int newest(const char *name, void *arg)
 {
 	uint64_t *last = arg;
-	unsigned long long n;
+	uint64_t n = strncmp(name, "log.", 4) ? 0 :
+						strtoull(name + 4, NULL, 10);
 
-	if (sscanf(name, "log.%llu", &n) == 1 && n > *last) {
+	if (n > *last) {
 		*last = n;
 	}
 	return 0;
