@@ -30,6 +30,9 @@
 
 static bool text_add(struct mobi_text *t, const void *at, size_t n)
 {
+	if (!n) {
+		return true; /* there may be no memory yet */
+	}
 	if (t->room - t->n < n) {
 		size_t room = (t->n + n) * 2;
 		char *more = realloc(t->at, room);
