@@ -259,6 +259,26 @@ ok name "-DKILLS=0"
 ok name "-DKILLS=1"
 ok name "-DKILLS=2"
 
+# ---- gone ----
+alone="-DREADER=0 -DWORKER=0"
+mutants gone "-DHOLDER=0 -DKEPT0=1" WANTFIRST NOWAITERS NOVIEW VIEWONCE
+mutants gone "$alone" NOSTRONG NOHOLD NOFLAG BLINDGIVE NOFREED
+mutants gone "$alone -DFORGET=1" FORGETANY
+mutants gone "$alone -DKILLS=1" NODUE LIVEOWNER NOREGIVE NOREDROP NOLOOK
+mutants gone "$alone -DCHAIN=1 -DEVICTS=0 -DXTHERE=1 -DFORGET=2" NORECORD NOTELL
+mutants gone "$alone -DCHAIN=1 -DRIVAL=1" TRUST NOCLOSE
+heavy_mutants gone "$alone -DCHAIN=1 -DRIVAL=1" WASOLD
+ok gone "$alone -DKILLS=1"
+ok gone "$alone -DFORGET=1"
+ok gone "$alone -DCHAIN=1 -DEVICTS=0 -DXTHERE=1 -DFORGET=2"
+ok gone "-DREADER=0"
+ok gone "-DEVICTS=0"
+ok gone "-DREADER=0 -DCHAIN=1"
+ok gone "-DHOLDER=0 -DKEPT0=1"
+heavy_ok gone "-DHOLDER=0"
+heavy_ok gone "$alone -DCHAIN=1 -DRIVAL=1"
+heavy_ok gone "$alone -DCHAIN=1 -DFORGET=2"
+
 # ---- lock ----
 mutants lock "-DKILLS=0" NOMARK BELLLATE NOBELL DROPCONT PLAINWAKE
 mutants lock "-DKILLS=1" STORETAKE SELFOWN NOTTOLD
