@@ -491,10 +491,11 @@ static void count_run(const struct mobi_context *c, const struct mobi_task *t,
 static void end_stream(struct mob_store *s, struct mobi_context *c,
 		       uint32_t rec, bool again)
 {
-	if (!again && !c->out) {
+	if (c->out) {
+		mobi_stream_stop(s, c, !again);
+	} else if (!again && (!c->def || c->def->n_rets == MOB_RETS_STREAM)) {
 		mobi_stream_over(s, rec); /* it did not begin */
 	}
-	mobi_stream_stop(s, c, !again);
 }
 
 uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,

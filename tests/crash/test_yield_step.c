@@ -30,7 +30,7 @@ __attribute__((constructor)) static void allow_tracer(void)
 
 /* A node is filled, and a second begun. */
 #define VALUES 10
-/* The size of some items makes a node of their own, */
+/* The second is so large that its node is full. */
 #define OBJECTS 2
 #define LARGE 10000
 #define FAILS_AT 2
@@ -275,7 +275,7 @@ static int submit_and_read(void)
 	for (int64_t i = 0; i < VALUES && !rc; i++) {
 		rc = mob_next(a, &x) != 1 || x != i;
 	}
-	for (int64_t i = 0; i < 2 && !rc; i++) {
+	for (int64_t i = 0; i < OBJECTS - 1 && !rc; i++) {
 		mob_ref item;
 
 		rc = mob_next_ref(b, &item) != 1 || mob_get(item, &v) ||

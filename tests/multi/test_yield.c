@@ -411,6 +411,12 @@ static void test_semantics_35_error_is_one_more_item(void **state)
 	assert_non_null(strstr(mob_error(), "<- s_twice"));
 	mob_error_clear();
 	ends(s);
+	/* An argument that holds one: the task does not run. */
+	s = mob_submit(s_count, mob_submit(s_sum, mob_put(5)));
+	assert_int_equal(mob_next(s, &x), MOB_E_TYPE);
+	assert_non_null(strstr(mob_error(), "<- s_count"));
+	mob_error_clear();
+	ends(s);
 	/* A reader that is a task ends with it. */
 	ledger.at[N_RUNS] = 0;
 	s = mob_submit(s_sum, mob_submit(s_noted, ledger.path, 10, 3, 44, 1));
