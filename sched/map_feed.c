@@ -208,6 +208,12 @@ static int check_add(struct mob_map *m, const char *call,
 				"ended; close it",
 				call);
 	}
+	if (def->n_rets == MOB_RETS_STREAM) {
+		return mobi_err(MOB_E_INVAL,
+				"%s: task %s yields a stream; a map takes "
+				"tasks with 1 result",
+				call, def->name);
+	}
 	if (def->n_rets != 1 || n_args != def->n_args) {
 		return mobi_err(MOB_E_INVAL,
 				"%s: task %s takes %u arguments and gives %u "

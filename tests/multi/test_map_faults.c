@@ -93,6 +93,11 @@ MOB_TASK_N(f_two, (int64_t, x, int64_t, y), int64_t, z)
 	*x = *y = z;
 }
 
+MOB_TASK_STREAM(int64_t, f_yields, int64_t, n)
+{
+	(void)mob_yield(n);
+}
+
 static struct mob_map *map_with(struct mob_map_opts o)
 {
 	struct mob_map *m;
@@ -700,6 +705,8 @@ static void test_map_bad_sources_are_refused(void **state)
 	(void)state;
 	assert_int_equal(mob_map_add_raw(m, &f_two_def, 1, &arg), MOB_E_INVAL);
 	pends(MOB_E_INVAL, "f_two");
+	assert_int_equal(mob_map_add(m, f_yields, 1), MOB_E_INVAL);
+	pends(MOB_E_INVAL, "f_yields yields a stream");
 	assert_int_equal(mob_map_add_raw(m, &f_square_def, 2, &arg),
 			 MOB_E_INVAL);
 	pends(MOB_E_INVAL, "takes 1 arguments");

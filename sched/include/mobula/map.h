@@ -106,10 +106,10 @@ MOB_API size_t mob_map_room(struct mob_map *map);
  * cannot be submitted is an item that fails, with that error at its place. Not
  * with mob_map_over or mob_map_from before they are through, but from within the
  * function of the latter. Returns 0. Errors, pending: LIMIT (no room: take a
- * result first), INVAL (number of arguments or of returns), TYPE (of a map that
- * folds: the function returns something else than its operator takes), STATE
- * (the map is over, or its session). Thread: one at a time. Blocks: no; of a map
- * that folds, until there is room. Since 0.1.
+ * result first), INVAL (number of arguments or of returns; it yields a stream),
+ * TYPE (of a map that folds: the function returns something else than its operator
+ * takes), STATE (the map is over, or its session). Thread: one at a time. Blocks:
+ * no; of a map that folds, until there is room. Since 0.1.
  */
 MOB_API int mob_map_add_raw(struct mob_map *map, const struct mob_task_def *def,
 			    uint32_t n_args, const struct mob_arg *args);
