@@ -499,11 +499,11 @@ MOB_TASK(int64_t, f_nested, mob_str, path, int64_t, n)
 	for (int64_t i = 0; i < n; i++) {
 		while (!mob_map_room(m) && mob_map_next(m, &y) > 0) {
 			sum += y;
-			if (first && i > n / 2) {
-				(void)raise(SIGKILL);
-			}
 		}
 		(void)mob_map_add(m, f_square, i);
+		if (first && i == n / 2) { /* with this call in flight */
+			(void)raise(SIGKILL);
+		}
 	}
 	while (mob_map_next(m, &y) > 0) {
 		sum += y;
