@@ -78,6 +78,7 @@ struct node {
 	struct mobi_limits limits; /* of workers */
 	uint64_t last_weighed;
 	uint64_t sweep_until; /* a worker has died not long ago */
+	uint64_t strays_at;   /* to look once more for what was young; or 0 */
 	struct mobi_outlog *log;
 	bool printed; /* there is more for the log */
 	bool over;
@@ -251,6 +252,12 @@ static void find_strays(struct node *n)
 						 n };
 
 	mobi_strays_find(n->s, &known);
+}
+
+static void find_strays_twice(struct node *n)
+{
+	find_strays(n);
+	n->strays_at = mobi_now_ns() + 2 * MOBI_STRAYS_YOUNG_NS;
 }
 
 static bool some_stands(const struct node *n)
@@ -453,7 +460,7 @@ static void serve(struct node *n, uint64_t tag)
 	case TAG_ORPHAN:
 		if (child_of(n, fd)) {
 			forget(n, child_of(n, fd), true);
-			find_strays(n);
+			find_strays_twice(n);
 		}
 		(void)mobi_reap(n->s);
 		break;
@@ -472,6 +479,10 @@ static void look_dead(struct node *n)
 		mobi_outlog_look(n->log);
 		if (mobi_load(&n->sh->daemons) > 1) {
 			adopt(n); /* who came up when there was no daemon */
+		}
+		if (n->strays_at && now >= n->strays_at) {
+			n->strays_at = 0;
+			find_strays(n);
 		}
 		(void)mobi_reap(n->s);
 	}
@@ -675,7 +686,6 @@ int mobi_node_main(const char *path)
 		mob_store_close(n.s); /* another was quicker */
 		return 0;
 	}
-	mobi_store(&n.sh->daemon_pid, mobi_proc_self().pid);
 	mobi_rt.store = n.s;
 	mobi_rt.sched = n.sh;
 	mobi_rt.role = MOBI_ROLE_DAEMON;
@@ -690,12 +700,15 @@ int mobi_node_main(const char *path)
 		return rc;
 	}
 	(void)mobi_limits_parse(n.sh->worker_limits.text, &n.limits);
-	mobi_outlog_open(n.s, &n.log);
 	adopt(&n);
-	if (mobi_load(&n.sh->daemons) > 1) {
-		find_strays(&n); /* of who died when there was no daemon */
-	}
+	/* Before all that is long: if each daemon were killed before it came to that,
+	 * the places of the dead would be used up. */
 	(void)mobi_reap(n.s);
+	mobi_store(&n.sh->daemon_pid, mobi_proc_self().pid);
+	mobi_outlog_open(n.s, &n.log);
+	if (mobi_load(&n.sh->daemons) > 1) {
+		find_strays_twice(&n); /* of who died without a daemon */
+	}
 	loop(&n);
 	end_all(&n);
 	mobi_outlog_close(n.log);

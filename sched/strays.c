@@ -110,12 +110,23 @@ static bool is_client(const struct mob_store *s, int pid)
 	return false;
 }
 
+/* It may be becoming a worker or a daemon: who starts these is not told apart from
+ * a task that forks, until they have joined the session. */
+static bool is_young(int pid)
+{
+	struct mobi_proc p;
+
+	return mobi_proc_of(pid, &p) < 0 ||
+	       mobi_proc_age_ns(&p) < MOBI_STRAYS_YOUNG_NS;
+}
+
 static bool spare(int pid, const char *tags, void *arg)
 {
 	const struct sweep *k = arg;
 	const struct mobi_strays_known *known = k->known;
 
-	return known->worker(known->arg, pid) || is_client(k->s, pid) ||
+	return is_young(pid) || known->worker(known->arg, pid) ||
+	       is_client(k->s, pid) ||
 	       known->serial(known->arg, serial_in(k->s, tags));
 }
 

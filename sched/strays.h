@@ -14,6 +14,7 @@
 #include "segment.h"
 
 #define MOBI_TAG_ENV (MOBI_TAGS_MAX + 32)
+#define MOBI_STRAYS_YOUNG_NS UINT64_C(2000000000)
 
 /* Entry of the environment of worker number `serial`; what is around this process
  * stays in it. */
@@ -37,8 +38,9 @@ struct mobi_strays_known {
  */
 uint32_t mobi_strays_sweep(const struct mob_store *s,
 			   const struct mobi_strays_known *known, bool all);
-/* The same wherever they are: what any worker has left which is not known; known
- * NULL: all that any worker has started, and workers. */
+/* The same wherever they are: what any worker has left which is not known, but for
+ * those that began a moment ago; known NULL: all that any worker has started, and
+ * workers. */
 void mobi_strays_find(const struct mob_store *s,
 		      const struct mobi_strays_known *known);
 

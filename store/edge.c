@@ -310,11 +310,9 @@ static int later_push(struct mobi_seat *seat, uint32_t chunk, uint32_t gen)
 
 #define LATER_REC 0x80000000u /* it is a record */
 
-/* The edges of a record that is RETIRED in this generation. */
-static void rec_release(struct mob_store *s, uint32_t rec, uint32_t gen,
-			uint32_t chunk)
+/* The edges in a record that is RETIRED in this generation. */
+static void rec_release(struct mob_store *s, uint32_t rec, uint32_t gen)
 {
-	mobi_chunks_retire(s, chunk, MOBI_CK_REC, (uint64_t)gen << 32 | rec);
 	for (uint32_t k = 0; k < MOBI_REC_EDGES; k++) {
 		uint32_t n = MOBI_EDGE_OF_REC(rec, k);
 		uint64_t e = mobi_load(&mobi_edge_at(s, n)->word);
@@ -329,7 +327,7 @@ static void rec_release(struct mob_store *s, uint32_t rec, uint32_t gen,
 static void release_one(struct mob_store *s, uint32_t what, uint32_t gen)
 {
 	if (what & LATER_REC) {
-		rec_release(s, what & ~LATER_REC, gen, 0);
+		rec_release(s, what & ~LATER_REC, gen);
 	} else {
 		mobi_chunk_release(s, what, gen);
 	}
@@ -424,7 +422,8 @@ bool mobi_rec_retire(struct mob_store *s, uint32_t rec, uint64_t want,
 				   MOBI_R_RETIRED))) {
 		return false;
 	}
-	rec_release(s, rec, gen, chunk);
+	mobi_chunks_retire(s, chunk, MOBI_CK_REC, (uint64_t)gen << 32 | rec);
+	rec_release(s, rec, gen);
 	return true;
 }
 
