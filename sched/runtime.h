@@ -27,6 +27,7 @@ struct mobi_context {
 	const void *as_value;
 	const uint64_t *devices;     /* of the task, by resource: a bit each */
 	struct mobi_stream_out *out; /* of a task that yields (yield.h) */
+	struct mob_graph *capture;   /* records what is submitted; NULL: none */
 	uint32_t attempt;
 	bool reads;     /* a stream, which it could not read again */
 	bool aside;     /* it cannot begin: an argument is to be made again */

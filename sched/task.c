@@ -22,6 +22,7 @@
 #include "error.h"
 #include "frame.h"
 #include "gone.h"
+#include "graph.h"
 #include "lineage.h"
 #include "module.h"
 #include "os_clock.h"
@@ -589,6 +590,10 @@ int mob_submit_raw(const struct mob_task_def *def,
 
 	b.g.s = mobi_rt.store;
 	b.g.gen = UINT32_MAX;
+	if (rc >= 0 && c && c->capture && mobi_graph_records(c)) {
+		return mobi_graph_record(c, def, opts != NULL, args, n_refs,
+					 out_refs);
+	}
 	if (rc >= 0 && n_refs > 1) {
 		b.ids = malloc(n_refs * sizeof(*b.ids));
 		if (!b.ids) {

@@ -37,6 +37,14 @@ int mobi_slot_of(const struct mob_store *s, struct mob_ref ref,
 {
 	if ((uint32_t)(ref.hi >> 32) != s->epoch || (uint32_t)ref.hi ||
 	    (uint32_t)ref.lo >= mobi_pool_used(s, MOBI_POOL_SLOT)) {
+		if (ref.hi >> 32 == s->epoch && (ref.hi & MOBI_REF_CAPTURE)) {
+			return mobi_err(MOB_E_BAD_REF, "the ref is of a "
+						       "capture: use it in "
+						       "submits until "
+						       "mob_capture_end, and "
+						       "in "
+						       "mob_graph_get after");
+		}
 		return mobi_err(MOB_E_BAD_REF,
 				"ref %016llx:%016llx is not one of session %s",
 				(unsigned long long)ref.hi,

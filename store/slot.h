@@ -13,6 +13,9 @@
 /* {gen, slot} of a ref of this session, or MOB_E_BAD_REF. */
 int mobi_slot_of(const struct mob_store *s, struct mob_ref ref,
 		 uint64_t *out_id);
+/* In the lower half of `hi`: a ref of a capture, which the scheduler gives out
+ * (graph.h), and which names no object. */
+#define MOBI_REF_CAPTURE 0x80000000u
 static inline struct mob_ref mobi_ref_of(const struct mob_store *s, uint64_t id)
 {
 	struct mob_ref r = { (uint64_t)s->epoch << 32, id };

@@ -5,6 +5,7 @@
 
 #include <mobula/cancel.h>
 #include <mobula/err.h>
+#include <mobula/graph.h>
 #include <mobula/map.h>
 #include <mobula/memory.h>
 #include <mobula/object.h>

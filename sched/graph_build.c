@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making the object of a graph out of what was recorded. */
+#include "graph.h"
+
+#include "err.h"
+#include "module.h"
+#include "object.h"
+#include "slot.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SIZE_MAX_BYTES UINT64_C(0x7fffffff)
+
+/* What is worked out before there is room. */
+struct plan {
+	struct mob_graph *g;
+	struct mobi_graph_head h;
+	uint64_t size;
+	uint32_t consts; /* offsets */
+	uint32_t inputs;
+	uint32_t results;
+	uint32_t n_next; /* of all nodes */
+};
+
+/* Sections, each on lines of its own. */
+static uint32_t section(struct plan *p, uint64_t bytes)
+{
+	uint64_t at = (p->size + MOBI_CACHELINE - 1) / MOBI_CACHELINE *
+		      MOBI_CACHELINE;
+
+	p->size = at + bytes;
+	return (uint32_t)at;
+}
+
+static uint64_t results_of(const struct mob_task_def *def)
+{
+	uint64_t size = 0;
+
+	for (uint32_t i = 0; i < def->n_rets; i++) {
+		size += mobi_graph_up(def->rets[i]->size, 16);
+	}
+	return size;
+}
+
+/* The call that gives argument i; NULL: none. */
+static struct mobi_graph_call *
+giver(const struct mob_graph *g, const struct mobi_graph_call *call, uint32_t i)
+{
+	const struct mobi_graph_value *v = g->values.at;
+	struct mobi_graph_call *calls = g->calls.at;
+
+	if (call->kind[i] != MOBI_GA_VALUE ||
+	    v[call->arg[i]].call == MOBI_GRAPH_INPUT) {
+		return NULL;
+	}
+	return &calls[v[call->arg[i]].call];
+}
+
+/* The arguments of a call that come from the same as argument i; 0 if one before i
+ * does, too. */
+static uint32_t args_of(const struct mob_graph *g,
+			const struct mobi_graph_call *call, uint32_t i)
+{
+	const struct mobi_graph_call *from = giver(g, call, i);
+	uint32_t bits = 0;
+
+	for (uint32_t k = 0; from && k < call->def->n_args; k++) {
+		if (giver(g, call, k) == from) {
+			bits |= 1u << k;
+		}
+	}
+	return bits & ((1u << i) - 1) ? 0 : bits;
+}
+
+static void count_next(struct plan *p)
+{
+	struct mobi_graph_call *calls = p->g->calls.at;
+
+	for (uint32_t n = 0; n < p->g->calls.n; n++) {
+		bool root = true;
+
+		for (uint32_t i = 0; i < calls[n].def->n_args; i++) {
+			struct mobi_graph_call *from = giver(p->g, &calls[n],
+							     i);
+
+			root &= !from;
+			if (from && args_of(p->g, &calls[n], i)) {
+				from->n_next++;
+				p->n_next++;
+			}
+		}
+		p->h.n_roots += root;
+	}
+	for (uint32_t n = 0; n < p->g->calls.n; n++) {
+		p->h.n_ends += !calls[n].n_next;
+	}
+}
+
+static int find_width(struct mob_graph *g)
+{
+	const struct mobi_graph_call *calls = g->calls.at;
+	uint32_t *n_of = calloc(g->calls.n + (size_t)1, sizeof(*n_of));
+
+	if (!n_of) {
+		return mobi_err(MOB_E_NOMEM, "out of memory for a graph");
+	}
+	for (uint32_t n = 0; n < g->calls.n; n++) {
+		uint32_t here = ++n_of[calls[n].level];
+
+		g->width = here > g->width ? here : g->width;
+	}
+	free(n_of);
+	return 0;
+}
+
+static int lay_out(struct plan *p)
+{
+	const struct mob_graph *g = p->g;
+	const struct mobi_graph_call *calls = g->calls.at;
+	uint32_t words = (g->calls.n + 63) / 64;
+	uint64_t results = 0;
+
+	count_next(p);
+	p->h.magic = MOBI_GRAPH_MAGIC;
+	p->h.n_nodes = g->calls.n;
+	p->h.n_outer = g->outers.n;
+	p->size = sizeof(p->h);
+	p->h.node = section(p, g->calls.n * sizeof(struct mobi_graph_node));
+	p->h.ready = section(p, words * sizeof(uint64_t));
+	p->h.some = section(p, (words + 63) / 64 * sizeof(uint64_t));
+	for (uint32_t n = p->h.n_ends; n; n = n == 1 ? 0 : n) {
+		n = (n + MOBI_GRAPH_FAN - 1) / MOBI_GRAPH_FAN;
+		p->h.end[p->h.n_levels++] = section(p, n * sizeof(uint64_t));
+	}
+	p->h.next = section(p, (uint64_t)p->n_next * sizeof(uint32_t));
+	p->h.root = section(p, p->h.n_roots * sizeof(uint32_t));
+	p->h.outer = section(p, g->outers.n * sizeof(struct mobi_graph_outer));
+	p->consts = section(p, g->consts.n);
+	p->inputs = section(p, 0);
+	for (uint32_t i = 0; i < g->values.n; i++) {
+		const struct mobi_graph_value *v = g->values.at;
+
+		if (v[i].call == MOBI_GRAPH_INPUT) {
+			p->size += mobi_graph_up(v[i].type->size, 16);
+		}
+	}
+	for (uint32_t n = 0; n < g->calls.n; n++) {
+		results += results_of(calls[n].def);
+	}
+	p->results = section(p, results);
+	p->h.size = p->size;
+	return p->size > SIZE_MAX_BYTES ?
+		       mobi_err(MOB_E_LIMIT,
+				"a graph of %llu bytes; at most %llu",
+				(unsigned long long)p->size,
+				(unsigned long long)SIZE_MAX_BYTES) :
+		       0;
+}
+
+/* Where each value is. */
+static void place_values(struct plan *p)
+{
+	struct mobi_graph_value *v = p->g->values.at;
+	const struct mobi_graph_call *calls = p->g->calls.at;
+	uint32_t input = p->inputs;
+	uint32_t result = p->results;
+
+	for (uint32_t i = 0; i < p->g->values.n; i++) {
+		if (v[i].call == MOBI_GRAPH_INPUT) {
+			v[i].off = input;
+			input += mobi_graph_up(v[i].type->size, 16);
+		}
+	}
+	for (uint32_t n = 0; n < p->g->calls.n; n++) {
+		for (uint32_t i = 0; i < calls[n].def->n_rets; i++) {
+			v[calls[n].first + i].off += result;
+		}
+		result += (uint32_t)results_of(calls[n].def);
+	}
+}
+
+static uint32_t arg_at(const struct plan *p, const struct mobi_graph_call *call,
+		       uint32_t i)
+{
+	const struct mobi_graph_value *v = p->g->values.at;
+
+	switch (call->kind[i]) {
+	case MOBI_GA_CONST:
+		return p->consts + call->arg[i];
+	case MOBI_GA_VALUE:
+		return v[call->arg[i]].off;
+	default:
+		return MOBI_GRAPH_OUTER | call->arg[i];
+	}
+}
+
+/* The nodes, and where their results go on. n_next of the calls is used up. */
+static int write_nodes(struct plan *p, unsigned char *at)
+{
+	struct mobi_graph_call *calls = p->g->calls.at;
+	const struct mobi_graph_value *v = p->g->values.at;
+	struct mobi_graph_node *node = (void *)(at + p->h.node);
+	uint32_t *next = (void *)(at + p->h.next);
+	uint32_t *root = (void *)(at + p->h.root);
+	uint32_t n_next = 0;
+	uint32_t n_ends = 0;
+
+	for (uint32_t n = 0; n < p->g->calls.n; n++) {
+		struct mobi_graph_call *call = &calls[n];
+		uint32_t fn;
+		int rc = mobi_module_number(mobi_rt.sched, call->def, &fn);
+
+		if (rc < 0) {
+			return rc;
+		}
+		node[n].fn = (uint16_t)fn;
+		node[n].ret = v[call->first].off;
+		node[n].n_next = call->n_next;
+		node[n].next = call->n_next ? n_next : n_ends++;
+		n_next += call->n_next;
+		call->n_next = 0;
+		for (uint32_t i = 0; i < call->def->n_args; i++) {
+			struct mobi_graph_call *from = giver(p->g, call, i);
+			uint32_t bits = from ? args_of(p->g, call, i) : 0;
+
+			node[n].arg[i] = arg_at(p, call, i);
+			node[n].need |= (uint8_t)(from ? 1u << i : 0);
+			if (bits) {
+				next[node[from - calls].next + from->n_next++] =
+					MOBI_GRAPH_NEXT(n, bits);
+			}
+		}
+		if (!node[n].need) {
+			*root++ = n;
+		}
+	}
+	return 0;
+}
+
+/* Other objects live as long as the graph does. */
+static int nest(const struct plan *p, const struct mobi_graph_list *l)
+{
+	const uint64_t *id = l->at;
+	struct mob_ref *refs = malloc((l->n + (size_t)1) * sizeof(*refs));
+	int rc;
+
+	if (!refs) {
+		return mobi_err(MOB_E_NOMEM, "out of memory for a graph");
+	}
+	for (uint32_t i = 0; i < l->n; i++) {
+		refs[i] = mobi_ref_of(mobi_rt.store, id[i]);
+	}
+	rc = l->n ? mobi_object_nest(mobi_rt.store, p->g->id, refs, l->n) : 0;
+	free(refs);
+	return rc;
+}
+
+static int fill(struct plan *p, unsigned char *at)
+{
+	int rc;
+
+	memset(at, 0, p->size);
+	memcpy(at, &p->h, sizeof(p->h));
+	if (p->g->consts.n) {
+		memcpy(at + p->consts, p->g->consts.at, p->g->consts.n);
+	}
+	if (p->g->outers.n) {
+		memcpy(at + p->h.outer, p->g->outers.at,
+		       p->g->outers.n * sizeof(struct mobi_graph_outer));
+	}
+	rc = write_nodes(p, at);
+	if (rc >= 0) {
+		rc = nest(p, &p->g->refs);
+	}
+	if (rc >= 0) {
+		rc = nest(p, &p->g->kept);
+	}
+	return rc;
+}
+
+int mobi_graph_build(struct mob_graph *g)
+{
+	struct mob_store *s = mobi_rt.store;
+	struct plan p = { .g = g };
+	void *at;
+	int rc = lay_out(&p);
+
+	if (rc >= 0) {
+		rc = find_width(g);
+	}
+	if (rc >= 0) {
+		rc = mobi_slot_new(s, MOBI_F_OWNED, &g->id);
+	}
+	if (rc < 0) {
+		return rc;
+	}
+	place_values(&p);
+	rc = mobi_slot_value(s, g->id, p.size, MOBI_TYPE_INTERNAL, &at);
+	if (rc >= 0) {
+		rc = fill(&p, at);
+	}
+	if (rc < 0) {
+		(void)mobi_slot_resolve_owned(s, g->id, MOBI_S_CANCELLED);
+		(void)mobi_slot_release(s, g->id);
+		return rc;
+	}
+	mobi_slot_seal_unseen(s, g->id);
+	g->at = at;
+	g->made = true;
+	return 0;
+}
