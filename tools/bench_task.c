@@ -13,6 +13,7 @@
 #include "bench_proc.h"
 #include "bench_raw.h"
 #include "bench_record.h"
+#include "bench_replay.h"
 #include "bench_session.h"
 #include "bench_stream.h"
 
@@ -469,6 +470,9 @@ const struct bench_case bench_task_cases[] = {
 	  bench_map_setup, bench_fold, bench_map_raw, bench_map_teardown, 0 },
 	{ "task.for_1us", "half the turns", BENCH_NS, BENCH_ON_RATIO, 1.2,
 	  bench_graph_setup, bench_for, bench_for_raw, bench_session_end, 0 },
+	{ "task.replay", "a task each", BENCH_NS, BENCH_ON_VALUE, 300,
+	  bench_replay_setup, bench_replay, bench_replay_raw,
+	  bench_replay_teardown, 0 },
 	{ "task.metg", NULL, BENCH_NS, BENCH_ON_VALUE, 3e3, setup_metg, metg,
 	  NULL, bench_session_end, 0 },
 	{ "session.start", "fork + exec", BENCH_NS, BENCH_ON_VALUE, 30e6, NULL,
