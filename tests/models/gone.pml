@@ -18,8 +18,8 @@
  *   exit    (slot.c) as in hold_free.pml; no bits, and none but weak edges, read in this
  *           order: CAS GONE in, drop, exit again.
  *   drop    the value is freed; is the record one that can make it? CAS -> PENDING|GONE,
- *           else LOST with NOTIFY; THEN: LOOK into the record if somebody has it; is it
- *           still there, else LOST; does somebody wait: want.
+ *           else LOST with NOTIFY; THEN: is the record still there, else LOST; does
+ *           somebody wait: want.
  *   want    of PENDING|GONE: CAS WANT, LOOK into the record if it is KEPT; take it.
  *   take    KEPT without owner -> KEPT(me); owned: CAS LOOK in, leave.
  *   give    clear LOOK; edge on the return released, that on the argument made weak,
@@ -32,8 +32,8 @@
  *           record STRONG and nobody's, or taken and secured in the same way: LOCK;
  *           no view, nobody waits; CAS GONE in; drop; exit; give. Not gone: a STRONG that
  *           was set goes first.
- *   forget  take; GONE is needed by nobody, neither LOOK nor STRONG: GONE -> LOST; CAS
- *           -> RETIRED; else give.
+ *   forget  take; GONE is needed by nobody, neither LOOK nor STRONG: CAS -> RETIRED;
+ *           THEN GONE -> LOST, the edges; else give.
  *   reader  view; the word; GONE: unview, want, push an edge, want, the word, sleep.
  *   worker  bit of the board: argument resolved: WAITING -> RUN(me), value, seal; KEPT(me),
  *           give. The argument GONE: want it.
@@ -59,7 +59,7 @@
  *   that is GONE no record is taken) BLINDGIVE (LOOK is not seen at the end) NOLOOK (take
  *   leaves no LOOK) NOFREED (freed tells nobody) NOVIEW, VIEWONCE (views are not looked at;
  *   not again after DIRTY) NORECORD (nobody looks after a drop whether the record is still
- *   there) NOTELL (who has the record is not told of a drop) FORGETANY (also what is
+ *   there) LOSEFIRST (what is forgotten is LOST before RETIRED) FORGETANY (also what is
  *   needed) NOREDROP (janitor: SEALED|GONE as any) NODUE, LIVEOWNER, NOREGIVE (KEPT that
  *   is due, of the living, of the dead: left)
  */
@@ -147,6 +147,7 @@ bool bell, bd[NR], tm[NR];   /* bell of the reader; board; timers */
 /* ghosts */
 bool dead[8], fin[8], vw[8]; /* validated view of O */
 bool asked[NS], ev;	     /* wanted; O is GONE by choice */
+bool losing;		     /* RETIRED, GONE -> LOST to follow */
 byte reaped;
 
 inline try_free(q)
@@ -299,7 +300,7 @@ unlock:
 		:: !(di[x] || nt[x]) && (b != 0 || LINKED(x)) ->
 			/* dropped to the end; somebody makes it */
 			assert(!(gn[x] && st[x] == SEALED));
-			assert(!(gn[x] && st[x] == PENDING && x > 0) || MAKES(x - 1));
+			assert(!(gn[x] && st[x] == PENDING && x > 0) || MAKES(x - 1) || losing);
 			b = 0; lk[x] = 0; goto looked
 		:: else -> assert(hold[x] == 0 || vw[1] == 0); st[x] = FREEING
 		fi
@@ -355,15 +356,6 @@ drop:	/* SEALED|GONE, LOCK(me) */
 			/* (d) what was evicted needs it */
 			assert(!(ev && hold[O] != 0));
 			st[x] = LOST; gn[x] = 0; nt[x] = 1; goto exit
-		fi
-	}
-	atomic {
-		if
-#ifndef M_NOTELL
-		/* who is about to let it go looks again */
-		:: rs[x-1] == R_KEPT && ro[x-1] != 0 -> rl[x-1] = 1
-#endif
-		:: else
 		fi
 	}
 	atomic {
@@ -784,8 +776,16 @@ l_forget:
 		:: else -> bad = 0
 		fi
 	}
+#ifndef M_LOSEFIRST
 	atomic {
-		pc = P_FORGET2;
+		if
+		:: rl[r] -> pc = P_END; goto give
+		:: else -> rs[r] = R_RETIRED; losing = 1
+		fi
+	}
+#endif
+	atomic {
+		pc = P_FORGET2; losing = 0;
 		if
 		:: st[r+1] == PENDING && gn[r+1] ->
 			assert(!(ev && hold[O] != 0));
@@ -801,8 +801,11 @@ l_forget2:
 	atomic {
 		pc = P_END; r = (FORGET == 2 -> 0 : T);
 		if
-		:: rl[r] -> goto give
+		:: rs[r] == R_RETIRED -> goto retired
+		:: rs[r] == R_KEPT && rl[r] -> goto give
 		:: else ->
+			/* LOCKed: who drops it looks for its record */
+			assert(!(gn[r+1] && st[r+1] == PENDING && !lk[r+1]));
 			rs[r] = R_RETIRED; goto retired
 		fi
 	}
