@@ -535,14 +535,14 @@ static int needed_by(const struct mob_store *s, uint64_t id)
 	uint64_t w = mobi_load(&o->word);
 	int n = __builtin_popcountll(bits);
 
-	/* Weak edges keep the row alone. */
-	if (mobi_gone_can(o, w)) {
-		dead += mobi_load(&mobi_weak_of(o)->n);
-	}
-	n += (int)(linked > dead ? linked - dead : 0);
-	if (!mobi_is_alive(s, id) || (!n && mobi_gone_can(o, w) && linked)) {
+	/* Its value went with the last hold: weak edges keep the row alone. */
+	if (!mobi_is_alive(s, id) ||
+	    (!n && ((w & MOBI_F_GONE) ||
+		    (MOBI_STATE(w) == MOBI_S_LOST &&
+		     mobi_load(&o->type) == MOBI_TYPE_WHY_PUT)))) {
 		return 0;
 	}
+	n += (int)(linked > dead ? linked - dead : 0);
 	return n ? n : 1;
 }
 

@@ -532,7 +532,7 @@ static void test_graph_does_not_wait_for_a_worker_that_is_busy(void **state)
 static void test_graph_takes_objects_and_values_of_any_size(void **state)
 {
 	double v[1000];
-	struct mob_graph *g;
+	struct mob_graph *g = NULL;
 	mob_ref span;
 	mob_ref later;
 	mob_ref a;
