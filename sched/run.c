@@ -126,7 +126,7 @@ bool mobi_task_retire(struct mob_store *s, uint32_t rec, uint64_t w)
 	return true;
 }
 
-static void fail_all(struct mob_store *s, uint32_t rec, struct mobi_error *e)
+void mobi_task_fail(struct mob_store *s, uint32_t rec, struct mobi_error *e)
 {
 	mobi_task_returns(s, rec, e ? fail_one : lose_one, e);
 }
@@ -540,7 +540,7 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	}
 	again = c.aside || (failed && wants_again(s, rec, &c, e));
 	if (failed && !again) {
-		fail_all(s, rec, e);
+		mobi_task_fail(s, rec, e);
 	}
 	free(e);
 	end_stream(s, &c, rec, again);

@@ -45,16 +45,6 @@ static void pending_one(struct mob_store *s, uint64_t id, uint32_t i, void *arg)
 	*pending |= !mobi_resolved(mobi_load(&s->slots[(uint32_t)id].word));
 }
 
-static void fail_one(struct mob_store *s, uint64_t id, uint32_t i, void *arg)
-{
-	(void)i;
-	if (arg) {
-		(void)mobi_error_resolve(s, id, arg);
-	} else {
-		(void)mobi_slot_resolve(s, id, MOBI_S_LOST);
-	}
-}
-
 /* What the process said of it before, if it could. */
 static void add_fault(const struct mobi_place_shared *p, char *out, size_t size)
 {
@@ -143,7 +133,7 @@ static void give_up(struct mob_store *s, uint32_t rec, uint64_t w)
 		e->worker = MOBI_ROWNER(w);
 		e->pid = s->clients[MOBI_ROWNER(w)].proc.pid;
 	}
-	mobi_task_returns(s, rec, fail_one, e);
+	mobi_task_fail(s, rec, e);
 	free(e);
 	mobi_stream_over(s, rec);
 	mobi_record(s, MOB_EVENT_FAILED, mobi_quick_ns(), rec, w, (uint32_t)rc);

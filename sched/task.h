@@ -5,6 +5,8 @@
 
 #include "runtime.h"
 
+struct mobi_error;
+
 /* WAITING and all its arguments are resolved -> READY. True if it is READY
  * now. Anybody may ask, at any time. */
 bool mobi_task_evaluate(struct mob_store *s, uint32_t rec);
@@ -34,6 +36,9 @@ void mobi_task_returns(struct mob_store *s, uint32_t rec,
 		       void (*fn)(struct mob_store *s, uint64_t id, uint32_t i,
 				  void *arg),
 		       void *arg);
+
+/* All returns of a record that is RUN hold the error, or are LOST without one. */
+void mobi_task_fail(struct mob_store *s, uint32_t rec, struct mobi_error *e);
 
 /* An edge of a record: its number, the generation of what it lies in, and its place
  * among all of the record, the returns first. */

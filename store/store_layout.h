@@ -214,7 +214,6 @@ enum {
 #define MOBI_KF_LOOK (UINT64_C(1) << 8)    /* its owner looks once more */
 #define MOBI_KF_WANT (UINT64_C(1) << 9)    /* somebody waits for what is gone */
 #define MOBI_KF_STRONG (UINT64_C(1) << 10) /* it keeps its arguments whole */
-#define MOBI_KF_MASK UINT64_C(0xff00)
 #define MOBI_ATTEMPT(w) ((uint32_t)((w) >> 24) & 255u)
 #define MOBI_ROWNER(w) ((uint32_t)((w) >> 16) & 255u)
 #define MOBI_RWORD(gen, attempt, owner, state)                                 \
