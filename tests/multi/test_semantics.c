@@ -53,11 +53,12 @@ MOB_TASK(mob_bytes, s_too_large, void)
 static void
 test_semantics_7_get_that_times_out_leaves_the_task_running(void **state)
 {
-	mob_ref r = mob_submit(s_gate, ledger.path);
+	mob_ref r;
 	int64_t x = 5;
 
 	(void)state;
 	ledger.at[OPEN] = 0;
+	r = mob_submit(s_gate, ledger.path);
 	assert_int_equal(mob_get_timeout(r, 3 * MOB_MS, &x), MOB_E_TIMEOUT);
 	assert_int_equal(x, 0);
 	assert_int_equal(mob_error_code(), 0);
@@ -78,14 +79,15 @@ static uint64_t used(void)
 static void test_semantics_13_large_value_is_put_once(void **state)
 {
 	static unsigned char bytes[LARGE];
-	mob_ref gate = mob_submit(s_gate, ledger.path);
 	uint64_t before;
 	int64_t want = 7;
 	int64_t x;
+	mob_ref gate;
 	mob_ref r;
 
 	(void)state;
 	ledger.at[OPEN] = 0;
+	gate = mob_submit(s_gate, ledger.path);
 	for (size_t i = 0; i < LARGE; i++) {
 		bytes[i] = (unsigned char)(i * 7);
 		want += bytes[i];
@@ -114,11 +116,12 @@ static int code_of(mob_ref r)
 
 static void test_semantics_17_families_are_told_apart(void **state)
 {
-	mob_ref r = mob_submit(s_gate, ledger.path);
 	mob_bytes b;
+	mob_ref r;
 
 	(void)state;
 	ledger.at[OPEN] = 0;
+	r = mob_submit(s_gate, ledger.path);
 	assert_int_equal(code_of(mob_submit(s_fail)), 41);
 	assert_int_equal(
 		code_of(mob_submit_with(MOB_OPTS(.retries = 0), s_dies)),
