@@ -131,6 +131,15 @@ static void become(const char *path, char *const argv[], char *const envp[],
 	if (how->apart) {
 		(void)setsid();
 	}
+	if (how->group) {
+		int null = open("/dev/null", O_RDONLY);
+
+		(void)setpgid(0, 0);
+		(void)dup2(null, STDIN_FILENO);
+		if (null > STDERR_FILENO) {
+			(void)close(null);
+		}
+	}
 	(void)execve(path, argv, envp);
 	_exit(127);
 }

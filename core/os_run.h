@@ -23,7 +23,12 @@ int mobi_self_path(char *out, size_t size);
 /* How a process is started beside its arguments; negative: as this one has it. */
 struct mobi_run_how {
 	bool apart; /* it has a session (setsid) of its own */
-	int out;    /* its stdout and stderr */
+	/* It has a process group of its own, and reads nothing: with the terminal
+	 * of this one as its stdin a read would stop it. Not a session: Linux
+	 * gives each its own share of the processors (autogroup), and processes
+	 * that wake each other all the time lose a quarter by that. */
+	bool group;
+	int out; /* its stdout and stderr */
 	int err;
 	const struct mobi_limits *limits; /* NULL: as this one */
 	int keep[2]; /* descriptors of this process that it gets, too */

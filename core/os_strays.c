@@ -224,13 +224,6 @@ bool mobi_children_each(void (*fn)(int pid, void *arg), void *arg)
 	return ok;
 }
 
-int mobi_sid_of(int pid)
-{
-	pid_t sid = getsid(pid);
-
-	return sid > 0 ? sid : 0;
-}
-
 void mobi_kill_surely(int pid)
 {
 	(void)kill_by(pidfd_of(pid));

@@ -31,8 +31,6 @@ uint32_t mobi_tagged_kill(const char *begin,
 /* Calls fn with each child of this process, of any of its threads, those that have
  * ended, too. False: the system does not tell. */
 bool mobi_children_each(void (*fn)(int pid, void *arg), void *arg);
-/* The session (setsid) that a process is in; 0: it cannot be told. */
-int mobi_sid_of(int pid);
 /* Kills it by a descriptor, so that it is no other by then. */
 void mobi_kill_surely(int pid);
 

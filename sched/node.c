@@ -125,7 +125,7 @@ static void start_worker(struct node *n)
 	row = mobi_outlog_begin(n->log, &how, output);
 	more[1] = row < 0 ? NULL : output;
 	mobi_strays_worker_env(n->s, serial, tag);
-	how.apart = true;
+	how.group = true;
 	how.limits = &n->limits;
 	pid = mobi_node_run(n->s, "worker", &how, more);
 	mobi_outlog_started(n->log, row, pid);

@@ -2,8 +2,8 @@
 /*
  * What tasks have started ends with their worker.
  *
- * A worker has a session (setsid) of its own, and a tag in its environment that what
- * it starts gets, too (os_strays.h). When it dies, its daemon kills its process group;
+ * A worker has a process group of its own, and a tag in its environment that what it
+ * starts gets, too (os_strays.h). When it dies, its daemon kills its process group;
  * what has left that, and is the daemon's child then, by its tag; and what is left of
  * a worker that was no child of this daemon, by a look at all processes.
  */

@@ -102,6 +102,34 @@ MOB_TASK(int64_t, w_pid, int64_t, i)
 	return getpid();
 }
 
+MOB_TASK(int64_t, w_reads_stdin, void)
+{
+	char c;
+
+	return read(STDIN_FILENO, &c, 1);
+}
+
+/* Neither does it take what its driver is to read, nor is it stopped for that. */
+static void test_workers_read_nothing_from_stdin(void **state)
+{
+	int saved = dup(STDIN_FILENO);
+	int64_t got;
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(write(ends[1], "mine", 4), 4);
+	assert_int_equal(dup2(ends[0], STDIN_FILENO), STDIN_FILENO);
+	live_start(1);
+	assert_int_equal(mob_get(mob_submit(w_reads_stdin), &got), 0);
+	assert_int_equal(got, 0);
+	mob_shutdown();
+	assert_int_equal(dup2(saved, STDIN_FILENO), STDIN_FILENO);
+	(void)close(saved);
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+}
+
 static void test_workers_that_leak_are_replaced(void **state)
 {
 	int64_t first;
@@ -331,6 +359,7 @@ MOB_MAIN(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_workers_that_do_not_come_up_are_an_error),
+		cmocka_unit_test(test_workers_read_nothing_from_stdin),
 		cmocka_unit_test(test_workers_that_leak_are_replaced),
 		cmocka_unit_test(test_semantics_16_memory_limit_is_told_apart),
 		cmocka_unit_test(test_workers_have_their_limits),
