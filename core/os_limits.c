@@ -134,3 +134,11 @@ uint64_t mobi_own_bytes(int pid)
 		       (pages[1] - pages[2]) * (uint64_t)sysconf(_SC_PAGESIZE) :
 		       0;
 }
+
+uint64_t mobi_machine_bytes(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES);
+
+	return pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) :
+			   0;
+}

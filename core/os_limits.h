@@ -22,4 +22,7 @@ void mobi_limits_set(const struct mobi_limits *l);
  * cannot be told. */
 uint64_t mobi_own_bytes(int pid);
 
+/* Bytes of memory that the machine has. */
+uint64_t mobi_machine_bytes(void);
+
 #endif /* MOBI_OS_LIMITS_H */

@@ -132,12 +132,13 @@ static void become(const char *path, char *const argv[], char *const envp[],
 		(void)setsid();
 	}
 	if (how->group) {
-		int null = open("/dev/null", O_RDONLY);
+		int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 		(void)setpgid(0, 0);
-		(void)dup2(null, STDIN_FILENO);
-		if (null > STDERR_FILENO) {
-			(void)close(null);
+		if (null == STDIN_FILENO) { /* there was none */
+			(void)fcntl(null, F_SETFD, 0);
+		} else {
+			(void)dup2(null, STDIN_FILENO);
 		}
 	}
 	(void)execve(path, argv, envp);

@@ -6,6 +6,7 @@
 #include "err.h"
 #include "error.h"
 #include "inspect.h"
+#include "os_limits.h"
 
 #include <mobula/session.h>
 
@@ -16,6 +17,10 @@
 
 #define AMOUNT_MAX 100000.0
 #define DEVICES_MAX 64.0
+#define MEMORY "memory" /* in GiB */
+#define GIB ((double)(UINT64_C(1) << 30))
+#define MEMORY_PART                                                            \
+	0.7 /* of the machine's, for tasks; the rest: store, drivers */
 
 /* ---- texts ---- */
 
@@ -123,6 +128,15 @@ int mobi_resources_define(struct mobi_sched *sh, const char *text)
 		r->devices = i.devices;
 		sh->n_resources++;
 	}
+	if (find(sh, MEMORY) < 0 && sh->n_resources < MOBI_RESOURCES) {
+		struct mobi_resource *r = &sh->resource[sh->n_resources++];
+		double all = (double)mobi_machine_bytes() / GIB * MEMORY_PART;
+
+		(void)snprintf(r->name, sizeof(r->name), "%s", MEMORY);
+		r->total = (uint32_t)((all < AMOUNT_MAX ? all : AMOUNT_MAX) *
+				      MOBI_CPU_UNIT);
+		r->implied = 1;
+	}
 	return 0;
 }
 
@@ -130,7 +144,11 @@ int mobi_resources_same(const struct mobi_sched *sh, const char *text)
 {
 	const char *at = text;
 	uint32_t n = 0;
+	uint32_t said = 0;
 
+	for (uint32_t r = 0; r < sh->n_resources; r++) {
+		said += !sh->resource[r].implied;
+	}
 	while (*at) {
 		struct item i;
 		int rc = parse_item(text, &at, &i);
@@ -139,7 +157,8 @@ int mobi_resources_same(const struct mobi_sched *sh, const char *text)
 		if (rc < 0) {
 			return rc;
 		}
-		if (r < 0 || sh->resource[r].devices != i.devices ||
+		if (r < 0 || sh->resource[r].implied ||
+		    sh->resource[r].devices != i.devices ||
 		    sh->resource[r].total !=
 			    (uint32_t)(i.amount * MOBI_CPU_UNIT + 0.5)) {
 			n = UINT32_MAX;
@@ -147,13 +166,11 @@ int mobi_resources_same(const struct mobi_sched *sh, const char *text)
 		}
 		n++;
 	}
-	return n == sh->n_resources ? 0 :
-				      mobi_err(MOB_E_EXISTS,
-					       "mob_init: the session has "
-					       "other resources "
-					       "than '%.120s' (mob session "
-					       "resources)",
-					       text);
+	return n == said ? 0 :
+			   mobi_err(MOB_E_EXISTS,
+				    "mob_init: the session has other resources "
+				    "than '%.120s' (mob session resources)",
+				    text);
 }
 
 static int unknown(const struct mobi_sched *sh, const char *name)
@@ -171,8 +188,35 @@ static int unknown(const struct mobi_sched *sh, const char *name)
 			name, n ? all : "none");
 }
 
+/* Adds `bytes` of memory to a wish. */
+static int wish_memory(const struct mobi_sched *sh, uint64_t bytes,
+		       uint32_t amount[MOBI_RESOURCES])
+{
+	double gib = (double)bytes / GIB;
+	int r = find(sh, MEMORY);
+
+	if (r < 0) {
+		return unknown(sh, MEMORY);
+	}
+	if (amount[r]) {
+		return mobi_err(MOB_E_INVAL,
+				"mob_submit: memory is %llu and among the "
+				"resources, too; give it once",
+				(unsigned long long)bytes);
+	}
+	if (gib > AMOUNT_MAX) {
+		return mobi_err(MOB_E_INVAL,
+				"mob_submit: memory is %llu bytes; at most "
+				"100000 GiB",
+				(unsigned long long)bytes);
+	}
+	amount[r] = (uint32_t)(gib * MOBI_CPU_UNIT) +
+		    1; /* not less than that */
+	return 0;
+}
+
 int mobi_resources_wish(const struct mobi_sched *sh, const char *text,
-			uint32_t amount[MOBI_RESOURCES])
+			uint64_t memory, uint32_t amount[MOBI_RESOURCES])
 {
 	const char *at = text ? text : "";
 
@@ -200,7 +244,7 @@ int mobi_resources_wish(const struct mobi_sched *sh, const char *text,
 		}
 		amount[r] = (uint32_t)(i.amount * MOBI_CPU_UNIT + 0.5);
 	}
-	return 0;
+	return memory ? wish_memory(sh, memory, amount) : 0;
 }
 
 /* ---- taking ---- */

@@ -14,15 +14,16 @@
 
 #include "runtime.h"
 
-/* "gpu:2,license=1.5": those of a new session. INVAL, LIMIT. */
+/* "gpu:2,license=1.5": those of a new session; "memory", in GiB, is there in any case
+ * but that of 8 others. INVAL, LIMIT. */
 int mobi_resources_define(struct mobi_sched *sh, const char *text);
 
 /* Has the session these? Another's text is EXISTS. */
 int mobi_resources_same(const struct mobi_sched *sh, const char *text);
-/* "gpu=1,license=0.5": the wish of a task, in MOBI_CPU_UNIT. NULL or "": none. INVAL,
- * with the names that there are. */
+/* "gpu=1,license=0.5", and so many bytes of memory: the wish of a task, in
+ * MOBI_CPU_UNIT. NULL or "", and 0: none. INVAL, with the names that there are. */
 int mobi_resources_wish(const struct mobi_sched *sh, const char *text,
-			uint32_t amount[MOBI_RESOURCES]);
+			uint64_t memory, uint32_t amount[MOBI_RESOURCES]);
 
 /* What nobody holds. */
 void mobi_resources_free(const struct mobi_sched *sh,

@@ -168,7 +168,8 @@ MOBI_SIZE(struct mobi_shape, 48);
 struct mobi_resource {
 	char name[MOBI_RESOURCE_NAME];
 	uint32_t total;   /* MOBI_CPU_UNIT each */
-	uint32_t devices; /* 1: they have numbers */
+	uint16_t devices; /* 1: they have numbers */
+	uint16_t implied; /* 1: nobody has said how much */
 };
 MOBI_SIZE(struct mobi_resource, 40);
 

@@ -25,6 +25,7 @@
 #include "graph.h"
 #include "lineage.h"
 #include "module.h"
+#include "opts.h"
 #include "os_clock.h"
 #include "record.h"
 #include "resources.h"
@@ -99,33 +100,6 @@ static int link_arg(uint64_t id, bool needed, uint32_t arg, void *ctx)
 
 /* ---- options ---- */
 
-static int check_opts(const struct mob_task_opts *o)
-{
-	if (o->struct_size != sizeof(*o)) {
-		return mobi_err(MOB_E_VERSION,
-				"mob_submit: options of %u bytes; this library "
-				"knows %zu; start from MOB_OPTS",
-				o->struct_size, sizeof(*o));
-	}
-	if (!(o->cpus >= 0.0 && o->cpus <= 1024.0)) {
-		return mobi_err(MOB_E_INVAL,
-				"mob_submit: cpus is %g; 0 to 1024", o->cpus);
-	}
-	if (o->cpus > 0.0 && o->cpus * MOBI_CPU_UNIT < 1.0) {
-		return mobi_err(MOB_E_INVAL,
-				"mob_submit: cpus is %g; 0, or at least "
-				"1/%u",
-				o->cpus, MOBI_CPU_UNIT);
-	}
-	if (o->retries < -1 || o->retries > 254) {
-		return mobi_err(MOB_E_INVAL,
-				"mob_submit: retries is %d; 0 to 254, or -1 "
-				"for ever",
-				o->retries);
-	}
-	return 0;
-}
-
 /* Before a wish can be queued. */
 static void raise_max(struct mobi_sched *sh, const struct mobi_shape *wish)
 {
@@ -142,7 +116,7 @@ static int shape_of(struct mobi_sched *sh, const struct mob_task_opts *o,
 		    struct mobi_task *t)
 {
 	struct mobi_shape wish = { .cpu = t->cpu };
-	int rc = mobi_resources_wish(sh, o->resources, wish.amount);
+	int rc = mobi_resources_wish(sh, o->resources, o->memory, wish.amount);
 
 	if (rc < 0) {
 		return rc;
@@ -573,7 +547,7 @@ static int check_call(const struct mob_task_def *def,
 				"gives %u results; given %u and %zu",
 				def->name, def->n_args, rets, n_args, n_refs);
 	}
-	rc = check_opts(o);
+	rc = mobi_opts_check(o);
 	return rc < 0 ? rc : mobi_stream_check(def, o);
 }
 
@@ -582,17 +556,18 @@ int mob_submit_raw(const struct mob_task_def *def,
 		   const struct mob_arg *args, size_t n_refs,
 		   struct mob_ref *out_refs)
 {
-	static const struct mob_task_opts def_opts = MOB_TASK_OPTS_INIT;
+	struct mob_task_opts space;
+	const struct mob_task_opts *o = mobi_opts_of(def, opts, &space);
 	struct mobi_context *c = mobi_context();
 	uint64_t one;
 	struct submit b = { c, { 0 }, &one, 0, n_refs, 0 };
-	int rc = check_call(def, opts ? opts : &def_opts, n_args, n_refs);
+	int rc = check_call(def, o, n_args, n_refs);
 
 	b.g.s = mobi_rt.store;
 	b.g.gen = UINT32_MAX;
 	if (rc >= 0 && c && c->capture && mobi_graph_records(c)) {
-		return mobi_graph_record(c, def, opts != NULL, args, n_refs,
-					 out_refs);
+		return mobi_graph_record(c, def, opts || mobi_has_defaults(def),
+					 args, n_refs, out_refs);
 	}
 	if (rc >= 0 && n_refs > 1) {
 		b.ids = malloc(n_refs * sizeof(*b.ids));
@@ -604,7 +579,7 @@ int mob_submit_raw(const struct mob_task_def *def,
 		rc = mobi_err(MOB_E_NOMEM, "mob_submit: out of memory");
 	}
 	if (rc >= 0) {
-		rc = build(&b, def, opts ? opts : &def_opts, args);
+		rc = build(&b, def, o, args);
 		if (rc < 0) {
 			undo(&b, rc);
 		} else {

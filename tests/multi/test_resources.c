@@ -140,7 +140,7 @@ static bool all_given_back(void *arg)
 	assert_int_equal(mob_session_current(&s), 0);
 	rc = mob_session_resources(s, nothing_used, &n);
 	mob_session_close(s);
-	return rc == 0 && n == 2;
+	return rc == 0 && n == 3; /* memory is one */
 }
 
 static void test_resources_devices_are_never_given_twice(void **state)

@@ -276,6 +276,8 @@ struct mob_slice {
  * one ref. */
 #define MOB_RETS_STREAM (UINT32_MAX - 1)
 
+struct mob_task_opts;
+
 /*
  * One task, made by MOB_TASK. Constant, one a name in a program or module.
  * run calls the function: arg[i] points to a value of the type args[i], ret[i]
@@ -294,6 +296,8 @@ struct mob_task_def {
 	const struct mob_type *const *rets;
 	void (*run)(const void *const *arg, void *const *ret, size_t n_ret);
 	void (*fn)(void); /* the function itself, to know it as a value */
+	/* MOB_TASK_DEFAULTS; struct_size 0 in it, or NULL: there are none. */
+	const struct mob_task_opts *opts;
 };
 
 /*
@@ -310,7 +314,8 @@ MOB_API void mob_module_register_raw(const struct mob_task_def *const *begin,
 
 /*
  * Options of one submit, given by value: MOB_OPTS(.retries = 0, .cpus = 0.5).
- * What is not named has its default. Grows at the end only.
+ * What is not named, or has the value that MOB_TASK_OPTS_INIT gives, is as
+ * MOB_TASK_DEFAULTS says of the function, else as said here. Grows at the end only.
  */
 struct mob_task_opts {
 	uint32_t struct_size;
@@ -387,13 +392,24 @@ struct mob_task_opts {
 	 */
 	const char *const *env;
 	const char *cwd;
+	/*
+	 * Bytes of memory that it is expected to need beside the store: a wish for the
+	 * resource "memory", which is counted in GiB and kept like one of `resources`,
+	 * where it may not be named too. The session has seven tenths of the machine's
+	 * memory if its own resources do not say how much. Only reserved, not
+	 * enforced. 0: none.
+	 */
+	uint64_t memory;
+	uint32_t
+		alone; /* 1: a function's MOB_TASK_DEFAULTS are left aside; 0 */
+	uint32_t reserved; /* 0 */
 };
 #define MOB_GRACE_NONE UINT64_MAX
 #define MOB_TASK_OPTS_INIT                                                     \
 	{                                                                      \
 		(uint32_t)sizeof(struct mob_task_opts), 3, 1.0, 0, 0, 0, 0, 0, \
 			0, 0, 0, 0, 0.5, 0, UINT64_C(1000000000), 0, 0, 0, 0,  \
-			0, 0, 0, 0                                             \
+			0, 0, 0, 0, 0, 0, 0                                    \
 	}
 
 /* How an argument is given. */

@@ -257,6 +257,23 @@ static inline struct mob_ref mobi_submit_one(const struct mob_task_def *def,
 
 /* ---- definition of tasks ---- */
 
+/*
+ * MOB_TASK_DEFAULTS(f, .retries = 0, .cpus = 2); after MOB_TASK of f, in the same
+ * file: options of each mob_submit of f. What a call says itself (MOB_OPTS) goes
+ * before, one by one; a call with .alone = 1 leaves them aside. Maps, folds and loops
+ * have their own options. What the options point to has to be static. Wrong ones are
+ * an error of the submit. Since 0.1.
+ */
+#define MOB_TASK_DEFAULTS(f, ...)                                              \
+	__attribute__((constructor)) static void mobi_defaults_##f(void)       \
+	{                                                                      \
+		struct mob_task_opts mobi_o = MOB_TASK_OPTS_INIT;              \
+                                                                               \
+		MOBI_BY(MOBI_SET, __VA_ARGS__)(__VA_ARGS__) mobi_opts_##f =    \
+			mobi_o;                                                \
+	}                                                                      \
+	struct mob_task_opts
+
 /* Bounds of this module's definitions; the linker makes them. */
 extern const struct mob_task_def *const __start_mob_tasks[] MOBI_HIDDEN;
 extern const struct mob_task_def *const __stop_mob_tasks[] MOBI_HIDDEN;
@@ -268,6 +285,7 @@ extern const struct mob_task_def *const __stop_mob_tasks[] MOBI_HIDDEN;
 	struct mob_task_def
 
 #define MOBI_DEFINE(f, n, rets_, ...)                                          \
+	static struct mob_task_opts mobi_opts_##f;                             \
 	static const struct mob_type *const mobi_args_##f[] = { MOBI_EACH(     \
 		MOBI_DESC, MOBI_COMMA, f, __VA_ARGS__) };                      \
 	static const struct mob_type *const mobi_rets_##f[] = {                \
@@ -283,7 +301,8 @@ extern const struct mob_task_def *const __stop_mob_tasks[] MOBI_HIDDEN;
 					      mobi_args_##f,                   \
 					      mobi_rets_##f,                   \
 					      mobi_run_##f,                    \
-					      (void (*)(void))f };             \
+					      (void (*)(void))f,               \
+					      &mobi_opts_##f };                \
 	static const struct mob_task_def *const mobi_entry_##f                 \
 		__attribute__((section("mob_tasks"), used)) = &f##_def;        \
 	__attribute__((constructor)) static void mobi_register_##f(void)       \
