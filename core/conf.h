@@ -43,6 +43,8 @@ enum mobi_conf_type { MOBI_CONF_U64, MOBI_CONF_BYTES, MOBI_CONF_STR };
 	  "which objects go when a store is full: sieve or clock")             \
 	X(lineage, LINEAGE, U64, "65536", 0, 1000000,                          \
 	  "tasks kept to make again what is lost of their results; 0: none")   \
+	X(inline_gets, INLINE_GETS, U64, "0", 0, 1,                            \
+	  "1: a get in a task runs itself what it waits for and nobody runs")  \
 	X(resources, RESOURCES, STR, "", 0, 0,                                 \
 	  "what tasks can wish for: name=amount, name:devices, ...")           \
 	X(huge_pages, HUGE_PAGES, STR, "auto", 0, 0,                           \

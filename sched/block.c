@@ -4,8 +4,9 @@
  *
  * A task that is about to sleep withdraws its announcement, so that another
  * worker may take a task in its place, and asks for one more worker if none is
- * idle. At the bound of workers a get runs what it waits for itself, or what
- * that waits for, on a fresh stack; so a tree of any depth ends on one worker.
+ * idle. At the bound of workers, or always if the session is set so, a get runs
+ * what it waits for itself, or what that waits for, on a fresh stack; so a tree of
+ * any depth ends on one worker.
  * Who can run nothing then, wakes one who can: what that one waits for may have
  * become ready, or its processor free, after it went to sleep.
  * When the task goes on it announces itself again without asking: for a moment
@@ -465,6 +466,10 @@ static int blocking(struct mob_store *s, const struct mobi_wait *w)
 	/* A wait that may end early must not start something that may not. */
 	mobi_store(&mobi_rt.sched->place[mobi_rt.place].waits,
 		   for_ever ? w->id : 0);
+	if (for_ever && mobi_rt.sched->inline_gets && !mobi_is_any(w->id) &&
+	    run_for(s, w->id)) {
+		return 1;
+	}
 	if (!at_bound(s, again)) {
 		return mobi_deadlock_sleep(s, c, w);
 	}

@@ -366,6 +366,11 @@ static int set_up(struct mob_store *s, const void *arg)
 	if (rc >= 0) {
 		rc = mobi_worker_limits_init(s);
 	}
+	if (rc >= 0) {
+		rc = mobi_conf_u64(
+			MOBI_CONF_ID_inline_gets,
+			&((struct mobi_sched *)s->sched)->inline_gets);
+	}
 	if (rc < 0) {
 		return rc;
 	}

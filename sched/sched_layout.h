@@ -391,7 +391,8 @@ struct mobi_sched {
 	struct mobi_output output;
 	struct mobi_surround surround[MOBI_SURROUNDS];
 	struct mobi_worker_limits worker_limits;
-	mobi_a64 starts; /* of workers; each has its number */
+	uint64_t inline_gets; /* 1: not only at the bound of workers */
+	mobi_a64 starts;      /* of workers; each has its number */
 	/* Workers that ended before they stood in a place, one after the other,
 	 * while none stood; why the last one did. */
 	mobi_a32 start_deaths;
