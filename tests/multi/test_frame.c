@@ -488,7 +488,9 @@ static void test_frame_new_that_has_no_room_says_so(void **state)
 				break;
 			}
 		}
-		assert_true(n > 20 && n < 64);
+		if (n <= 20 || n >= 64) {
+			fail_msg("%d: %s", n, mob_error());
+		}
 		assert_int_equal(mob_error_code(), MOB_E_STORE_FULL);
 		mob_error_clear();
 		assert_int_equal(b.n, 0);

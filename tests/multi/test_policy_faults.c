@@ -8,6 +8,7 @@
 
 #include "os_run.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,16 @@ MOB_TASK(int64_t, p_run, mob_str, ledger, uint64_t, i, int64_t, x)
 {
 	(void)live_ledger_add(ledger, i);
 	return x + 1;
+}
+
+/* Ends when n of them run at once. */
+MOB_TASK(int64_t, p_meet, mob_str, ledger, uint64_t, n)
+{
+	(void)live_ledger_add(ledger, 0);
+	while (live_ledger_get(ledger, 0) < n) {
+		(void)sched_yield();
+	}
+	return 1;
 }
 
 /* A task that waits for tasks while the policy goes. */
@@ -119,7 +130,11 @@ static void run_fault(const struct fault *f, int32_t workers)
 		check(&l, r);
 		assert_true(live_await(is_ejected, &before));
 		assert_string_equal(live_policy(), "fifo");
-		if (!strstr(mobi_rt.sched->ejected_reason, f->reason)) {
+		/* What was placed wrongly is not picked either: who has one
+		 * worker may see that first. */
+		if (!strstr(mobi_rt.sched->ejected_reason, f->reason) &&
+		    !(strstr(f->reason, "place") &&
+		      strstr(mobi_rt.sched->ejected_reason, "starvation"))) {
 			fail_msg("%s: '%s' is not in: %s", f->file, f->reason,
 				 mobi_rt.sched->ejected_reason);
 		}
@@ -261,10 +276,13 @@ static void test_policy_faults_file_that_changes_needs_a_name(void **state)
 	char other[520];
 	char from[512];
 	struct mob_session *session;
+	struct live_ledger l;
+	mob_ref met;
 	int64_t x;
 
 	(void)state;
 	live_start_with(2, "ws");
+	live_ledger_open(&l, 1);
 	assert_int_equal(mob_session_current(&session), 0);
 	(void)snprintf(path, sizeof(path), "%s/sched_mine.so",
 		       mobi_rt.store->path);
@@ -274,6 +292,11 @@ static void test_policy_faults_file_that_changes_needs_a_name(void **state)
 	copy_file(from, path);
 	assert_int_equal(mob_policy_swap(session, path, NULL), 0);
 	assert_int_equal(mob_policy_swap(session, path, NULL), 0);
+	/* Each of the workers has decided by it, and so has loaded it. */
+	met = mob_submit(p_meet, l.path, 2);
+	assert_int_equal(mob_get(mob_submit(p_meet, l.path, 2), &x), 0);
+	assert_int_equal(mob_get(met, &x), 0);
+	live_ledger_close(&l);
 	(void)snprintf(from, sizeof(from), "%s/sched_bad_crash.so", TEST_BAD);
 	copy_file(from, path);
 	assert_int_equal(mob_policy_swap(session, path, NULL), MOB_E_BUSY);
@@ -282,7 +305,9 @@ static void test_policy_faults_file_that_changes_needs_a_name(void **state)
 	copy_file(from, other);
 	assert_int_equal(mob_policy_swap(session, other, NULL), MOB_E_PLUGIN);
 	assert_int_equal(mob_get(mob_submit(p_run, "", 0, 1), &x), 0);
-	assert_int_equal(live_ejections(), 0);
+	if (live_ejections()) {
+		fail_msg("%s", mobi_rt.sched->ejected_reason);
+	}
 	mob_session_close(session);
 	mob_shutdown();
 }
