@@ -50,6 +50,17 @@ plasma)
 	cases+=" list.of.100,000 wake"
 	raw+=" wake"
 	;;
+dask)
+	"$top/build/peers/dask/bin/python" -W ignore \
+		-c 'import distributed' 2>/dev/null ||
+		skip "no distributed in build/peers/dask"
+	kind=task
+	program=dask_cases.py
+	server='^$'
+	cases="sync async wait_1k args_10k chain nested_10 metg"
+	raw=""
+	long=async
+	;;
 tbb | openmp | starpu)
 	kind=task
 	program=peer-$peer
@@ -73,7 +84,7 @@ openmp)
 	;;
 esac
 targets=(mob)
-[ "$peer" = plasma ] || targets+=("$program")
+[ "$peer" = plasma ] || [ "$peer" = dask ] || targets+=("$program")
 if ! cmake --build "$build" --target "${targets[@]}" \
 	>"$tmp/out" 2>"$tmp/err"; then
 	fail "it is not built"

@@ -53,7 +53,7 @@ if ! PATH=$tmp/bin:$PATH "$deps" --print peers | grep -qx redis-server; then
 	failures=$((failures + 1))
 fi
 expect 2 "$top/tools/peers/env" nobody "$tmp/env"
-says "tools/peers/env plasma|ray DIR"
+says "tools/peers/env dask|plasma|ray DIR"
 # Each Python says that it is newer than pyarrow 11 is made for.
 real=$(python3 -c 'import sys; print(sys.executable)')
 cat >"$tmp/bin/python3" <<-EOF
@@ -78,7 +78,7 @@ for args in "" "nobody" "lmdb --rounds 0" "lmdb --rounds x" "lmdb --rounds" \
 	"lmdb --what"; do
 	# shellcheck disable=SC2086 # words of their own
 	expect 2 "$peers" $args
-	says "tools/bench-peers ray|plasma|redis|lmdb|tbb|openmp|starpu"
+	says "tools/bench-peers ray|plasma|redis|lmdb|tbb|openmp|starpu|dask"
 done
 
 expect 2 "$peers" lmdb --rounds 101
