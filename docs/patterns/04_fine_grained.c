@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "seconds.h"
+
 #define N 10000
 #define BATCH_SIZE 100
 
@@ -27,6 +29,7 @@ MOB_MAIN(void)
 	int64_t numbers[N], doubled[N], mapped[N];
 	mob_i64s lists[N / BATCH_SIZE];
 	mob_ref refs[N / BATCH_SIZE];
+	double before, after, start;
 	int wrong = 0;
 
 	if (mob_init(NULL)) {
@@ -37,17 +40,21 @@ MOB_MAIN(void)
 	}
 
 	/* antipattern: a task for each number, and wait for each */
+	start = seconds();
 	for (int i = 0; i < N; i++) {
 		mob_take(mob_submit(times_two, numbers[i]), &doubled[i]);
 	}
+	before = seconds() - start;
 
 	/* better: a task for each 100 */
+	start = seconds();
 	for (size_t i = 0; i < N / BATCH_SIZE; i++) {
 		refs[i] = mob_submit(times_two_list,
 				     mob_i64s_of(numbers + i * BATCH_SIZE,
 						 BATCH_SIZE));
 	}
 	mob_get_all(refs, N / BATCH_SIZE, lists);
+	after = seconds() - start;
 
 	/* best: as many at a time as is worth it */
 	mob_map_all(times_two, N, mapped, numbers);
@@ -58,6 +65,8 @@ MOB_MAIN(void)
 		wrong += doubled[i] != 2 * numbers[i] ||
 			 batched != doubled[i] || mapped[i] != doubled[i];
 	}
-	printf("%d numbers, %d wrong\n", N, wrong);
+	printf("%d numbers, %d wrong; a task for each takes %.1f times as "
+	       "long\n",
+	       N, wrong, before / after);
 	return wrong != 0;
 }

@@ -54,6 +54,8 @@ MOB_MAIN(int argc, char **argv)
 			mob_release(refs[i + k]);
 		}
 	}
-	printf("%d objects of 1 MiB in a store of 64, %d wrong\n", n, wrong);
+	printf("%d objects of 1 MiB in a store of 64, %d wrong; all at once "
+	       "need %.1f times as much as a batch, and do not fit\n",
+	       n, wrong, (double)n / BATCH);
 	return wrong != 0;
 }

@@ -28,5 +28,6 @@ for i in range(0, n, BATCH):
         refs[k] = None
     del result, results
 
-print(n, "objects of 1 MiB in a store of 80,", wrong, "wrong")
+print(f"{n} objects of 1 MiB in a store of 80, {wrong} wrong; all at once need "
+      f"{n / BATCH:.1f} times as much as a batch, and do not fit")
 assert wrong == 0

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
+import time
 import ray
 
-@ray.remote(num_cpus=0, resources={"license": 1})
+N = 100
+
+# Only two may run at a time, however many processors there are.
 def simulate(x):
-    # Only two may run at a time, however many processors there are.
-    return x * x
+    begin = time.time()
+    time.sleep(0.001)
+    return begin, time.time()
 
 @ray.remote(num_cpus=0, num_gpus=1)
 def train(x):
@@ -12,8 +16,23 @@ def train(x):
     assert len(ray.get_gpu_ids()) == 1
     return x + 1
 
-ray.init(num_gpus=3, resources={"license": 2})
-total = sum(ray.get([simulate.remote(i) for i in range(100)]))
-total += sum(ray.get([train.remote(i) for i in range(100)]))
-print("total", total)
-assert total == 333400
+# How many ran at the same time, at most.
+def most_at_once(refs):
+    spans = ray.get(refs)
+    most = 0
+    for begin, _ in spans:
+        n = sum(b <= begin < e for b, e in spans)
+        most = max(most, n)
+    return most
+
+ray.init(num_cpus=4, num_gpus=3, resources={"license": 2})
+unbounded = ray.remote(num_cpus=0)(simulate)
+before = most_at_once([unbounded.remote(i) for i in range(N)])
+
+bounded = ray.remote(num_cpus=0, resources={"license": 1})(simulate)
+after = most_at_once([bounded.remote(i) for i in range(N)])
+
+total = sum(ray.get([train.remote(i) for i in range(N)]))
+print(f"total {total}; without the wish {before / after:.1f} times as many run "
+      "at once")
+assert total == 5050 and after <= 2
