@@ -64,7 +64,6 @@ MOB_MAIN(void)
 	struct mob_task_opts license = MOB_TASK_OPTS_INIT, gpu = license;
 	int before, after;
 
-	license.cpus = gpu.cpus = 0;
 	license.resources = "license=1";
 	gpu.resources = "gpu=1";
 	o.workers = 4;
@@ -73,7 +72,7 @@ MOB_MAIN(void)
 		return 1;
 	}
 	for (int i = 0; i < N; i++) {
-		r[i] = mob_submit_with(MOB_OPTS(.cpus = 0), simulate, i);
+		r[i] = mob_submit(simulate, i);
 	}
 	before = most_at_once(r);
 	for (int i = 0; i < N; i++) {

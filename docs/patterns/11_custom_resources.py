@@ -10,7 +10,7 @@ def simulate(x):
     time.sleep(0.001)
     return begin, time.time()
 
-@ray.remote(num_cpus=0, num_gpus=1)
+@ray.remote(num_gpus=1)
 def train(x):
     # Which of them is this task's alone.
     assert len(ray.get_gpu_ids()) == 1
@@ -26,10 +26,10 @@ def most_at_once(refs):
     return most
 
 ray.init(num_cpus=4, num_gpus=3, resources={"license": 2})
-unbounded = ray.remote(num_cpus=0)(simulate)
+unbounded = ray.remote(simulate)
 before = most_at_once([unbounded.remote(i) for i in range(N)])
 
-bounded = ray.remote(num_cpus=0, resources={"license": 1})(simulate)
+bounded = ray.remote(resources={"license": 1})(simulate)
 after = most_at_once([bounded.remote(i) for i in range(N)])
 
 total = sum(ray.get([train.remote(i) for i in range(N)]))
