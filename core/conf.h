@@ -65,6 +65,14 @@ enum mobi_conf_type { MOBI_CONF_U64, MOBI_CONF_BYTES, MOBI_CONF_STR };
 	X(worker_memory_max, WORKER_MEMORY_MAX, BYTES, "0", 0,                 \
 	  UINT64_C(1) << 46,                                                   \
 	  "private bytes from which a worker is killed; 0: any")               \
+	X(memory_limit, MEMORY_LIMIT, BYTES, "0", 0, UINT64_C(1) << 46,        \
+	  "bytes that a session may have in its processes and objects; 0: "    \
+	  "any")                                                               \
+	X(memory_percent, MEMORY_PERCENT, U64, "95", 0, 100,                   \
+	  "percent of a limit of memory from which workers are ended; 0: "     \
+	  "never")                                                             \
+	X(memory_retries, MEMORY_RETRIES, U64, "15", 0, 60,                    \
+	  "how often a task is run again that was killed for lack of memory")  \
 	X(worker_limits, WORKER_LIMITS, STR, "", 0, 0,                         \
 	  "limits of setrlimit for workers: nofile=1024,core=0")               \
 	X(log_level, LOG_LEVEL, STR, "warn", 0, 0, "error, warn, info or debug")

@@ -505,6 +505,10 @@ int mob_session_stats(struct mob_session *session,
 	st.evicted = mobi_load(&sh->evicted);
 	st.remade = mobi_load(&sh->remade);
 	st.mismatches = mobi_load(&sh->mismatches);
+	st.memory_limit = mobi_load(&sh->pressure.seen_limit);
+	st.memory_use = mobi_load(&sh->pressure.seen_use);
+	st.memory_kills = mobi_load(&sh->pressure.kills);
+	st.memory_replaced = mobi_load(&sh->pressure.replaced);
 	/* The count is raised last: read again if one came meanwhile. */
 	do {
 		st.crashes = mobi_load(&c->count);

@@ -333,6 +333,7 @@ static void tell_task(struct mobi_task_walk *k, uint32_t rec, uint64_t w,
 {
 	struct mobi_task t;
 	bool runs = MOBI_STATE(w) == MOBI_T_RUN;
+	uint32_t tries;
 
 	memcpy(&t, mobi_task_at(k->s, rec), sizeof(t));
 	memset(info, 0, sizeof(*info));
@@ -343,10 +344,11 @@ static void tell_task(struct mobi_task_walk *k, uint32_t rec, uint64_t w,
 	info->ret = mobi_ref_of(k->s, mobi_load(&k->s->recs[rec].edge[0].ref));
 	info->age_ns = since(k, t.submit_ns);
 	info->attempt = MOBI_ATTEMPT(w) + runs;
-	info->attempts_max = t.retries == MOBI_FOR_EVER ?
+	tries = mobi_load(&t.tries);
+	info->attempts_max = MOBI_TRIES_RETRIES(tries) == MOBI_FOR_EVER ?
 				     UINT32_MAX :
-				     t.retries + 1u +
-					     (mobi_load(&t.spared) & 255u);
+				     MOBI_TRIES_RETRIES(tries) + 1 +
+					     MOBI_TRIES_SPARED(tries);
 	info->n_returns = t.n_rets;
 	info->priority = t.priority;
 	if (runs) {

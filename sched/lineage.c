@@ -277,6 +277,7 @@ static bool run_again(struct mob_store *s, uint32_t rec)
 	uint64_t w = mobi_load(&s->recs[rec].word);
 	uint32_t next = (MOBI_ATTEMPT(w) + 1) & 255u;
 	uint32_t chunks = chunks_of(s, rec);
+	uint32_t tries;
 	struct edges g = { t->n_rets, true, false };
 
 	strengthen(s, rec, MOBI_GEN(w));
@@ -285,13 +286,16 @@ static bool run_again(struct mob_store *s, uint32_t rec)
 		return false;
 	}
 	MOBI_FAULT("lineage.linked");
-	t->kids |= MOBI_KIDS_REMADE;
 	t->deadline_ns = 0; /* it was met */
 	mobi_store(&t->parent, UINT64_C(0));
 	mobi_store(&t->scan, 0u);
 	mobi_store(&t->run_ns, mobi_quick_ns());
 	/* No attempt before this one is charged. */
-	mobi_store(&t->spared, (uint16_t)(next << 8 | next));
+	tries = mobi_load(&t->tries);
+	mobi_store(&t->tries,
+		   MOBI_TRIES(next, next, 0,
+			      MOBI_TRIES_KIDS(tries) | MOBI_KIDS_REMADE,
+			      MOBI_TRIES_RETRIES(tries)));
 	mobi_record(s, MOB_EVENT_REMADE, mobi_quick_ns(), rec, w, 0);
 	while (!mobi_cas64(&s->recs[rec].word, &w,
 			   MOBI_RWORD(MOBI_GEN(w), next, 0, MOBI_T_WAITING))) {
@@ -437,7 +441,7 @@ bool mobi_lineage_keep(struct mob_store *s, uint32_t rec, uint64_t w)
 	bool worth = false;
 	uint64_t next;
 
-	if (!sh->lineage_max || !t->retries) {
+	if (!sh->lineage_max || !mobi_retry_given(t)) {
 		return false;
 	}
 	mobi_task_returns(s, rec, worth_one, &worth);

@@ -23,6 +23,7 @@
 #include "os_run.h"
 #include "os_sock.h"
 #include "output_log.h"
+#include "pressure.h"
 #include "reap.h"
 #include "sched_reap.h"
 #include "strays.h"
@@ -77,6 +78,7 @@ struct node {
 	struct mobi_due due; /* what the timers know */
 	struct mobi_limits limits; /* of workers */
 	uint64_t last_weighed;
+	struct mobi_pressure pressure;
 	uint64_t sweep_until; /* a worker has died not long ago */
 	uint64_t strays_at;   /* to look once more for what was young; or 0 */
 	struct mobi_outlog *log;
@@ -570,6 +572,7 @@ static void loop(struct node *n)
 		keep_workers(n);
 		shrink(n);
 		weigh(n);
+		mobi_pressure_watch(n->s, &n->pressure);
 		mobi_domain_watch(n->s);
 		mobi_unread_watch(n->s, false);
 		catalogue(n);
@@ -709,7 +712,9 @@ int mobi_node_main(const char *path)
 	if (mobi_load(&n.sh->daemons) > 1) {
 		find_strays_twice(&n); /* of who died without a daemon */
 	}
+	mobi_pressure_begin(n.s, &n.pressure);
 	loop(&n);
+	mobi_pressure_end(&n.pressure);
 	end_all(&n);
 	mobi_outlog_close(n.log);
 	mobi_unread_watch(n.s, true);

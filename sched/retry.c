@@ -19,6 +19,7 @@
 #include <string.h>
 
 #define BACKOFF_MAX_NS (60 * (uint64_t)MOB_SEC)
+#define PRESSED_NS (uint64_t) MOB_SEC
 #define BACKOFF_LIMIT_NS MOBI_LIMIT_DAY_NS
 
 /* ---- options ---- */
@@ -180,15 +181,30 @@ int mobi_retry_plan(struct mobi_sched *sh, const struct mob_task_opts *o,
 
 /* ---- one more attempt ---- */
 
-void mobi_retry_spare(struct mobi_task *t, uint64_t w)
+static void spare(struct mobi_task *t, uint64_t w, uint32_t pressed)
 {
 	uint32_t next = (MOBI_ATTEMPT(w) + 1) & 255u;
-	uint32_t v = mobi_load(&t->spared);
+	uint32_t v = mobi_load(&t->tries);
+	uint32_t set;
 
-	if (v >> 8 != next) {
-		mobi_store(&t->spared,
-			   (uint16_t)(next << 8 | ((v + 1) & 255u)));
-	}
+	do {
+		if (MOBI_TRIES_NEXT(v) == next) {
+			return; /* by who was killed at it */
+		}
+		set = MOBI_TRIES(next, (MOBI_TRIES_SPARED(v) + 1) & 255u,
+				 MOBI_TRIES_PRESSED(v) + pressed,
+				 MOBI_TRIES_KIDS(v), MOBI_TRIES_RETRIES(v));
+	} while (!mobi_cas32(&t->tries, &v, set));
+}
+
+void mobi_retry_spare(struct mobi_task *t, uint64_t w)
+{
+	spare(t, w, 0);
+}
+
+void mobi_retry_press(struct mobi_task *t, uint64_t w)
+{
+	spare(t, w, 1);
 }
 
 const struct mobi_plan *mobi_retry_plan_of(const struct mobi_sched *sh,
@@ -227,17 +243,26 @@ static uint64_t delay(const struct mobi_plan *p, uint32_t charged,
 }
 
 uint64_t mobi_retry_next(const struct mobi_sched *sh, struct mobi_task *t,
-			 uint64_t w, bool at_once)
+			 uint64_t w, enum mobi_retry_how how)
 {
-	const struct mobi_plan *p = mobi_retry_plan_of(sh, t);
+	static const struct mobi_plan pressed = { .backoff_ns = PRESSED_NS,
+						  .backoff_max_ns =
+							  BACKOFF_MAX_NS,
+						  .jitter = 5000 };
+	const struct mobi_plan *p = how == MOBI_RETRY_PRESSED ?
+					    &pressed :
+					    mobi_retry_plan_of(sh, t);
 	uint32_t state = MOBI_T_READY;
 
 	mobi_store_relaxed(&t->run_ns, mobi_quick_ns()); /* to be queued */
-	if (p && p->backoff_ns && !at_once) {
+	if (p && p->backoff_ns && how != MOBI_RETRY_AT_ONCE) {
 		uint64_t now = mobi_now_ns();
+		uint32_t before = how == MOBI_RETRY_PRESSED ?
+					  mobi_retry_pressed(t) - 1 :
+					  mobi_retry_charged(t, w);
 
-		mobi_store(&t->run_ns, now + delay(p, mobi_retry_charged(t, w),
-						   now ^ t->seq << 32));
+		mobi_store(&t->run_ns,
+			   now + delay(p, before, now ^ t->seq << 32));
 		state = MOBI_T_DELAY;
 	}
 	return MOBI_RWORD(MOBI_GEN(w), (MOBI_ATTEMPT(w) + 1) & 255u, 0, state);

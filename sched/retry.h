@@ -15,26 +15,50 @@ int mobi_retry_plan(struct mobi_sched *sh, const struct mob_task_opts *o,
 const struct mobi_plan *mobi_retry_plan_of(const struct mobi_sched *sh,
 					   const struct mobi_task *t);
 
+/* As its options say; MOBI_FOR_EVER. */
+static inline uint32_t mobi_retry_given(const struct mobi_task *t)
+{
+	return MOBI_TRIES_RETRIES(mobi_load(&t->tries));
+}
+
+/* Attempts that were killed for lack of memory. */
+static inline uint32_t mobi_retry_pressed(const struct mobi_task *t)
+{
+	return MOBI_TRIES_PRESSED(mobi_load(&t->tries));
+}
+
 /* Attempts before this one that count against the retries. */
 static inline uint32_t mobi_retry_charged(const struct mobi_task *t, uint64_t w)
 {
-	return (MOBI_ATTEMPT(w) - mobi_load(&t->spared)) & 255u;
+	return (MOBI_ATTEMPT(w) - MOBI_TRIES_SPARED(mobi_load(&t->tries))) &
+	       255u;
 }
 
 /* Is one more attempt left, after that of word w? */
 static inline bool mobi_retry_left(const struct mobi_task *t, uint64_t w)
 {
-	return t->retries == MOBI_FOR_EVER ||
-	       mobi_retry_charged(t, w) < t->retries;
+	uint32_t given = mobi_retry_given(t);
+
+	return given == MOBI_FOR_EVER || mobi_retry_charged(t, w) < given;
 }
 
 /* Does not count this attempt. May be done again, by who does what one did that was
  * killed. */
 void mobi_retry_spare(struct mobi_task *t, uint64_t w);
+/* The same, and counts it among those killed for lack of memory. */
+void mobi_retry_press(struct mobi_task *t, uint64_t w);
 
 /* Is the task that ended with e to be run again? */
 bool mobi_retry_wanted(const struct mobi_sched *sh, const struct mobi_task *t,
 		       uint64_t w, const struct mobi_error *e);
+
+/* When the next attempt may run. */
+enum mobi_retry_how {
+	MOBI_RETRY_PLANNED, /* after the backoff of its options */
+	MOBI_RETRY_AT_ONCE,
+	MOBI_RETRY_PRESSED /* after a second; twice as long each time, less a
+			    * random part */
+};
 
 /*
  * The word of the next attempt after that of word w: READY, or DELAY, whose end is
@@ -42,6 +66,6 @@ bool mobi_retry_wanted(const struct mobi_sched *sh, const struct mobi_task *t,
  * caller CASes it in; then the board, or mobi_timer_set.
  */
 uint64_t mobi_retry_next(const struct mobi_sched *sh, struct mobi_task *t,
-			 uint64_t w, bool at_once);
+			 uint64_t w, enum mobi_retry_how how);
 
 #endif /* MOBI_RETRY_H */

@@ -427,7 +427,7 @@ static void put_back(struct mob_store *s, uint32_t rec, bool aside)
 					  (MOBI_ATTEMPT(w) + 1) & 255u, 0,
 					  MOBI_T_WAITING);
 		} else {
-			next = mobi_retry_next(sh, t, w, false);
+			next = mobi_retry_next(sh, t, w, MOBI_RETRY_PLANNED);
 		}
 	} while (!mobi_cas64(&s->recs[rec].word, &w, next));
 	MOBI_FAULT("task.put_back.done");

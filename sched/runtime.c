@@ -27,6 +27,7 @@
 #include "output.h"
 #include "policy_row.h"
 #include "prefetch.h"
+#include "pressure.h"
 #include "reap.h"
 #include "record.h"
 #include "resources.h"
@@ -370,6 +371,9 @@ static int set_up(struct mob_store *s, const void *arg)
 		rc = mobi_conf_u64(
 			MOBI_CONF_ID_inline_gets,
 			&((struct mobi_sched *)s->sched)->inline_gets);
+	}
+	if (rc >= 0) {
+		rc = mobi_pressure_init(sh);
 	}
 	if (rc < 0) {
 		return rc;

@@ -60,6 +60,20 @@ enum { MOBI_T_WAITING = 2, MOBI_T_READY = 3, MOBI_T_RUN = 4, MOBI_T_DELAY = 5 };
 #define MOBI_SCAN_MAX ((1u << 20) - 1)
 #define MOBI_SCAN(gen, n) ((uint32_t)(gen) << 20 | (n))
 
+/* What retries need to know of a task, in one word, so that no kill leaves a part of
+ * a change: {attempt + 1 8, spared 8, pressed 6, kids 2, retries 8}. `spared` attempts
+ * up to that one ended without a charge against retries; `pressed` of these were
+ * killed for lack of memory. */
+#define MOBI_TRIES(next, spared, pressed, kids, retries)                       \
+	((uint32_t)(next) << 24 | (uint32_t)(spared) << 16 |                   \
+	 (uint32_t)(pressed) << 10 | (uint32_t)(kids) << 8 |                   \
+	 (uint32_t)(retries))
+#define MOBI_TRIES_NEXT(t) ((t) >> 24)
+#define MOBI_TRIES_SPARED(t) ((t) >> 16 & 255u)
+#define MOBI_TRIES_PRESSED(t) ((t) >> 10 & 63u)
+#define MOBI_TRIES_KIDS(t) ((t) >> 8 & 3u)
+#define MOBI_TRIES_RETRIES(t) ((t)&255u)
+#define MOBI_PRESSED_MAX 60u
 #define MOBI_KIDS_SOME 1u   /* it has submitted tasks */
 #define MOBI_KIDS_REMADE 2u /* it has ended once, and is not to be cancelled */
 struct mobi_task {
@@ -77,11 +91,7 @@ struct mobi_task {
 	uint32_t args_len;
 	uint32_t chunk; /* first edge chunk + 1 */
 	uint32_t n_rets;
-	uint8_t retries; /* MOBI_FOR_EVER, or how many */
-	uint8_t kids;    /* MOBI_KIDS_* */
-	mobi_a16
-		spared; /* {attempt + 1 8, n 8}: n attempts up to this one ended
-			  * without a charge against retries */
+	mobi_a32 tries; /* MOBI_TRIES */
 	uint32_t cpu;   /* wanted, MOBI_CPU_UNIT a core */
 	int32_t priority;
 	uint32_t hint;
@@ -223,7 +233,13 @@ struct mobi_place_shared {
 	mobi_a64 wait_task; /* as ann: that sleeps */
 	mobi_a32 wait_how;  /* MOBI_WAIT_HOW */
 	uint32_t reserved2;
-	uint64_t reserved3[7];
+	/* As ann: the attempt that is killed for lack of memory; how many private
+	 * bytes its worker had, and what was in use of which limit. */
+	mobi_a64 press;
+	mobi_a64 press_bytes;
+	mobi_a64 press_use;
+	mobi_a64 press_limit;
+	uint64_t reserved3[3];
 };
 MOBI_SIZE(struct mobi_place_shared, 256);
 #define MOBI_WAIT_NEED_MAX ((1u << 24) - 1)
@@ -332,6 +348,20 @@ struct mobi_worker_limits {
 	char text[256];      /* of setrlimit (os_limits.h) */
 };
 
+/* pressure.h */
+struct mobi_pressure_shared {
+	uint64_t limit; /* of the session's own bytes; 0: none */
+	uint32_t
+		percent; /* of each limit that may be in use; 0: nobody looks */
+	uint32_t retries; /* of a task that was killed for it */
+	mobi_a64
+		seen_limit; /* the tightest one, as of the last look; 0: none */
+	mobi_a64 seen_use;
+	mobi_a64 kills;
+	mobi_a64 replaced; /* idle workers */
+	char where[256];   /* that limit, as of the last kill */
+};
+
 struct mobi_sched {
 	mobi_a32 ready;         /* 1: set up */
 	uint32_t n_workers;     /* wanted */
@@ -392,7 +422,8 @@ struct mobi_sched {
 	struct mobi_surround surround[MOBI_SURROUNDS];
 	struct mobi_worker_limits worker_limits;
 	uint64_t inline_gets; /* 1: not only at the bound of workers */
-	mobi_a64 starts;      /* of workers; each has its number */
+	struct mobi_pressure_shared pressure;
+	mobi_a64 starts; /* of workers; each has its number */
 	/* Workers that ended before they stood in a place, one after the other,
 	 * while none stood; why the last one did. */
 	mobi_a32 start_deaths;

@@ -17,6 +17,7 @@
 #include "os_clock.h"
 #include "os_run.h"
 #include "pool.h"
+#include "pressure.h"
 #include "record.h"
 #include "resources.h"
 #include "retry.h"
@@ -113,16 +114,25 @@ static void give_up(struct mob_store *s, uint32_t rec, uint64_t w)
 {
 	struct mobi_sched *sh = s->sched;
 	struct mobi_task *t = mobi_task_at(s, rec);
+	const struct mobi_place_shared *pressed = mobi_pressure_note(sh, rec,
+								     w);
 	char cause[200];
-	char text[420];
+	char text[700];
 	struct mobi_error *e;
-	int rc;
+	int rc = MOB_E_NOMEM;
 
-	rc = how(sh, MOBI_ROWNER(w), cause, sizeof(cause));
-	(void)snprintf(text, sizeof(text),
-		       "task %s: its worker died by %s, attempt %u of %u",
-		       mobi_task_name(sh, t), cause,
-		       mobi_retry_charged(t, w) + 1, t->retries + 1u);
+	if (pressed) {
+		mobi_pressure_text(sh, t, pressed, text, sizeof(text));
+		(void)mobi_fetch_add(&sh->pressure.kills, UINT64_C(1));
+	} else {
+		rc = how(sh, MOBI_ROWNER(w), cause, sizeof(cause));
+		(void)snprintf(text, sizeof(text),
+			       "task %s: its worker died by %s, attempt %u of "
+			       "%u",
+			       mobi_task_name(sh, t), cause,
+			       mobi_retry_charged(t, w) + 1,
+			       mobi_retry_given(t) + 1);
+	}
 	e = mobi_error_make(
 		rc, rc,
 		&(struct mobi_error_parts){ .text = text,
@@ -186,7 +196,7 @@ static bool only_shared(const struct mobi_sched *sh, uint32_t rec, uint64_t w)
 
 /* RUN of a dead process -> its next attempt, unless it was told to end meanwhile. */
 static void run_again(struct mob_store *s, uint32_t rec, uint64_t w,
-		      bool at_once)
+		      enum mobi_retry_how when)
 {
 	struct mobi_sched *sh = s->sched;
 	uint64_t next;
@@ -199,10 +209,25 @@ static void run_again(struct mob_store *s, uint32_t rec, uint64_t w,
 		if (w & MOBI_TF_LATE) {
 			mobi_task_cancel_children(s, rec, w);
 		}
-		next = mobi_retry_next(sh, mobi_task_at(s, rec), w, at_once);
+		next = mobi_retry_next(sh, mobi_task_at(s, rec), w, when);
 		MOBI_FAULT("reap.run");
 	} while (!mobi_cas64(&s->recs[rec].word, &w, next));
 	(void)mobi_fetch_add(&sh->retried, UINT64_C(1));
+	if (when == MOBI_RETRY_PRESSED) {
+		(void)mobi_fetch_add(&sh->pressure.kills, UINT64_C(1));
+	}
+}
+
+/* Is the attempt, which cannot be held to be the cause, followed by another without a
+ * charge? */
+static bool spared(const struct mobi_sched *sh, uint32_t rec, uint64_t w,
+		   const struct mobi_task *t)
+{
+	uint32_t tries = mobi_load(&t->tries);
+	uint32_t n = (MOBI_TRIES_SPARED(tries) - MOBI_TRIES_PRESSED(tries)) &
+		     255u;
+
+	return !(w & MOBI_TF_LATE) && n < SPARES && only_shared(sh, rec, w);
 }
 
 /* RUN by a dead process. */
@@ -211,7 +236,8 @@ static void reap_run(struct mob_store *s, uint32_t rec, uint64_t w)
 	struct mobi_sched *sh = s->sched;
 	struct mobi_task *t = mobi_task_at(s, rec);
 	bool pending = false;
-	bool at_once;
+	enum mobi_retry_how when = MOBI_RETRY_PLANNED;
+	uint32_t why = (uint32_t)MOB_E_CRASHED;
 
 	mobi_task_returns(s, rec, pending_one, &pending);
 	if (!pending) {
@@ -226,11 +252,17 @@ static void reap_run(struct mob_store *s, uint32_t rec, uint64_t w)
 		return;
 	}
 	mobi_record_crashed(s, rec, w);
-	at_once = !(w & MOBI_TF_LATE) &&
-		  (mobi_load(&t->spared) & 255u) < SPARES &&
-		  only_shared(sh, rec, w);
-	if (at_once) {
+	if (mobi_pressure_note(sh, rec, w)) {
+		if (!mobi_pressure_again(sh, t, w)) {
+			give_up(s, rec, w);
+			return;
+		}
+		mobi_retry_press(t, w);
+		when = MOBI_RETRY_PRESSED;
+		why = (uint32_t)MOB_E_NOMEM;
+	} else if (spared(sh, rec, w, t)) {
 		mobi_retry_spare(t, w);
+		when = MOBI_RETRY_AT_ONCE;
 	} else {
 		note(sh, t, w, s);
 		if (!mobi_retry_left(t, w)) {
@@ -238,9 +270,9 @@ static void reap_run(struct mob_store *s, uint32_t rec, uint64_t w)
 			return;
 		}
 	}
-	mobi_record(s, MOB_EVENT_RETRIED, mobi_quick_ns(), rec, w,
-		    (uint32_t)MOB_E_CRASHED);
-	run_again(s, rec, w, at_once);
+	MOBI_FAULT("reap.counted");
+	mobi_record(s, MOB_EVENT_RETRIED, mobi_quick_ns(), rec, w, why);
+	run_again(s, rec, w, when);
 }
 
 static void reap_tasks(struct mob_store *s, uint64_t dead)
@@ -279,6 +311,7 @@ static void reap_tasks(struct mob_store *s, uint64_t dead)
 			mobi_deadlock_wake(p);
 			mobi_store(&p->exit_pid, 0u);
 			mobi_store(&p->fault, 0u);
+			mobi_store(&p->press, UINT64_C(0));
 			mobi_resources_clear(p);
 			(void)mobi_cas32(&p->client, &client, 0);
 		}

@@ -167,8 +167,9 @@ static uint64_t parent_of(const struct mobi_context *c)
 		return 0;
 	}
 	t = mobi_task_at(mobi_rt.store, (uint32_t)c->task);
-	if (!(t->kids & MOBI_KIDS_SOME)) {
-		t->kids |= MOBI_KIDS_SOME;
+	if (!(MOBI_TRIES_KIDS(mobi_load_relaxed(&t->tries)) & MOBI_KIDS_SOME)) {
+		(void)mobi_fetch_or(&t->tries,
+				    MOBI_TRIES(0, 0, 0, MOBI_KIDS_SOME, 0));
 	}
 	return c->task + 1;
 }
@@ -223,9 +224,9 @@ static int fill_task(struct mobi_task *t, const struct mobi_context *c,
 	t->submit_ns = now;
 	t->deadline_ns = o->deadline_ns ? now + o->deadline_ns : 0;
 	mobi_store_relaxed(&t->run_ns, UINT64_C(0));
-	t->retries = o->retries < 0 ? MOBI_FOR_EVER : (uint8_t)o->retries;
-	t->kids = 0;
-	mobi_store_relaxed(&t->spared, 0u); /* published by the record's word */
+	/* Published by the record's word. */
+	mobi_store_relaxed(&t->tries, o->retries < 0 ? MOBI_FOR_EVER :
+						       (uint32_t)o->retries);
 	t->priority = o->priority;
 	t->hint = o->policy_hint;
 	t->n_rets = (uint32_t)n_rets;

@@ -101,6 +101,11 @@ static void end_task(struct mob_store *s, uint32_t rec, uint64_t w)
 /* ---- one task ---- */
 
 /* Tasks whose children are to be cancelled; those that are TAKEN end after that. */
+static uint32_t kids_of(const struct mob_store *s, uint32_t rec)
+{
+	return MOBI_TRIES_KIDS(mobi_load(&mobi_task_at(s, rec)->tries));
+}
+
 struct parent {
 	uint64_t id;
 	uint64_t taken; /* its word, or 0 */
@@ -143,14 +148,14 @@ static bool take_pending(struct mob_store *s, uint32_t rec, uint64_t w,
 		return false;
 	}
 	MOBI_FAULT("task.cancel.taken");
-	if (!mobi_task_at(s, rec)->kids || (flags & MOBI_TF_ALONE) ||
+	if (!kids_of(s, rec) || (flags & MOBI_TF_ALONE) ||
 	    !add_parent(p, mobi_task_id(mine, rec), mine)) {
 		end_task(s, rec, mine);
 	}
 	return true;
 }
 
-void mobi_task_shoot(struct mob_store *s, uint32_t rec, uint64_t w, int sig)
+bool mobi_task_shoot(struct mob_store *s, uint32_t rec, uint64_t w, int sig)
 {
 	uint32_t owner = MOBI_ROWNER(w) % MOBI_CLIENTS;
 	struct mobi_proc proc = s->clients[owner].proc;
@@ -159,14 +164,16 @@ void mobi_task_shoot(struct mob_store *s, uint32_t rec, uint64_t w, int sig)
 	uint64_t now;
 
 	if (!p) {
-		return;
+		return false;
 	}
 	mobi_store(&p->shot, mark);
 	now = mobi_load(&s->recs[rec].word);
 	if (((now ^ w) & ~MOBI_TF_MASK) || mobi_proc_signal(&proc, sig) < 0) {
 		/* Unless another shoots at another task of it. */
 		(void)mobi_cas64(&p->shot, &mark, UINT64_C(0));
+		return false;
 	}
+	return true;
 }
 
 /* Not one that has gone on, and whose number another process may have. */
@@ -203,7 +210,7 @@ static int cancel_one(struct mob_store *s, uint32_t rec, uint32_t gen,
 		uint64_t w = mobi_load(&s->recs[rec].word);
 
 		if (MOBI_GEN(w) != gen ||
-		    (mobi_task_at(s, rec)->kids & MOBI_KIDS_REMADE)) {
+		    (kids_of(s, rec) & MOBI_KIDS_REMADE)) {
 			return 0;
 		}
 		switch (MOBI_STATE(w)) {
@@ -283,7 +290,7 @@ void mobi_task_cancel_children(struct mob_store *s, uint32_t rec, uint64_t w)
 {
 	struct parents p = { 0 };
 
-	if (mobi_task_at(s, rec)->kids && !(w & MOBI_TF_ALONE)) {
+	if (kids_of(s, rec) && !(w & MOBI_TF_ALONE)) {
 		(void)add_parent(&p, mobi_task_id(w, rec), 0);
 		cancel_below(s, 0, &p);
 	}

@@ -25,8 +25,9 @@ void mobi_task_cancel_below(struct mob_store *s, uint64_t task);
 bool mobi_task_late(struct mob_store *s, uint32_t rec, uint64_t w);
 
 /* Sends a deadly signal to the worker that runs the attempt of word w: not to one
- * that has gone on to something else. What else it runs is spared. */
-void mobi_task_shoot(struct mob_store *s, uint32_t rec, uint64_t w, int sig);
+ * that has gone on to something else. What else it runs is spared. True: it was
+ * sent. */
+bool mobi_task_shoot(struct mob_store *s, uint32_t rec, uint64_t w, int sig);
 
 /* What the returns of a task hold that was cancelled, or late, in state w; malloc'd,
  * NULL without memory. */

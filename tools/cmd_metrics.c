@@ -121,8 +121,10 @@ static int print_tasks(FILE *f, struct mob_session *s)
 	uint64_t workers[MOB_WORKER_DEAD + 1] = { 0 };
 	struct mob_metrics m = MOB_METRICS_INIT;
 	struct mob_record r = MOB_RECORD_INIT;
+	struct mob_session_stats st = MOB_SESSION_STATS_INIT;
 	int rc = mob_session_metrics(s, &m);
 
+	rc = rc < 0 ? rc : mob_session_stats(s, &st);
 	rc = rc < 0 ? rc : mob_session_record(s, &r);
 	rc = rc < 0 ? rc : mob_session_tasks(s, count_task, tasks);
 	rc = rc < 0 ? rc : mob_session_workers(s, count_worker, workers);
@@ -139,6 +141,14 @@ static int print_tasks(FILE *f, struct mob_session *s)
 		       workers[i]);
 	}
 	print_events(f, &m, &r);
+	one(f, "memory_kills_total", "counter", st.memory_kills,
+	    "Attempts killed for lack of memory.");
+	one(f, "memory_replaced_total", "counter", st.memory_replaced,
+	    "Idle workers replaced for lack of memory.");
+	one(f, "memory_limit_bytes", "gauge", st.memory_limit,
+	    "The tightest limit of memory.");
+	one(f, "memory_use_bytes", "gauge", st.memory_use,
+	    "What is in use of that limit.");
 	return 0;
 }
 

@@ -129,6 +129,10 @@ static const struct out_col stat_cols[] = {
 	{ "evicted", "results gone for room", OUT_COUNT },
 	{ "remade", "runs that made some again", OUT_COUNT },
 	{ "mismatches", "made again, not as before", OUT_COUNT },
+	{ "memory_limit", "tightest limit of memory", OUT_BYTES },
+	{ "memory_use", "in use of it", OUT_BYTES },
+	{ "memory_kills", "attempts killed for lack of it", OUT_COUNT },
+	{ "memory_replaced", "idle workers replaced for it", OUT_COUNT },
 	{ 0 },
 };
 
@@ -171,6 +175,10 @@ static int run_stat(struct cli *c)
 	out_u64(&o, st.evicted);
 	out_u64(&o, st.remade);
 	out_u64(&o, st.mismatches);
+	out_u64(&o, st.memory_limit);
+	out_u64(&o, st.memory_use);
+	out_u64(&o, st.memory_kills);
+	out_u64(&o, st.memory_replaced);
 	out_end_row(&o);
 	mob_session_close(session);
 	return out_end(&o);

@@ -24,7 +24,8 @@ prints "\"driver_pid\":$pid"
 expect 0 session stat --json
 json tasks_run retried finished_for_dead crashes crash_task crash_attempt \
 	crash_signal crash_code swaps ejections bypasses kept forgotten \
-	evicted remade mismatches
+	evicted remade mismatches memory_limit memory_use memory_kills
+	memory_replaced
 expect 0 session show
 prints live
 expect 0 session resources --json

@@ -153,11 +153,17 @@ struct mob_session_stats {
 	uint64_t evicted;    /* results that went to make room */
 	uint64_t remade;     /* runs that made results again */
 	uint64_t mismatches; /* results made again that were not as before */
+	/* The tightest limit of memory, as the daemon last saw it, and what of it was
+	 * in use; 0: none is looked at. */
+	uint64_t memory_limit;
+	uint64_t memory_use;
+	uint64_t memory_kills;    /* attempts killed for lack of memory */
+	uint64_t memory_replaced; /* idle workers replaced for it */
 };
 #define MOB_SESSION_STATS_INIT                                                 \
 	{                                                                      \
 		(uint32_t)sizeof(struct mob_session_stats), 0, 0, 0, 0, 0, 0,  \
-			0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                  \
+			0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0      \
 	}
 
 /*

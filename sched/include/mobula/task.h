@@ -320,7 +320,9 @@ MOB_API void mob_module_register_raw(const struct mob_task_def *const *begin,
 struct mob_task_opts {
 	uint32_t struct_size;
 	int32_t retries; /* after a worker died, and of errors that are retried:
-			  * 3; 0 none, -1 for ever */
+			  * 3; 0 none, -1 for ever. What was killed for lack of
+			  * memory is not charged, but MOBULA_MEMORY_RETRIES (15)
+			  * times at most is it run again, and not with 0 */
 	double cpus;     /* 1; 0 and fractions to 1/10,000 */
 	uint64_t
 		deadline_ns; /* when it has to have ended, after submit; policies

@@ -62,7 +62,7 @@ static void put(const char *path, const char *text)
 		(void)mkdir(full, 0700);
 		*at++ = '/';
 	}
-	f = fopen(full, "w");
+	f = fopen(full, "we");
 	assert_non_null(f);
 	assert_true(fputs(text, f) >= 0);
 	assert_int_equal(fclose(f), 0);
@@ -237,7 +237,7 @@ static void test_garbage_is_nothing(void **state)
 static void test_mark_leaves_a_part_and_some_bytes(void **state)
 {
 	(void)state;
-	assert_int_equal(mobi_pressure_mark(100 << 10, 80), 80 << 10);
+	assert_int_equal(mobi_pressure_mark(100 * MIB, 80), 80 * MIB);
 	/* Of a small limit an eighth, of a middling one 48 MiB. */
 	assert_int_equal(mobi_pressure_mark(256 * MIB, 95), 224 * MIB);
 	assert_int_equal(mobi_pressure_mark(512 * MIB, 95), 464 * MIB);
