@@ -184,6 +184,7 @@ static bool note_exit(struct node *n, int pid, int status)
 		struct mobi_place_shared *p = &n->sh->place[i];
 		uint32_t c = mobi_load(&p->client);
 
+		stood = stood || mobi_load(&p->exit_pid) == (uint32_t)pid;
 		if (c && c < MOBI_CLIENTS &&
 		    n->s->clients[c].proc.pid == (uint32_t)pid) {
 			mobi_store(&p->exit_status, (uint32_t)status);

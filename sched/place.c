@@ -68,6 +68,9 @@ void mobi_place_leave(struct mob_store *s, uint32_t place)
 	mobi_store(&p->ann, UINT64_C(0));
 	mobi_store(&p->blocked, 0u);
 	mobi_store(&p->fault, 0u);
+	/* It did stand here, though by the time it ends another may. */
+	mobi_store(&p->exit_status, 0u);
+	mobi_store(&p->exit_pid, s->clients[me].proc.pid);
 	(void)mobi_cas32(&p->client, &me, 0);
 }
 
