@@ -54,6 +54,7 @@ bool mobi_runnable(const char *path)
 
 int mobi_self_path(char *out, size_t size)
 {
+	static const char gone[] = " (deleted)";
 	ssize_t n = readlink("/proc/self/exe", out, size - 1);
 
 	if (n < 0) {
@@ -66,6 +67,11 @@ int mobi_self_path(char *out, size_t size)
 				size - 2);
 	}
 	out[n] = '\0';
+	/* So Linux calls a file that was replaced or removed meanwhile. */
+	if ((size_t)n > strlen(gone) && !strcmp(out + n - strlen(gone), gone) &&
+	    access(out, F_OK) != 0) {
+		out[n - (ssize_t)strlen(gone)] = '\0';
+	}
 	return 0;
 }
 

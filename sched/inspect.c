@@ -107,19 +107,50 @@ static bool has_sched(const struct mob_store *s)
 	return mobi_load(&s->hdr->has_sched) == MOBI_SCHED_LAYOUT;
 }
 
-static void program_of(const struct mob_store *s, char *out, size_t size)
+static void build_text(const struct mobi_build *b, char out[MOBI_CODE_TEXT])
 {
-	const struct mobi_sched *sh = s->sched;
-	char path[sizeof(sh->program)];
-	const char *base;
+	struct mobi_code c;
 
-	mobi_session_text(path, sizeof(path), sh->program, sizeof(sh->program));
-	base = strrchr(path, '/');
-	(void)snprintf(out, size, "%s", base ? base + 1 : path);
+	memcpy(c.word, b->code, sizeof(c.word));
+	mobi_code_text(&c, out);
 }
 
-/* program: space for its name, borrowed by *out. */
-static void info_of(struct mob_store *s, char *program, size_t program_size,
+static void builds_of(const struct mob_store *s, struct mobi_session_texts *to,
+		      struct mob_session_info *out)
+{
+	const struct mobi_sched *sh = s->sched;
+	const char *base;
+
+	mobi_session_text(to->module, sizeof(to->module), sh->program,
+			  sizeof(sh->program));
+	base = strrchr(to->module, '/');
+	(void)snprintf(to->program, sizeof(to->program), "%s",
+		       base ? base + 1 : to->module);
+	mobi_session_text(to->module, sizeof(to->module), sh->module,
+			  sizeof(sh->module));
+	build_text(&sh->program_build, to->program_build);
+	if (to->module[0]) {
+		build_text(&sh->module_build, to->module_build);
+	}
+	out->changed = (mobi_load(&sh->program_build.changed) ?
+				MOB_SESSION_CHANGED_PROGRAM :
+				0) |
+		       (mobi_load(&sh->module_build.changed) ?
+				MOB_SESSION_CHANGED_MODULE :
+				0);
+}
+
+static void borrow(const struct mobi_session_texts *texts,
+		   struct mob_session_info *out)
+{
+	out->program = texts->program;
+	out->program_build = texts->program_build;
+	out->module = texts->module;
+	out->module_build = texts->module_build;
+}
+
+/* texts: space that *out borrows. */
+static void info_of(struct mob_store *s, struct mobi_session_texts *texts,
 		    struct mob_session_info *out)
 {
 	const struct mobi_sched *sh = s->sched;
@@ -128,16 +159,16 @@ static void info_of(struct mob_store *s, char *program, size_t program_size,
 
 	mobi_session_count(s, &n);
 	*out = (struct mob_session_info)MOB_SESSION_INFO_INIT;
-	program[0] = '\0';
+	memset(texts, 0, sizeof(*texts));
+	borrow(texts, out);
 	if (has_sched(s)) {
-		program_of(s, program, program_size);
+		builds_of(s, texts, out);
 		if (mobi_lock_held(&sh->daemon)) {
 			out->daemon_pid = mobi_load(&sh->daemon_pid);
 		}
 	}
 	out->name = s->name;
 	out->path = s->path;
-	out->program = program;
 	out->driver_pid = n.driver_pid;
 	out->workers = n.workers;
 	out->processes = n.processes;
@@ -205,7 +236,7 @@ static int tell(const char *user, const char *name,
 {
 	struct mob_session_info info = MOB_SESSION_INFO_INIT;
 	char path[PATH_SIZE];
-	char program[sizeof(((struct mob_session *)0)->program)] = "";
+	struct mobi_session_texts texts = { .program = "" };
 	struct mob_store *s = NULL;
 	int rc = 0;
 
@@ -216,7 +247,7 @@ static int tell(const char *user, const char *name,
 	}
 	info.name = name;
 	info.path = path;
-	info.program = program;
+	borrow(&texts, &info);
 	info.state = name[0] == '.' ? MOB_SESSION_STALE : MOB_SESSION_FOREIGN;
 	if (name[0] != '.') {
 		rc = mobi_store_look(path, false, &s);
@@ -224,7 +255,7 @@ static int tell(const char *user, const char *name,
 			return 0; /* it has just gone */
 		}
 		if (rc >= 0) {
-			info_of(s, program, sizeof(program), &info);
+			info_of(s, &texts, &info);
 		}
 	}
 	rc = fn(&info, arg);
@@ -472,7 +503,7 @@ int mob_session_describe(struct mob_session *session,
 {
 	struct mob_session_info info;
 
-	info_of(session->s, session->program, sizeof(session->program), &info);
+	info_of(session->s, &session->texts, &info);
 	return mobi_session_fill("mob_session_describe", io_info, &info,
 				 (uint32_t)sizeof(info));
 }

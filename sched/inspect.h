@@ -3,16 +3,25 @@
 #ifndef MOBI_INSPECT_H
 #define MOBI_INSPECT_H
 
+#include "os_code.h"
 #include "sched_layout.h"
 #include "segment.h"
 
 #include <mobula/session.h>
 
+/* Texts that a mob_session_info points to. */
+struct mobi_session_texts {
+	char program[1024];
+	char program_build[MOBI_CODE_TEXT];
+	char module[1024];
+	char module_build[MOBI_CODE_TEXT];
+};
+
 struct mob_session {
 	struct mob_store *s; /* of mobi_store_look, read only */
 	struct mobi_sched *sh;
 	char dir[4096]; /* as the kernel names it, "" if it cannot be told */
-	char program[1024];
+	struct mobi_session_texts texts;
 	/* What the last answer points to. */
 	char policy[32];
 	char path[472];

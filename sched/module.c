@@ -14,8 +14,10 @@
 #include "err.h"
 #include "map.h"
 #include "os_dl.h"
+#include "os_trial.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,11 +140,127 @@ int mobi_module_check(void)
 	return rc;
 }
 
-int mobi_module_load(const char *path)
+/* ---- modules ---- */
+
+/* Processor time and time that the constructors of a module may take. */
+#define LOAD_CPU_S 10u
+#define LOAD_WALL_MS 20000u
+
+static struct mobi_module last; /* under the lock of who enters a session */
+
+const struct mobi_module *mobi_module_loaded(void)
 {
+	return &last;
+}
+
+static int wrap(const char *path, int rc, const char *how)
+{
+	char why[400];
+
+	(void)snprintf(why, sizeof(why), "%s", mob_err_detail(rc));
+	return mobi_err(
+		rc == MOB_E_CRASHED || rc == MOB_E_TIMEOUT ? MOB_E_PLUGIN : rc,
+		"module '%s': %s%s", path, how, why);
+}
+
+/* In a child. */
+static int try_load(void *arg)
+{
+	const char *path = arg;
 	void *handle;
 	int rc = mobi_dl_open(path, &handle);
 
+	return rc < 0 ? rc : mobi_module_check();
+}
+
+static int try_in_child(struct mobi_module *m)
+{
+	struct mobi_trial_end end;
+	int rc;
+
+	/* A constructor that calls exit would print what is buffered, again. */
+	(void)fflush(stdout);
+	rc = mobi_trial(try_load, m->path, LOAD_CPU_S, LOAD_WALL_MS, &end);
+	if (rc == MOB_E_CRASHED || rc == MOB_E_TIMEOUT) {
+		return wrap(m->path, rc,
+			    "loading it was tried in a process of its own; a "
+			    "constructor must return: ");
+	}
+	return rc < 0 ? wrap(m->path, rc, "") : 0;
+}
+
+/* Loads the file, and sees that it is what has been loaded. */
+static int load_as(struct mobi_module *m)
+{
+	char has[MOBI_CODE_TEXT];
+	char is[MOBI_CODE_TEXT];
+	struct mobi_code c;
+	void *handle;
+	int rc = mobi_dl_open(m->path, &handle);
+
+	if (rc >= 0) {
+		rc = mobi_code_of_loaded(handle, m->path, &c);
+	}
+	if (rc >= 0 && !mobi_code_same(&c, &m->code)) {
+		mobi_code_text(&c, has);
+		mobi_code_text(&m->code, is);
+		rc = mobi_err(MOB_E_BUSY,
+			      "module '%s' was built anew: this process has "
+			      "loaded build %s, the file is %s; a build cannot "
+			      "be unloaded: start the program again",
+			      m->path, has, is);
+	}
+	return rc;
+}
+
+int mobi_module_load(const char *path)
+{
+	struct mobi_module m;
+	int rc = mobi_dl_resolve(path, m.path, sizeof(m.path));
+
+	if (rc >= 0) {
+		rc = mobi_code_of_file(m.path, &m.code);
+	}
+	if (rc < 0) {
+		return wrap(path, rc, "");
+	}
+	/* What came well once comes well again: nothing of it runs. */
+	if (strcmp(m.path, last.path) != 0 ||
+	    !mobi_code_same(&m.code, &last.code)) {
+		rc = try_in_child(&m);
+	}
+	if (rc >= 0) {
+		rc = load_as(&m);
+	}
+	if (rc >= 0) {
+		rc = mobi_module_check();
+	}
+	if (rc >= 0) {
+		last = m;
+	}
+	return rc;
+}
+
+int mobi_module_load_again(const char *path, const struct mobi_code *code,
+			   int dirfd, const char *copy)
+{
+	struct mobi_code c;
+	void *handle;
+	int rc = mobi_code_of_file(path, &c);
+
+	if (rc >= 0 && mobi_code_same(&c, code)) {
+		rc = mobi_dl_open(path, &handle);
+	} else {
+		rc = mobi_code_load_at(dirfd, copy, &handle);
+	}
+	if (rc >= 0) {
+		rc = mobi_code_of_loaded(handle, path, &c);
+	}
+	if (rc >= 0 && !mobi_code_same(&c, code)) {
+		rc = mobi_err(MOB_E_VERSION,
+			      "module '%s' was built anew while it was loaded",
+			      path);
+	}
 	return rc < 0 ? rc : mobi_module_check();
 }
 

@@ -4,14 +4,31 @@
 #ifndef MOBI_MODULE_H
 #define MOBI_MODULE_H
 
+#include "os_code.h"
 #include "sched_layout.h"
 
 #include <mobula/task.h>
 
 /* Looks at everything registered: two definitions of one name are an error. */
 int mobi_module_check(void);
-/* Loads a module, whose constructors register its tasks. */
+/* A module: its file without links, and its build as it was loaded. */
+struct mobi_module {
+	char path[1024];
+	struct mobi_code code;
+};
+/*
+ * Loads a module, whose constructors register its tasks, in a driver: first in a
+ * child, so that one that ends or hangs who loads it does not end or hang this
+ * process. NOT_FOUND; PLUGIN: it does not load, or its constructors do not return;
+ * VERSION: of another version of the library; BUSY: this process has an older build
+ * of it, which cannot be unloaded.
+ */
 int mobi_module_load(const char *path);
+/* The last that mobi_module_load has loaded here. */
+const struct mobi_module *mobi_module_loaded(void);
+/* The same build of it in a worker: the file if it is that still, else the copy. */
+int mobi_module_load_again(const char *path, const struct mobi_code *code,
+			   int dirfd, const char *copy);
 /* Number of a definition in the session, made at first use. LIMIT. */
 int mobi_module_number(struct mobi_sched *sh, const struct mob_task_def *def,
 		       uint32_t *out_fn);

@@ -13,6 +13,7 @@
 
 #include "block.h"
 #include "board.h"
+#include "build.h"
 #include "domain.h"
 #include "err.h"
 #include "log.h"
@@ -81,6 +82,7 @@ struct node {
 	struct mobi_pressure pressure;
 	uint64_t sweep_until; /* a worker has died not long ago */
 	uint64_t strays_at;   /* to look once more for what was young; or 0 */
+	struct mobi_build_watch builds;
 	struct mobi_outlog *log;
 	bool printed; /* there is more for the log */
 	bool over;
@@ -576,6 +578,7 @@ static void loop(struct node *n)
 		mobi_pressure_watch(n->s, &n->pressure);
 		mobi_domain_watch(n->s);
 		mobi_unread_watch(n->s, false);
+		mobi_build_watch(n->s, &n->builds);
 		catalogue(n);
 	}
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Starting the processes of a session, and the connection to its daemon. */
+#include "build.h"
 #include "err.h"
 #include "node.h"
 #include "os_run.h"
@@ -15,7 +16,7 @@
 int mobi_node_run(struct mob_store *s, const char *role,
 		  const struct mobi_run_how *how, char *const more[2])
 {
-	struct mobi_sched *sh = s->sched;
+	const char *program = mobi_build_program(s->sched);
 	char role_env[64];
 	char argv0[32];
 	char *argv[3] = { argv0, s->name, NULL };
@@ -34,11 +35,11 @@ int mobi_node_run(struct mob_store *s, const char *role,
 	if (!strcmp(role, "daemon")) {
 		char **envp = mobi_env_with(env);
 
-		rc = envp ? mobi_run_detached(sh->program, argv, envp, how) :
+		rc = envp ? mobi_run_detached(program, argv, envp, how) :
 			    MOB_E_NOMEM;
 		free(envp);
 	} else {
-		rc = mobi_run(sh->program, argv, env, how);
+		rc = mobi_run(program, argv, env, how);
 	}
 	free(env[1]);
 	return rc;

@@ -10,6 +10,7 @@
 #include "runtime.h"
 
 #include "block.h"
+#include "build.h"
 #include "conf.h"
 #include "domain.h"
 #include "err.h"
@@ -257,19 +258,6 @@ int mob_main(int argc, char **argv, int (*user_main)(int argc, char **argv))
 	return rc;
 }
 
-static int copy_path(char *out, size_t size, const char *path, const char *what)
-{
-	int n = snprintf(out, size, "%s", path);
-
-	if (n < 0 || (size_t)n >= size) {
-		return mobi_err(MOB_E_INVAL,
-				"mob_init: %s is longer than %zu "
-				"bytes",
-				what, size - 1);
-	}
-	return 0;
-}
-
 static int set_workers(struct mobi_sched *sh, int32_t asked)
 {
 	uint64_t workers;
@@ -340,11 +328,7 @@ static int set_up(struct mob_store *s, const void *arg)
 		rc = mobi_resources_define(sh, resources);
 	}
 	if (rc >= 0) {
-		rc = mobi_self_path(sh->program, sizeof(sh->program));
-	}
-	if (rc >= 0 && o->module) {
-		rc = copy_path(sh->module, sizeof(sh->module), o->module,
-			       "module");
+		rc = mobi_build_begin(s, o->module != NULL);
 	}
 	if (rc >= 0 && !policy) {
 		rc = mobi_conf_str(MOBI_CONF_ID_policy, &policy);
@@ -418,19 +402,6 @@ static int same_settings(const struct mob_init_opts *o,
 				"swap it: mob policy swap",
 				o->session, has, o->policy);
 	}
-	if (o->module && sh->module[0]) {
-		const char *mine = strrchr(o->module, '/');
-		const char *its = strrchr(sh->module, '/');
-
-		mine = mine ? mine + 1 : o->module;
-		its = its ? its + 1 : sh->module;
-		if (strcmp(mine, its) != 0) {
-			return mobi_err(MOB_E_EXISTS,
-					"mob_init: session '%s' has module "
-					"%s, not %s",
-					o->session, its, mine);
-		}
-	}
 	return 0;
 }
 
@@ -480,6 +451,9 @@ static int attach_session(const struct mob_init_opts *o, struct mob_store **out)
 	}
 	if (rc >= 0) {
 		rc = same_settings(o, sh);
+	}
+	if (rc >= 0) {
+		rc = mobi_build_attach(s, o);
 	}
 	if (rc >= 0 && o->resources) {
 		rc = mobi_resources_same(sh, o->resources);
@@ -609,7 +583,7 @@ int mob_init(const struct mob_init_opts *opts)
 }
 
 /* The workers of mobd are mob-worker, if that stands beside it. */
-static void use_worker_program(struct mobi_sched *sh)
+static int use_worker_program(struct mobi_sched *sh)
 {
 	char path[sizeof(sh->program)];
 	char *base = strrchr(sh->program, '/');
@@ -617,9 +591,9 @@ static void use_worker_program(struct mobi_sched *sh)
 				(int)(base - sh->program), sh->program) :
 		       -1;
 
-	if (n > 0 && (size_t)n < sizeof(path) && mobi_runnable(path)) {
-		(void)snprintf(sh->program, sizeof(sh->program), "%s", path);
-	}
+	return n > 0 && (size_t)n < sizeof(path) && mobi_runnable(path) ?
+		       mobi_build_worker_program(sh, path) :
+		       0;
 }
 
 int mob_session_serve(const struct mob_init_opts *opts)
@@ -641,9 +615,14 @@ int mob_session_serve(const struct mob_init_opts *opts)
 	if (rc < 0) {
 		return rc;
 	}
-	use_worker_program(s->sched);
+	rc = use_worker_program(s->sched);
 	path = strdup(s->path);
 	mob_store_close(s);
+	if (rc < 0 && path) {
+		(void)mobi_session_remove(path);
+		free(path);
+		return rc;
+	}
 	rc = path ? mobi_node_main(path) :
 		    mobi_err(MOB_E_NOMEM, "mob_session_serve: out of memory");
 	free(path);

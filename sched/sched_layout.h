@@ -362,6 +362,14 @@ struct mobi_pressure_shared {
 	char where[256];   /* that limit, as of the last kill */
 };
 
+/* ---- builds: build.h ---- */
+struct mobi_build {
+	uint64_t code[2]; /* struct mobi_code */
+	mobi_a32 changed; /* the file is another by now, which was told */
+	uint32_t reserved;
+};
+MOBI_SIZE(struct mobi_build, 24);
+
 struct mobi_sched {
 	mobi_a32 ready;         /* 1: set up */
 	uint32_t n_workers;     /* wanted */
@@ -378,6 +386,8 @@ struct mobi_sched {
 	mobi_a32 stopping;
 	char program[1024]; /* what workers and the daemon are started from */
 	char module[1024];  /* "" : none */
+	struct mobi_build program_build;
+	struct mobi_build module_build;
 	/* Each on lines of their own: written by submitters, by nobody, and by
 	 * workers, for every task. */
 	_Alignas(64) mobi_a64 ticket; /* of tasks, in order of submission */

@@ -8,11 +8,11 @@
  */
 #include "block.h"
 #include "board.h"
+#include "build.h"
 #include "cancel.h"
 #include "domain.h"
 #include "err.h"
 #include "log.h"
-#include "module.h"
 #include "node.h"
 #include "os_crash.h"
 #include "os_futex.h"
@@ -43,6 +43,7 @@
 
 static char **news_env; /* for execve in the signal handler */
 static char *news_argv[3];
+static const char *news_program;
 
 static void look_daemon(void)
 {
@@ -68,8 +69,7 @@ static void look_daemon(void)
 	/* One that was started by another worker listens a moment later, and
 	 * signals then. */
 	mobi_output_stdio(&how);
-	(void)mobi_run_detached(mobi_rt.sched->program, news_argv, news_env,
-				&how);
+	(void)mobi_run_detached(news_program, news_argv, news_env, &how);
 	mobi_output_stdio_end(&how);
 }
 
@@ -99,6 +99,7 @@ static int prepare_news(struct mob_store *s)
 		return mobi_err(MOB_E_NOMEM, "out of memory");
 	}
 	(void)snprintf(env[1], n, "%s=%s", MOBI_ENV_SESSION, s->path);
+	news_program = mobi_build_program(s->sched);
 	news_env = mobi_env_with(env);
 	news_argv[0] = argv0;
 	news_argv[1] = s->name;
@@ -318,12 +319,7 @@ int mobi_worker_main(const char *path)
 	mobi_sched_reap_init(s);
 	s->poll = mobi_node_poll;
 	mobi_block_init();
-	if (mobi_rt.sched->module[0]) {
-		rc = mobi_module_load(mobi_rt.sched->module);
-	}
-	if (rc >= 0) {
-		rc = mobi_module_check();
-	}
+	rc = mobi_build_worker(s);
 	if (rc >= 0) {
 		rc = prepare_news(s);
 	}

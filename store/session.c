@@ -92,7 +92,7 @@ int mobi_user_path(char *out_path, size_t out_size)
 
 /* And sockets. */
 static const char *const session_files[] = {
-	"ctl", "arena", "idx", "spill", "out", MOBI_DURABLE_LINK, NULL
+	"ctl", "arena", "idx", "spill", "out", "module", MOBI_DURABLE_LINK, NULL
 };
 
 void mobi_session_tag(const struct mob_store *s, char out[MOBI_SESSION_TAG])

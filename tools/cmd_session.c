@@ -17,6 +17,10 @@ static const struct out_col cols[] = {
 	{ "age_ns", "AGE", OUT_NS },
 	{ "file_bytes", "MEMORY", OUT_BYTES },
 	{ "path", NULL, OUT_TEXT },
+	{ "program_build", NULL, OUT_TEXT },
+	{ "module", NULL, OUT_TEXT },
+	{ "module_build", NULL, OUT_TEXT },
+	{ "built_anew", NULL, OUT_TEXT },
 	{ 0 },
 };
 
@@ -31,16 +35,27 @@ static const struct out_col show_cols[] = {
 	{ "age_ns", "age", OUT_NS },
 	{ "file_bytes", "memory", OUT_BYTES },
 	{ "path", "directory", OUT_TEXT },
+	{ "program_build", "build of the program", OUT_TEXT },
+	{ "module", "module", OUT_TEXT },
+	{ "module_build", "build of the module", OUT_TEXT },
+	{ "built_anew", "built anew since", OUT_TEXT },
 	{ 0 },
 };
 
+static const char *some(const char *text)
+{
+	return text && *text ? text : NULL;
+}
+
 static int print(const struct mob_session_info *s, void *arg)
 {
+	static const char *const changed[] = { NULL, "program", "module",
+					       "program, module" };
 	struct out *o = arg;
 
 	out_text(o, s->name);
 	out_text(o, mob_session_state_name(s->state));
-	out_text(o, s->program && *s->program ? s->program : NULL);
+	out_text(o, some(s->program));
 	out_u64_some(o, s->driver_pid);
 	out_u64_some(o, s->daemon_pid);
 	out_u64(o, s->workers);
@@ -48,6 +63,10 @@ static int print(const struct mob_session_info *s, void *arg)
 	out_u64(o, s->age_ns);
 	out_u64(o, s->file_bytes);
 	out_text(o, s->path);
+	out_text(o, some(s->program_build));
+	out_text(o, some(s->module));
+	out_text(o, some(s->module_build));
+	out_text(o, changed[s->changed & 3u]);
 	out_end_row(o);
 	return 0;
 }

@@ -60,7 +60,17 @@ struct mob_session_info {
 	uint32_t processes;  /* living attached processes, workers included */
 	uint64_t age_ns;     /* since it was created */
 	uint64_t file_bytes; /* memory that its files take in the file system */
+	/* Builds that it began with, and goes on with: as build ids, which `file`
+	 * and `readelf -n` show, to 32 digits, or a hash of the file if it has
+	 * none; "" if there is none. */
+	const char *program_build;
+	const char *module; /* path of its module, or "" */
+	const char *module_build;
+	uint32_t changed; /* MOB_SESSION_CHANGED_*: built anew since then */
+	uint32_t reserved;
 };
+#define MOB_SESSION_CHANGED_PROGRAM 1u
+#define MOB_SESSION_CHANGED_MODULE 2u
 
 /* Name of a state ("running"), or "?". Owner: static. Thread: any. */
 MOB_API const char *mob_session_state_name(uint32_t state);
@@ -125,7 +135,7 @@ mob_session_describe(struct mob_session *session,
 #define MOB_SESSION_INFO_INIT                                                  \
 	{                                                                      \
 		(uint32_t)sizeof(struct mob_session_info), 0, 0, 0, 0, 0, 0,   \
-			0, 0, 0, 0                                             \
+			0, 0, 0, 0, 0, 0, 0, 0, 0                              \
 	}
 
 /* What has happened in a session so far. */

@@ -102,7 +102,8 @@ struct mob_init_opts {
 	const char *session;  /* attach to it, or make it; NULL: private */
 	const char *policy;   /* name or path; NULL: configuration policy */
 	const char *module;   /* .so with more tasks, which workers load
-			       * too; NULL: those of the program alone */
+			       * too; NULL: those of the program alone.
+			       * Tried in a child before it is loaded */
 	uint64_t store_bytes; /* 0: configuration store_bytes */
 	int32_t workers;      /* -1: configuration workers, or one a core */
 	uint32_t reserved;    /* 0 */
@@ -135,7 +136,9 @@ struct mob_init_opts {
  * Errors: STATE (attached already; or the program was not entered by
  * MOB_MAIN), INVAL (0 workers; a size or name out of range, with the
  * limits), EXISTS (the session has other settings than those that are asked
- * for), PLUGIN (no such policy), DISK_FULL, PERM. Thread: any. Blocks: until
+ * for), VERSION (the session has another build of the program or module),
+ * NOT_FOUND (no such module), PLUGIN (no such policy; the module does not load),
+ * BUSY (this process has an older build of the module), DISK_FULL, PERM. Thread: any. Blocks: until
  * the first worker is there. Since 0.1.
  */
 MOB_API MOB_NODISCARD int mob_init(const struct mob_init_opts *opts);
