@@ -6,6 +6,7 @@
 #include "error.h"
 #include "module.h"
 #include "object.h"
+#include "repeat.h"
 #include "slot.h"
 #include "unread.h"
 #include "value.h"
@@ -82,7 +83,12 @@ static int plan_value(struct mobi_args_plan *p, uint32_t i)
 		return rc;
 	}
 	(void)mobi_module_number(mobi_rt.sched, p->def, &number);
-	rc = mobi_value_put(t, value, mobi_module_site(p->def), &id);
+	if (!mobi_repeat_find(p->def, t, value, p->bytes[i], &id)) {
+		rc = mobi_value_put(t, value, mobi_module_site(p->def), &id);
+		if (rc >= 0) {
+			mobi_repeat_note(t, value, p->bytes[i], id);
+		}
+	}
 	if (rc >= 0) {
 		p->big[i] = id + 1;
 		p->bytes[i] = sizeof(uint64_t);

@@ -540,6 +540,7 @@ int mob_session_stats(struct mob_session *session,
 	st.memory_use = mobi_load(&sh->pressure.seen_use);
 	st.memory_kills = mobi_load(&sh->pressure.kills);
 	st.memory_replaced = mobi_load(&sh->pressure.replaced);
+	st.repeated = mobi_load(&sh->repeated);
 	/* The count is raised last: read again if one came meanwhile. */
 	do {
 		st.crashes = mobi_load(&c->count);

@@ -433,7 +433,8 @@ struct mobi_sched {
 	struct mobi_worker_limits worker_limits;
 	uint64_t inline_gets; /* 1: not only at the bound of workers */
 	struct mobi_pressure_shared pressure;
-	mobi_a64 starts; /* of workers; each has its number */
+	mobi_a64 repeated; /* large arguments that shared an object: repeat.c */
+	mobi_a64 starts;   /* of workers; each has its number */
 	/* Workers that ended before they stood in a place, one after the other,
 	 * while none stood; why the last one did. */
 	mobi_a32 start_deaths;

@@ -152,6 +152,7 @@ static const struct out_col stat_cols[] = {
 	{ "memory_use", "in use of it", OUT_BYTES },
 	{ "memory_kills", "attempts killed for lack of it", OUT_COUNT },
 	{ "memory_replaced", "idle workers replaced for it", OUT_COUNT },
+	{ "repeated", "large arguments given again", OUT_COUNT },
 	{ 0 },
 };
 
@@ -198,6 +199,7 @@ static int run_stat(struct cli *c)
 	out_u64(&o, st.memory_use);
 	out_u64(&o, st.memory_kills);
 	out_u64(&o, st.memory_replaced);
+	out_u64(&o, st.repeated);
 	out_end_row(&o);
 	mob_session_close(session);
 	return out_end(&o);

@@ -47,7 +47,7 @@ MOB_MAIN(void)
 		big_object[i] = i;
 	}
 
-	/* antipattern: each call has its own copy of the object */
+	/* antipattern: each call compares the object with the last one */
 	start = seconds();
 	for (int i = 0; i < CALLS; i++) {
 		refs[i] = mob_submit(count_at, mob_i64s_of(big_object, N), i);
@@ -74,7 +74,7 @@ MOB_MAIN(void)
 		wrong += copied[i] != i + N || shared[i] != i + N ||
 			 made[i] != i + N;
 	}
-	printf("%d calls, %d wrong; a copy for each takes %.1f times as long\n",
+	printf("%d calls, %d wrong; by value takes %.1f times as long\n",
 	       3 * CALLS, wrong, before / after);
 	return wrong != 0;
 }

@@ -169,11 +169,14 @@ struct mob_session_stats {
 	uint64_t memory_use;
 	uint64_t memory_kills;    /* attempts killed for lack of memory */
 	uint64_t memory_replaced; /* idle workers replaced for it */
+	uint64_t
+		repeated; /* large arguments that were given by value and shared
+				the object of an earlier call */
 };
 #define MOB_SESSION_STATS_INIT                                                 \
 	{                                                                      \
 		(uint32_t)sizeof(struct mob_session_stats), 0, 0, 0, 0, 0, 0,  \
-			0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0      \
+			0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0   \
 	}
 
 /*

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Large values that are given to call after call, from the same memory. */
+#ifndef MOBI_REPEAT_H
+#define MOBI_REPEAT_H
+
+#include <mobula/task.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Smaller ones are copied: comparing would cost what the copy does. */
+#define MOBI_REPEAT_BYTES (UINT64_C(64) << 10)
+
+/*
+ * An object that was made from the memory of this value, has the same bytes and is
+ * needed by somebody yet: then *out_id has one more hold of this process. Says once
+ * for each memory in the log that it is so. Thread: any.
+ */
+bool mobi_repeat_find(const struct mob_task_def *def,
+		      const struct mob_type *type, const void *value,
+		      uint64_t bytes, uint64_t *out_id);
+/* The object id was made from this value. It may go at any time: nothing is held. */
+void mobi_repeat_note(const struct mob_type *type, const void *value,
+		      uint64_t bytes, uint64_t id);
+
+#endif /* MOBI_REPEAT_H */

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The same large bytes given to call after call are one object, and are told. */
+#define _GNU_SOURCE
+#include "live.h"
+
+#include "repeat.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BYTES ((size_t)1 << 20)
+#define CALLS 40
+
+static unsigned char bytes[BYTES];
+static struct live_ledger ledger;
+
+MOB_TASK(int64_t, r_gate, mob_str, path)
+{
+	while (!live_ledger_get(path, 0)) {
+		(void)sched_yield();
+	}
+	return 0;
+}
+
+/* Sum of all bytes. */
+MOB_TASK(int64_t, r_sum, int64_t, after, mob_bytes, b)
+{
+	const unsigned char *p = b.at;
+	int64_t sum = after;
+
+	for (size_t i = 0; i < b.n; i++) {
+		sum += p[i];
+	}
+	return sum;
+}
+
+static int64_t sum_now(size_t n)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		sum += bytes[i];
+	}
+	return sum;
+}
+
+static uint64_t used(void)
+{
+	struct mob_store_stat st;
+
+	assert_int_equal(mob_store_stat(mobi_rt.store, &st), 0);
+	return st.arena_used_bytes;
+}
+
+static uint64_t repeated(void)
+{
+	return mobi_load(&mobi_rt.sched->repeated);
+}
+
+/* Calls that wait for a gate, so that all are there at the same time. */
+static mob_ref shut(void)
+{
+	ledger.at[0] = 0;
+	return mob_submit(r_gate, ledger.path);
+}
+
+static void expect_sums(const mob_ref *refs, size_t n, int64_t want)
+{
+	ledger.at[0] = 1;
+	for (size_t i = 0; i < n; i++) {
+		int64_t x;
+
+		assert_int_equal(mob_get(refs[i], &x), 0);
+		assert_int_equal(x, want);
+	}
+}
+
+static void test_repeat_same_bytes_are_put_once(void **state)
+{
+	uint64_t had = repeated();
+	uint64_t before;
+	mob_ref refs[CALLS];
+	mob_ref gate = shut();
+
+	(void)state;
+	memset(bytes, 3, BYTES);
+	before = used();
+	for (int i = 0; i < CALLS; i++) {
+		refs[i] = mob_submit(r_sum, gate, mob_bytes_of(bytes, BYTES));
+	}
+	assert_true(used() - before < 2 * BYTES);
+	assert_int_equal(repeated() - had, CALLS - 1);
+	expect_sums(refs, CALLS, 3 * (int64_t)BYTES);
+}
+
+/* A loop that fills one buffer anew: each call has what was there then. */
+static void test_repeat_other_bytes_in_the_same_memory(void **state)
+{
+	uint64_t had = repeated();
+	int64_t want[16];
+	mob_ref refs[16];
+	mob_ref gate = shut();
+
+	(void)state;
+	memset(bytes, 0, BYTES);
+	for (size_t i = 0; i < 16; i++) {
+		/* Sometimes the first byte is another, sometimes the last. */
+		bytes[i % 2 ? BYTES - 1 : i] = (unsigned char)(i + 1);
+		want[i] = sum_now(BYTES);
+		refs[i] = mob_submit(r_sum, gate, mob_bytes_of(bytes, BYTES));
+	}
+	assert_int_equal(repeated(), had);
+	for (size_t i = 0; i < 16; i++) {
+		expect_sums(&refs[i], 1, want[i]);
+	}
+}
+
+/* A shorter span of it is another value, and a small one is not looked at. */
+static void test_repeat_other_lengths(void **state)
+{
+	uint64_t had = repeated();
+	mob_ref refs[4];
+	mob_ref gate = shut();
+	size_t n[4] = { BYTES, BYTES - 1, MOBI_REPEAT_BYTES - 1,
+			MOBI_REPEAT_BYTES - 1 };
+
+	(void)state;
+	memset(bytes, 5, BYTES);
+	for (int i = 0; i < 4; i++) {
+		refs[i] = mob_submit(r_sum, gate, mob_bytes_of(bytes, n[i]));
+	}
+	assert_int_equal(repeated(), had);
+	for (int i = 0; i < 4; i++) {
+		expect_sums(&refs[i], 1, 5 * (int64_t)n[i]);
+	}
+}
+
+/* Nothing of it is kept: what no call needs any more is gone. */
+static void test_repeat_keeps_nothing(void **state)
+{
+	(void)state;
+	memset(bytes, 1, BYTES);
+	/* Of a store of 64 MiB. */
+	for (int i = 0; i < 200; i++) {
+		int64_t x;
+
+		MOB_SCOPE
+		{
+			mob_ref r = mob_submit(r_sum, 0,
+					       mob_bytes_of(bytes, BYTES));
+
+			bytes[i] = 2; /* another each time */
+			assert_int_equal(mob_get(r, &x), 0);
+			assert_int_equal(x, (int64_t)BYTES + i);
+		}
+	}
+}
+
+struct submitter {
+	mob_ref gate;
+	mob_ref *refs;
+	pthread_barrier_t *start;
+	int bad;
+};
+
+static void *submit_some(void *arg)
+{
+	struct submitter *s = arg;
+
+	(void)pthread_barrier_wait(s->start);
+	for (int i = 0; i < CALLS; i++) {
+		s->refs[i] = mob_submit(r_sum, s->gate,
+					mob_bytes_of(bytes, BYTES));
+		s->bad += mob_keep(s->refs[i]) < 0;
+	}
+	return NULL;
+}
+
+static void test_repeat_threads_submit_the_same(void **state)
+{
+	static mob_ref refs[4][CALLS];
+	struct submitter s[4];
+	pthread_barrier_t start;
+	pthread_t thread[4];
+	mob_ref gate = shut();
+	uint64_t before;
+
+	(void)state;
+	memset(bytes, 9, BYTES);
+	before = used();
+	assert_int_equal(pthread_barrier_init(&start, NULL, 4), 0);
+	for (int t = 0; t < 4; t++) {
+		s[t] = (struct submitter){ gate, refs[t], &start, 0 };
+		assert_int_equal(pthread_create(&thread[t], NULL, submit_some,
+						&s[t]),
+				 0);
+	}
+	for (int t = 0; t < 4; t++) {
+		assert_int_equal(pthread_join(thread[t], NULL), 0);
+		assert_int_equal(s[t].bad, 0);
+	}
+	/* Each may have put it once before one was known. */
+	assert_true(used() - before < 8 * BYTES);
+	for (int t = 0; t < 4; t++) {
+		expect_sums(refs[t], CALLS, 9 * (int64_t)BYTES);
+		for (int i = 0; i < CALLS; i++) {
+			assert_int_equal(mob_release(refs[t][i]), 0);
+		}
+	}
+	(void)pthread_barrier_destroy(&start);
+}
+
+static void test_repeat_is_told_once(void **state)
+{
+	static unsigned char other[BYTES];
+	char name[] = "/tmp/mob-repeat-XXXXXX";
+	static char text[8192];
+	int log = mkstemp(name);
+	int saved = dup(STDERR_FILENO);
+	mob_ref refs[CALLS];
+	mob_ref gate = shut();
+	char *at;
+	ssize_t n;
+
+	(void)state;
+	assert_true(log >= 0 && saved >= 0);
+	assert_true(dup2(log, STDERR_FILENO) >= 0);
+	for (int i = 0; i < CALLS; i++) {
+		refs[i] = mob_submit(r_sum, gate, mob_bytes_of(other, BYTES));
+	}
+	assert_true(dup2(saved, STDERR_FILENO) >= 0);
+	(void)close(saved);
+	n = pread(log, text, sizeof(text) - 1, 0);
+	(void)close(log);
+	(void)unlink(name);
+	assert_true(n > 0);
+	text[n] = '\0';
+	at = strstr(text, "the same 1048576 bytes were given to 8 calls");
+	assert_non_null(at);
+	assert_non_null(strstr(at, "r_sum"));
+	assert_non_null(strstr(at, "mob_put"));
+	assert_null(strstr(at + 1, "the same 1048576 bytes"));
+	expect_sums(refs, CALLS, 0);
+}
+
+static int start(void **state)
+{
+	(void)state;
+	live_start(1);
+	live_ledger_open(&ledger, 1);
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	live_ledger_close(&ledger);
+	mob_shutdown();
+	return 0;
+}
+
+#define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)
+
+MOB_MAIN(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_repeat_same_bytes_are_put_once),
+		T(test_repeat_other_bytes_in_the_same_memory),
+		T(test_repeat_other_lengths),
+		T(test_repeat_keeps_nothing),
+		T(test_repeat_threads_submit_the_same),
+		T(test_repeat_is_told_once),
+	};
+
+	return cmocka_run_group_tests(tests, start, stop);
+}
