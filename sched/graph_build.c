@@ -18,9 +18,10 @@ struct plan {
 	struct mobi_graph_head h;
 	uint64_t size;
 	uint32_t consts; /* offsets */
-	uint32_t inputs;
+	uint32_t inputs; /* in the first lane */
 	uint32_t results;
-	uint32_t n_next; /* of all nodes */
+	uint32_t n_next;  /* of all nodes */
+	uint32_t n_later; /* likewise */
 };
 
 /* Sections, each on lines of its own. */
@@ -43,30 +44,40 @@ static uint64_t results_of(const struct mob_task_def *def)
 	return size;
 }
 
-/* The call that gives argument i; NULL: none. */
-static struct mobi_graph_call *
-giver(const struct mob_graph *g, const struct mobi_graph_call *call, uint32_t i)
+/* The call whose result argument i is; of the run before if a channel brings it:
+ * *out_later. NULL: none. */
+static struct mobi_graph_call *giver(const struct mob_graph *g,
+				     const struct mobi_graph_call *call,
+				     uint32_t i, bool *out_later)
 {
 	const struct mobi_graph_value *v = g->values.at;
 	struct mobi_graph_call *calls = g->calls.at;
 
+	*out_later = false;
 	if (call->kind[i] != MOBI_GA_VALUE ||
 	    v[call->arg[i]].call == MOBI_GRAPH_INPUT) {
 		return NULL;
 	}
-	return &calls[v[call->arg[i]].call];
+	v = &v[call->arg[i]];
+	if (v->call == MOBI_GRAPH_CHANNEL) {
+		*out_later = true;
+		v = (const struct mobi_graph_value *)g->values.at + v->from;
+	}
+	return &calls[v->call];
 }
 
-/* The arguments of a call that come from the same as argument i; 0 if one before i
- * does, too. */
+/* The arguments of a call that come from the same, in the same way, as argument i; 0
+ * if one before i does, too. */
 static uint32_t args_of(const struct mob_graph *g,
 			const struct mobi_graph_call *call, uint32_t i)
 {
-	const struct mobi_graph_call *from = giver(g, call, i);
+	bool later;
+	bool too;
+	const struct mobi_graph_call *from = giver(g, call, i, &later);
 	uint32_t bits = 0;
 
 	for (uint32_t k = 0; from && k < call->def->n_args; k++) {
-		if (giver(g, call, k) == from) {
+		if (giver(g, call, k, &too) == from && too == later) {
 			bits |= 1u << k;
 		}
 	}
@@ -79,18 +90,25 @@ static void count_next(struct plan *p)
 
 	for (uint32_t n = 0; n < p->g->calls.n; n++) {
 		bool root = true;
+		bool tail = false;
 
 		for (uint32_t i = 0; i < calls[n].def->n_args; i++) {
-			struct mobi_graph_call *from = giver(p->g, &calls[n],
-							     i);
+			bool later;
+			struct mobi_graph_call *from = giver(p->g, &calls[n], i,
+							     &later);
 
 			root &= !from;
-			if (from && args_of(p->g, &calls[n], i)) {
-				from->n_next++;
-				p->n_next++;
+			tail |= later;
+			if (!from || !args_of(p->g, &calls[n], i)) {
+				continue;
 			}
+			from->n_next += !later;
+			p->n_next += !later;
+			from->n_later += later;
+			p->n_later += later;
 		}
 		p->h.n_roots += root;
+		p->h.n_tails += tail;
 	}
 	for (uint32_t n = 0; n < p->g->calls.n; n++) {
 		p->h.n_ends += !calls[n].n_next;
@@ -114,18 +132,15 @@ static int find_width(struct mob_graph *g)
 	return 0;
 }
 
-static int lay_out(struct plan *p)
+/* What each run has of its own. */
+static void lay_out_lane(struct plan *p)
 {
 	const struct mob_graph *g = p->g;
 	const struct mobi_graph_call *calls = g->calls.at;
 	uint32_t words = (g->calls.n + 63) / 64;
 	uint64_t results = 0;
 
-	count_next(p);
-	p->h.magic = MOBI_GRAPH_MAGIC;
-	p->h.n_nodes = g->calls.n;
-	p->h.n_outer = g->outers.n;
-	p->size = sizeof(p->h);
+	p->size = sizeof(struct mobi_graph_lane);
 	p->h.node = section(p, g->calls.n * sizeof(struct mobi_graph_node));
 	p->h.ready = section(p, words * sizeof(uint64_t));
 	p->h.some = section(p, (words + 63) / 64 * sizeof(uint64_t));
@@ -133,43 +148,61 @@ static int lay_out(struct plan *p)
 		n = (n + MOBI_GRAPH_FAN - 1) / MOBI_GRAPH_FAN;
 		p->h.end[p->h.n_levels++] = section(p, n * sizeof(uint64_t));
 	}
-	p->h.next = section(p, (uint64_t)p->n_next * sizeof(uint32_t));
-	p->h.root = section(p, p->h.n_roots * sizeof(uint32_t));
-	p->h.outer = section(p, g->outers.n * sizeof(struct mobi_graph_outer));
-	p->consts = section(p, g->consts.n);
-	p->inputs = section(p, 0);
-	for (uint32_t i = 0; i < g->values.n; i++) {
-		const struct mobi_graph_value *v = g->values.at;
-
-		if (v[i].call == MOBI_GRAPH_INPUT) {
-			p->size += mobi_graph_up(v[i].type->size, 16);
-		}
-	}
+	p->h.error = section(p,
+			     p->h.n_runners * sizeof(struct mobi_graph_error));
+	p->inputs = section(p, g->stage.n);
 	for (uint32_t n = 0; n < g->calls.n; n++) {
 		results += results_of(calls[n].def);
 	}
 	p->results = section(p, results);
+	p->size = section(p, 0);
+}
+
+static int lay_out(struct plan *p)
+{
+	const struct mob_graph *g = p->g;
+	uint64_t lane;
+
+	count_next(p);
+	p->h.magic = MOBI_GRAPH_MAGIC;
+	p->h.n_nodes = g->calls.n;
+	p->h.n_outer = g->outers.n;
+	p->h.n_runners = g->n_workers < MOBI_GRAPH_RUNNERS ? g->n_workers :
+							     MOBI_GRAPH_RUNNERS;
+	p->h.n_lanes = g->window + (g->window > 1 || p->h.n_tails);
+	lay_out_lane(p);
+	lane = p->size;
+	p->size = sizeof(p->h);
+	p->h.next = section(p, ((uint64_t)p->n_next + p->n_later) *
+				       sizeof(uint32_t));
+	p->h.root = section(p, p->h.n_roots * sizeof(uint32_t));
+	p->h.tail = section(p, p->h.n_tails * sizeof(uint32_t));
+	p->h.outer = section(p, g->outers.n * sizeof(struct mobi_graph_outer));
+	p->consts = section(p, g->consts.n);
+	p->h.lane = section(p, 0);
+	p->h.lane_size = (uint32_t)lane;
+	p->size = p->h.lane + lane * p->h.n_lanes;
 	p->h.size = p->size;
-	return p->size > SIZE_MAX_BYTES ?
+	return p->size > SIZE_MAX_BYTES || lane > SIZE_MAX_BYTES ?
 		       mobi_err(MOB_E_LIMIT,
-				"a graph of %llu bytes; at most %llu",
-				(unsigned long long)p->size,
+				"a graph of %llu bytes, with %u times its "
+				"values; at most %llu",
+				(unsigned long long)p->size, p->h.n_lanes,
 				(unsigned long long)SIZE_MAX_BYTES) :
 		       0;
 }
 
-/* Where each value is. */
+/* Where each value is in the first lane. */
 static void place_values(struct plan *p)
 {
 	struct mobi_graph_value *v = p->g->values.at;
 	const struct mobi_graph_call *calls = p->g->calls.at;
-	uint32_t input = p->inputs;
-	uint32_t result = p->results;
+	uint32_t result = p->h.lane + p->results;
 
 	for (uint32_t i = 0; i < p->g->values.n; i++) {
-		if (v[i].call == MOBI_GRAPH_INPUT) {
-			v[i].off = input;
-			input += mobi_graph_up(v[i].type->size, 16);
+		if (v[i].call == MOBI_GRAPH_INPUT ||
+		    v[i].call == MOBI_GRAPH_CHANNEL) {
+			v[i].off = p->h.lane + p->inputs + v[i].room;
 		}
 	}
 	for (uint32_t n = 0; n < p->g->calls.n; n++) {
@@ -195,47 +228,95 @@ static uint32_t arg_at(const struct plan *p, const struct mobi_graph_call *call,
 	}
 }
 
-/* The nodes, and where their results go on. n_next of the calls is used up. */
+/* Where the arguments of call n are, and that it follows from what gives them. */
+static void write_args(struct plan *p, unsigned char *at, uint32_t n)
+{
+	struct mobi_graph_call *calls = p->g->calls.at;
+	struct mobi_graph_call *call = &calls[n];
+	struct mobi_graph_node *node = (void *)(at + p->h.lane + p->h.node);
+	uint32_t *next = (void *)(at + p->h.next);
+
+	for (uint32_t i = 0; i < call->def->n_args; i++) {
+		bool later;
+		struct mobi_graph_call *from = giver(p->g, call, i, &later);
+		uint32_t bits = from ? args_of(p->g, call, i) : 0;
+
+		node[n].arg[i] = arg_at(p, call, i);
+		node[n].need |= (uint8_t)(from ? 1u << i : 0);
+		node[n].set |= (uint8_t)(later ? 1u << i : 0);
+		if (bits && later) {
+			next[node[from - calls].later + from->n_later++] =
+				MOBI_GRAPH_NEXT(n, bits);
+		} else if (bits) {
+			next[node[from - calls].next + from->n_next++] =
+				MOBI_GRAPH_NEXT(n, bits);
+		}
+	}
+}
+
+/* The nodes of the first lane. n_next and n_later of the calls are used up. A channel
+ * may bring what a later call gives, so those that follow come after all. */
 static int write_nodes(struct plan *p, unsigned char *at)
 {
 	struct mobi_graph_call *calls = p->g->calls.at;
 	const struct mobi_graph_value *v = p->g->values.at;
-	struct mobi_graph_node *node = (void *)(at + p->h.node);
-	uint32_t *next = (void *)(at + p->h.next);
+	struct mobi_graph_node *node = (void *)(at + p->h.lane + p->h.node);
 	uint32_t *root = (void *)(at + p->h.root);
+	uint32_t *tail = (void *)(at + p->h.tail);
 	uint32_t n_next = 0;
+	uint32_t n_later = p->n_next;
 	uint32_t n_ends = 0;
 
 	for (uint32_t n = 0; n < p->g->calls.n; n++) {
-		struct mobi_graph_call *call = &calls[n];
 		uint32_t fn;
-		int rc = mobi_module_number(mobi_rt.sched, call->def, &fn);
+		int rc = mobi_module_number(mobi_rt.sched, calls[n].def, &fn);
 
 		if (rc < 0) {
 			return rc;
 		}
 		node[n].fn = (uint16_t)fn;
-		node[n].ret = v[call->first].off;
-		node[n].n_next = call->n_next;
-		node[n].next = call->n_next ? n_next : n_ends++;
-		n_next += call->n_next;
-		call->n_next = 0;
-		for (uint32_t i = 0; i < call->def->n_args; i++) {
-			struct mobi_graph_call *from = giver(p->g, call, i);
-			uint32_t bits = from ? args_of(p->g, call, i) : 0;
-
-			node[n].arg[i] = arg_at(p, call, i);
-			node[n].need |= (uint8_t)(from ? 1u << i : 0);
-			if (bits) {
-				next[node[from - calls].next + from->n_next++] =
-					MOBI_GRAPH_NEXT(n, bits);
-			}
-		}
+		node[n].ret = v[calls[n].first].off;
+		node[n].n_next = calls[n].n_next;
+		node[n].next = calls[n].n_next ? n_next : n_ends++;
+		node[n].n_later = calls[n].n_later;
+		node[n].later = n_later;
+		n_next += calls[n].n_next;
+		n_later += calls[n].n_later;
+		calls[n].n_next = 0;
+		calls[n].n_later = 0;
+	}
+	for (uint32_t n = 0; n < p->g->calls.n; n++) {
+		write_args(p, at, n);
 		if (!node[n].need) {
 			*root++ = n;
 		}
+		if (node[n].set) {
+			*tail++ = MOBI_GRAPH_NEXT(n, node[n].set);
+		}
 	}
 	return 0;
+}
+
+/* The other lanes are as the first, and their offsets into themselves. */
+static void write_lanes(const struct plan *p, unsigned char *at)
+{
+	const struct mobi_graph_call *calls = p->g->calls.at;
+
+	for (uint32_t lane = 1; lane < p->h.n_lanes; lane++) {
+		uint32_t by = lane * p->h.lane_size;
+		unsigned char *to = at + p->h.lane + by;
+		struct mobi_graph_node *node = (void *)(to + p->h.node);
+
+		memcpy(to, at + p->h.lane, p->h.lane_size);
+		for (uint32_t n = 0; n < p->h.n_nodes; n++) {
+			node[n].ret += by;
+			for (uint32_t i = 0; i < calls[n].def->n_args; i++) {
+				node[n].arg[i] +=
+					calls[n].kind[i] == MOBI_GA_VALUE ? by :
+									    0;
+			}
+		}
+	}
 }
 
 /* Other objects live as long as the graph does. */
@@ -271,6 +352,7 @@ static int fill(struct plan *p, unsigned char *at)
 	}
 	rc = write_nodes(p, at);
 	if (rc >= 0) {
+		write_lanes(p, at);
 		rc = nest(p, &p->g->refs);
 	}
 	if (rc >= 0) {

@@ -15,8 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BYTES_MAX (1u << 30) /* of constants, or of results */
-#define LOOK_BACK 16u        /* objects that are compared with a new one */
+#define LOOK_BACK 16u /* objects that are compared with a new one */
 
 void *mobi_graph_grow(struct mobi_graph_list *l, size_t size, uint32_t n,
 		      uint32_t max)
@@ -80,7 +79,7 @@ int mobi_graph_value_of(const struct mob_graph *g, struct mob_ref ref,
 
 /* ---- values ---- */
 
-static struct mob_ref ref_of(const struct mob_graph *g, uint32_t value)
+struct mob_ref mobi_graph_ref(const struct mob_graph *g, uint32_t value)
 {
 	struct mob_ref r = { (uint64_t)mobi_rt.store->epoch << 32 | g->tag,
 			     value };
@@ -88,8 +87,8 @@ static struct mob_ref ref_of(const struct mob_graph *g, uint32_t value)
 	return r;
 }
 
-static int add_values(struct mob_graph *g, uint32_t n, uint32_t call,
-		      const struct mob_type *const *types)
+int mobi_graph_add(struct mob_graph *g, uint32_t n, uint32_t call,
+		   const struct mob_type *const *types)
 {
 	struct mobi_graph_value *v = mobi_graph_grow(&g->values, sizeof(*v), n,
 						     MOB_GRAPH_NODES_MAX);
@@ -118,29 +117,6 @@ bool mobi_graph_records(struct mobi_context *c)
 		c->capture = NULL;
 	}
 	return c->capture != NULL;
-}
-
-struct mob_ref mob_graph_input_raw(const struct mob_type *type)
-{
-	struct mobi_context *c = mobi_context();
-	int rc = mobi_rt_check("mob_graph_input");
-
-	if (rc >= 0 && (!c || !mobi_graph_records(c))) {
-		rc = mobi_err(MOB_E_STATE, "mob_graph_input: this thread does "
-					   "not record; "
-					   "call mob_capture_begin first");
-	}
-	if (rc >= 0 && type->kind != MOB_KIND_POD) {
-		rc = mobi_err(MOB_E_INVAL,
-			      "mob_graph_input: a %s has no fixed size; give "
-			      "its ref to the calls instead",
-			      type->name);
-	}
-	if (rc >= 0) {
-		rc = add_values(c->capture, 1, MOBI_GRAPH_INPUT, &type);
-	}
-	return rc < 0 ? mobi_error_ref(rc) :
-			ref_of(c->capture, c->capture->values.n - 1);
 }
 
 /* ---- arguments ---- */
@@ -215,10 +191,11 @@ static int record_bytes(const struct recorder *k, const void *value)
 	struct mob_graph *g = k->g;
 	uint32_t size = k->call->def->args[k->i]->size;
 	uint32_t n = mobi_graph_up(size, 16);
-	unsigned char *at = mobi_graph_grow(&g->consts, 1, n, BYTES_MAX);
+	unsigned char *at = mobi_graph_grow(&g->consts, 1, n,
+					    MOBI_GRAPH_BYTES_MAX);
 
 	if (!at) {
-		return no_room(&g->consts, n, BYTES_MAX);
+		return no_room(&g->consts, n, MOBI_GRAPH_BYTES_MAX);
 	}
 	memcpy(at, value, size);
 	k->call->kind[k->i] = MOBI_GA_CONST;
@@ -283,7 +260,7 @@ static int record_ref(const struct recorder *k, struct mob_ref ref)
 	}
 	k->call->kind[k->i] = MOBI_GA_VALUE;
 	k->call->arg[k->i] = (uint32_t)ref.lo;
-	if (v->call != MOBI_GRAPH_INPUT &&
+	if (v->call < MOBI_GRAPH_CHANNEL &&
 	    calls[v->call].level >= k->call->level) {
 		k->call->level = calls[v->call].level + 1;
 	}
@@ -367,7 +344,16 @@ static int record(struct mob_graph *g, const struct mob_task_def *def,
 			return rc;
 		}
 	}
-	return add_values(g, def->n_rets, g->calls.n - 1, def->rets);
+	return mobi_graph_add(g, def->n_rets, g->calls.n - 1, def->rets);
+}
+
+void mobi_graph_refuse(struct mob_graph *g, int rc)
+{
+	if (!g->rc) {
+		g->rc = rc;
+		(void)snprintf(g->why, sizeof(g->why), "%s",
+			       mob_err_detail(rc));
+	}
 }
 
 int mobi_graph_record(struct mobi_context *c, const struct mob_task_def *def,
@@ -385,14 +371,12 @@ int mobi_graph_record(struct mobi_context *c, const struct mob_task_def *def,
 	if (rc >= 0) {
 		rc = record(g, def, args);
 	}
-	if (rc < 0 && !g->rc) {
-		g->rc = rc;
-		(void)snprintf(g->why, sizeof(g->why), "%s",
-			       mob_err_detail(rc));
+	if (rc < 0) {
+		mobi_graph_refuse(g, rc);
 	}
 	for (size_t i = 0; i < n_refs; i++) {
 		out_refs[i] = rc < 0 ? mobi_error_ref(rc) :
-				       ref_of(g, first + (uint32_t)i);
+				       mobi_graph_ref(g, first + (uint32_t)i);
 	}
 	return rc < 0 ? rc : 0;
 }

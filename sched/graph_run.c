@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Running a graph: a task that calls the functions of its nodes, and as many of it as
- * a run has runners. Each has its number; a runner whose worker died is run again, as
- * a task is, and with that number finds the nodes that it was running.
+ * there are runners. Each has its number; a runner whose worker died is run again, as
+ * a task is, and with that number finds the nodes that it was running. A runner runs
+ * nodes of all runs in flight, and leaves a moment after the last of them is done.
  */
 #include "graph.h"
 
@@ -16,6 +17,7 @@
 #include "os_clock.h"
 #include "os_run.h"
 #include "slot.h"
+#include "task.h"
 #include "value.h"
 #include "wait.h"
 
@@ -23,7 +25,7 @@
 #include <string.h>
 
 #define FORKED_CHILD 127 /* exit code of one that returned from a call */
-#define SPIN_NS 20000u   /* without a node, before it looks at all of them */
+#define SPIN_NS 20000u   /* without a node, before it looks at all, or leaves */
 #define SLEEP_NS (100 * MOB_MS)
 
 /* A runner at work. */
@@ -34,10 +36,12 @@ struct runner {
 	uint64_t id;             /* of the graph */
 	struct mobi_frame frame; /* of the node that runs */
 	struct mobi_frame *outer_frame;
-	unsigned char *values; /* malloc'd, of r.outer */
+	const struct mob_args *views; /* of objects */
+	unsigned char *values;        /* malloc'd, of r.outer */
+	uint64_t bit;                 /* of its number */
 };
 
-unsigned char *mobi_graph_at(uint64_t id)
+unsigned char *mobi_graph_of(uint64_t id)
 {
 	struct mob_store *s = mobi_rt.store;
 	struct mobi_slot *o = &s->slots[(uint32_t)id];
@@ -53,56 +57,62 @@ unsigned char *mobi_graph_at(uint64_t id)
 
 /* ---- objects among the arguments ---- */
 
-static int load_outer(struct runner *k, const struct mob_args *views)
+static int load_one(struct runner *k, uint32_t i)
 {
 	const struct mobi_graph_head *h = k->r.h;
-	const struct mobi_graph_outer *o = (const void *)(k->r.at + h->outer);
+	const struct mobi_graph_outer *o =
+		(const void *)(k->r.at + h->outer + i * sizeof(*o));
+	const struct mobi_graph_at n = { 0, o->node };
+	const struct mob_task_def *def =
+		mobi_call_def(mobi_graph_node(&k->r, n)->fn);
+	const struct mob_view *v = &k->views->views[o->ref];
+	const struct mob_type *t;
 
-	k->r.outer = calloc(h->n_outer, sizeof(*k->r.outer));
-	k->values = calloc(h->n_outer, 16);
+	if (!def) {
+		return MOB_E_VERSION;
+	}
+	t = def->args[o->arg];
+	if (t->kind == MOB_KIND_POD) {
+		/* A copy of the pointer: the bytes are only read. */
+		memcpy(&k->r.outer[i], &v->at, sizeof(v->at));
+		return mobi_value_type(t, v->size, v->type, def->name);
+	}
+	k->r.outer[i] = k->values + (size_t)i * 16;
+	return mobi_value_load(t, v->at, v->size, v->type, def->name,
+			       k->r.outer[i]);
+}
+
+static int load_outer(struct runner *k)
+{
+	uint32_t n = k->r.h->n_outer;
+	int rc = 0;
+
+	k->r.outer = calloc(n, sizeof(*k->r.outer));
+	k->values = calloc(n, 16);
 	if (!k->r.outer || !k->values) {
-		return mobi_err(MOB_E_NOMEM, "no memory for %u arguments",
-				h->n_outer);
+		return mobi_err(MOB_E_NOMEM, "no memory for %u arguments", n);
 	}
-	for (uint32_t i = 0; i < h->n_outer; i++) {
-		const struct mobi_graph_node *node = &k->r.node[o[i].node];
-		const struct mob_task_def *def = mobi_call_def(node->fn);
-		const struct mob_view *v = &views->views[o[i].ref];
-		const struct mob_type *t;
-		int rc;
-
-		if (!def) {
-			return MOB_E_VERSION;
-		}
-		t = def->args[o[i].arg];
-		if (t->kind == MOB_KIND_POD) {
-			/* A copy of the pointer: the bytes are only read. */
-			memcpy(&k->r.outer[i], &v->at, sizeof(v->at));
-			rc = mobi_value_type(t, v->size, v->type, def->name);
-		} else {
-			k->r.outer[i] = k->values + (size_t)i * 16;
-			rc = mobi_value_load(t, v->at, v->size, v->type,
-					     def->name, k->r.outer[i]);
-		}
-		if (rc < 0) {
-			return rc;
-		}
+	for (uint32_t i = 0; i < n && rc >= 0; i++) {
+		rc = load_one(k, i);
 	}
-	return 0;
+	return rc;
 }
 
 /* ---- one node ---- */
 
-/* READY -> RUN(me). False: another has it. */
-static bool claim(const struct mobi_graph_run *r, uint32_t n)
+/* READY -> RUN(me), in a run that has begun. False: another has it. */
+static bool claim(const struct mobi_graph_run *r, struct mobi_graph_at n,
+		  uint64_t *out_word)
 {
-	struct mobi_graph_node *node = &r->node[n];
+	struct mobi_graph_node *node = mobi_graph_node(r, n);
 	uint64_t w = mobi_load(&node->word);
 
-	return MOBI_N_OF_RUN(w) == r->run && MOBI_N_STATE(w) == MOBI_N_READY &&
-	       mobi_cas64(&node->word, &w,
-			  MOBI_N_WORD(r->run, MOBI_N_HERE(w), r->me,
-				      MOBI_N_DEATHS(w), MOBI_N_RUN));
+	*out_word = MOBI_N_WORD(MOBI_N_OF_RUN(w), MOBI_N_HERE(w), r->me,
+				MOBI_N_BAD(w), MOBI_N_DEATHS(w), MOBI_N_RUN);
+	return MOBI_N_STATE(w) == MOBI_N_READY &&
+	       MOBI_N_OF_RUN(w) ==
+		       mobi_load(&mobi_graph_lane_of(r, n.lane)->run) &&
+	       mobi_cas64(&node->word, &w, *out_word);
 }
 
 /* Gives back what the function has got. */
@@ -148,64 +158,133 @@ static bool call(struct runner *k, const struct mobi_graph_node *node)
 	}
 	clear_frame(k);
 	if (k->c->error) {
-		k->c->as = def;
 		return false;
 	}
 	return true;
 }
 
-/* No other runner begins a node; who waits finds the error in this one's result. */
-static void end_run(const struct mobi_graph_run *r)
+static bool is_told(const struct runner *k)
 {
-	mobi_store(&r->h->failed, (uint64_t)r->run << 32 | (r->me + 1));
-	MOBI_FAULT("graph.failed");
-	mobi_store(&r->h->over, r->run);
-	mobi_graph_ring(r);
+	return (mobi_load(&k->s->recs[(uint32_t)k->c->task].word) &
+		MOBI_TF_TOLD) ||
+	       mobi_load(&k->r.h->stop);
 }
 
-static bool is_over(const struct runner *k)
+/* What becomes of a node that this runner has. Nobody else changes it. */
+static void end_node(struct runner *k, struct mobi_graph_at n, uint64_t w,
+		     uint32_t state)
 {
-	return mobi_load(&k->r.h->over) == k->r.run ||
-	       (mobi_load(&k->s->recs[(uint32_t)k->c->task].word) &
-		MOBI_TF_TOLD);
+	w = (w & ~UINT64_C(15)) | state;
+	mobi_store_release(&mobi_graph_node(&k->r, n)->word, w);
+	MOBI_FAULT("graph.done");
+	mobi_graph_follow(&k->r, n, w);
 }
 
-/* Runs node n if it is still there to run. False: the run has failed. */
-static bool run_node(struct runner *k, uint32_t n)
+/* It has failed, with the pending error. */
+static void fail_node(struct runner *k, struct mobi_graph_at n, uint64_t w)
+{
+	const struct mob_task_def *def =
+		mobi_call_def(mobi_graph_node(&k->r, n)->fn);
+	struct mobi_error *e = k->c->error;
+
+	k->c->error = NULL;
+	if (def) {
+		e = mobi_task_place_error(e, def, def->name, MOBI_N_DEATHS(w));
+	}
+	mobi_graph_fail(&k->r, n.lane, MOBI_N_OF_RUN(w), e);
+	free(e);
+	end_node(k, n, w, MOBI_N_FAILED);
+}
+
+/* Its arguments have failed: of this run, which has an error then, or of the run
+ * before, whose error it gets. */
+static void pass_error(struct runner *k, struct mobi_graph_at n, uint64_t w)
 {
 	struct mobi_graph_run *r = &k->r;
-	struct mobi_graph_node *node = &r->node[n];
+	uint32_t run = MOBI_N_OF_RUN(w);
+	struct mobi_error *e = mobi_graph_error(r->h, n.lane, run);
+
+	if (!e) {
+		e = mobi_graph_error(r->h, mobi_graph_lane_before(r->h, n.lane),
+				     run - 1);
+		mobi_graph_fail(r, n.lane, run, e);
+	}
+	free(e);
+	end_node(k, n, w, MOBI_N_FAILED);
+}
+
+/* Runs a node if it is still there to run. */
+static void run_node(struct runner *k, struct mobi_graph_at n)
+{
+	const struct mobi_graph_node *node = mobi_graph_node(&k->r, n);
 	uint64_t w;
 
-	if (!claim(r, n)) {
-		return true;
+	if (!claim(&k->r, n, &w)) {
+		return;
 	}
 	MOBI_FAULT("graph.claimed");
-	if (!call(k, node)) {
-		end_run(r);
-		return false;
+	if (MOBI_N_BAD(w) & ~(uint32_t)node->set) {
+		pass_error(k, n, w);
+	} else if (!call(k, node)) {
+		fail_node(k, n, w);
+	} else if (!is_told(k)) {
+		end_node(k, n, w, MOBI_N_DONE);
 	}
-	if (mobi_load(&k->s->recs[(uint32_t)k->c->task].word) & MOBI_TF_TOLD) {
-		return true; /* its results may be made of what was not there */
+	/* One that was told: results may be made of what was not there. */
+}
+
+/* ---- leaving ---- */
+
+static bool has_work(const struct mobi_graph_head *h)
+{
+	for (uint32_t i = 0; i < h->n_lanes; i++) {
+		if (mobi_graph_at_work(mobi_graph_lane(h, i))) {
+			return true;
+		}
 	}
-	/* Nobody else changes it while it is RUN by this runner. */
-	w = mobi_load(&node->word);
-	mobi_store_release(&node->word,
-			   MOBI_N_WORD(r->run, MOBI_N_HERE(w), r->me,
-				       MOBI_N_DEATHS(w), MOBI_N_DONE));
-	MOBI_FAULT("graph.done");
-	mobi_graph_follow(r, n);
-	return true;
+	return false;
+}
+
+/* Leaves if nothing is left to run: false if a run has begun meanwhile. */
+static bool leave_idle(struct runner *k)
+{
+	uint64_t w = mobi_load(&k->r.h->crew);
+
+	return !has_work(k->r.h) && mobi_cas64(&k->r.h->crew, &w, w & ~k->bit);
+}
+
+/* Leaves if somebody waits for a run that is done, and nobody else did. */
+static bool leave_to_wake(struct runner *k)
+{
+	struct mobi_graph_run *r = &k->r;
+	uint64_t w = mobi_load(&r->h->crew);
+	uint64_t wanted;
+
+	r->ended = false;
+	while (w & MOBI_GRAPH_WANTED) {
+		wanted = mobi_load(&r->h->wanted);
+		if (mobi_load(&mobi_graph_lane_of(r, (uint32_t)wanted)->done) !=
+		    wanted >> 32) {
+			return false;
+		}
+		mobi_graph_share(r, true);
+		if (mobi_cas64(&r->h->crew, &w,
+			       w & ~(k->bit | MOBI_GRAPH_WANTED))) {
+			MOBI_FAULT("graph.left");
+			return true;
+		}
+	}
+	return false;
 }
 
 /* ---- without a node ---- */
 
-/* Nodes may be READY in the hands of others, who are busy. */
+/* Nodes may be READY in the hands of others, who are busy. False: there is no bit. */
 static bool find_some(struct runner *k)
 {
 	uint64_t began = mobi_quick_ns();
 
-	while (!is_over(k)) {
+	while (!is_told(k)) {
 		for (int i = 0; i < 16; i++) {
 			if (mobi_graph_take(&k->r)) {
 				return true;
@@ -226,7 +305,7 @@ static int sleep_once(struct runner *k)
 	uint32_t bell = mobi_load(&h->bell);
 	int rc = 0;
 
-	if (is_over(k) || mobi_graph_take(&k->r)) {
+	if (is_told(k) || !has_work(h) || mobi_graph_take(&k->r)) {
 		return 0;
 	}
 	if (mobi_block_hooks) {
@@ -244,142 +323,168 @@ static int sleep_once(struct runner *k)
 	return rc;
 }
 
-/* Until there are nodes in the hand, or bits, or the run is over. */
-static int await_node(struct runner *k)
+/* Until there are nodes in the hand, or bits, or it has left. */
+static int await_node(struct runner *k, bool *out_left)
 {
 	struct mobi_graph_run *r = &k->r;
+	uint32_t bit = (uint32_t)k->bit;
 	int rc = 0;
 
 	if (mobi_graph_take(r)) {
 		return 0;
 	}
-	(void)mobi_fetch_or(&r->h->hungry, MOBI_BIT(r->me));
+	(void)mobi_fetch_or(&r->h->hungry, bit);
 	if (!find_some(k)) {
-		rc = sleep_once(k);
+		*out_left = leave_idle(k);
+		rc = *out_left ? 0 : sleep_once(k);
 	}
-	(void)mobi_fetch_and(&r->h->hungry, ~MOBI_BIT(r->me));
+	(void)mobi_fetch_and(&r->h->hungry, ~bit);
 	return rc;
 }
 
 /* ---- after a death ---- */
 
-/* A node that this runner was running when its worker died. False: too often. */
-static bool put_back(struct runner *k, uint32_t n)
+/* A node that this runner was running when its worker died. */
+static void put_back(struct runner *k, struct mobi_graph_at n, uint64_t w)
 {
-	struct mobi_graph_node *node = &k->r.node[n];
-	uint64_t w = mobi_load(&node->word);
 	uint32_t deaths = MOBI_N_DEATHS(w) + 1;
-	const struct mob_task_def *def;
 
 	if (deaths > MOBI_GRAPH_DEATHS) {
-		def = mobi_call_def(node->fn);
-		if (def) {
-			k->c->as = def;
-			(void)mobi_error_pend_rc(mobi_err(MOB_E_CRASHED,
-							  "its worker died %u "
-							  "times while it ran "
-							  "in a "
-							  "graph",
-							  deaths));
-		}
-		return false;
+		(void)mobi_error_pend_rc(mobi_err(MOB_E_CRASHED,
+						  "its worker died %u times "
+						  "while it ran in a "
+						  "graph",
+						  deaths));
+		fail_node(k, n, w);
+		return;
 	}
-	mobi_store(&node->word, MOBI_N_WORD(k->r.run, MOBI_N_HERE(w), 0, deaths,
-					    MOBI_N_READY));
-	return true;
+	mobi_store(&mobi_graph_node(&k->r, n)->word,
+		   MOBI_N_WORD(MOBI_N_OF_RUN(w), MOBI_N_HERE(w), 0,
+			       MOBI_N_BAD(w), deaths, MOBI_N_READY));
 }
 
-/* What the attempt before this one has left. False: the run has failed. */
-static bool recover(struct runner *k)
+/* An error that no node of this runner has: it died in between, and the node runs
+ * again. Before that others may have failed, so it is told now. */
+static void check_error(struct runner *k, uint32_t lane, uint32_t run)
 {
 	struct mobi_graph_run *r = &k->r;
-	uint64_t mine = (uint64_t)r->run << 32 | (r->me + 1);
+	struct mobi_graph_at n = { lane, 0 };
 
-	(void)mobi_fetch_and(&r->h->hungry, ~MOBI_BIT(r->me));
-	for (uint32_t n = 0; n < r->h->n_nodes; n++) {
-		uint64_t w = mobi_load(&r->node[n].word);
+	for (; n.n < r->h->n_nodes; n.n++) {
+		uint64_t w = mobi_load(&mobi_graph_node(r, n)->word);
 
-		if (MOBI_N_OF_RUN(w) != r->run) {
+		if (MOBI_N_OF_RUN(w) == run &&
+		    MOBI_N_STATE(w) == MOBI_N_FAILED &&
+		    MOBI_N_RUNNER(w) == r->me) {
+			return;
+		}
+	}
+	mobi_graph_unfail(r, lane, run);
+}
+
+static void recover_lane(struct runner *k, uint32_t lane)
+{
+	struct mobi_graph_run *r = &k->r;
+	uint32_t run = mobi_load(&mobi_graph_lane_of(r, lane)->run);
+	struct mobi_graph_at n = { lane, 0 };
+
+	check_error(k, lane, run);
+	for (; n.n < r->h->n_nodes; n.n++) {
+		uint64_t w = mobi_load(&mobi_graph_node(r, n)->word);
+
+		if (MOBI_N_OF_RUN(w) != run) {
 			continue;
 		}
 		if (MOBI_N_STATE(w) == MOBI_N_RUN &&
-		    MOBI_N_RUNNER(w) == r->me && !put_back(k, n)) {
-			end_run(r);
-			return false;
-		}
-		if (MOBI_N_STATE(w) == MOBI_N_DONE) {
-			mobi_graph_follow(r, n);
+		    MOBI_N_RUNNER(w) == r->me) {
+			put_back(k, n, w);
+		} else if (MOBI_N_STATE(w) >= MOBI_N_DONE) {
+			mobi_graph_follow(r, n, w);
 		}
 	}
-	/* It ended the run, and its error went with it: the node is run again. */
-	if (mobi_load(&r->h->failed) == mine &&
-	    mobi_load(&r->h->done) != r->run) {
-		mobi_store(&r->h->failed, UINT64_C(0));
-		mobi_store(&r->h->over, r->run - 1);
+}
+
+/* What the attempt before this one has left. */
+static void recover(struct runner *k)
+{
+	struct mobi_graph_run *r = &k->r;
+
+	(void)mobi_fetch_and(&r->h->hungry, ~(uint32_t)k->bit);
+	for (uint32_t lane = 0; lane < r->h->n_lanes; lane++) {
+		if (mobi_graph_at_work(mobi_graph_lane_of(r, lane))) {
+			recover_lane(k, lane);
+		}
 	}
 	(void)mobi_graph_look(r);
 	mobi_graph_ring(r);
-	return true;
+	r->ended = true; /* a run may be, and nobody told */
 }
 
 /* ---- the task ---- */
 
-static void run_all(struct runner *k)
+static int run_all(struct runner *k)
 {
 	struct mobi_graph_run *r = &k->r;
+	bool left = false;
 	int rc = 0;
 
 	/* The number of the attempt begins anew after 256. */
-	if ((mobi_fetch_or(&r->h->begun, MOBI_BIT(r->me)) & MOBI_BIT(r->me)) &&
-	    !recover(k)) {
-		return;
+	if (mobi_fetch_or(&r->h->begun, (uint32_t)k->bit) & k->bit) {
+		recover(k);
 	}
-	while (rc >= 0 && !is_over(k)) {
+	while (rc >= 0 && !left && !is_told(k)) {
+		if (r->ended && leave_to_wake(k)) {
+			return 0;
+		}
 		if (!r->n) {
-			rc = await_node(k);
+			rc = await_node(k, &left);
 			continue;
 		}
 		r->n--;
-		if (!run_node(k, r->hand[r->n])) {
-			return;
-		}
-		mobi_graph_share(r);
+		run_node(k, r->hand[r->n]);
+		mobi_graph_share(r, false);
 	}
-	if (rc < 0 && !is_over(k)) {
-		(void)mobi_error_pend_rc(rc);
-		end_run(r);
-	}
+	return rc < 0 && !is_told(k) ? mobi_error_pend_rc(rc) : 0;
 }
 
-MOB_TASK_DEFINE(int32_t, mobi_graph_runner, mob_ref, graph, uint32_t, run,
+/* Is it still the one of its number? One that had left when its worker died is not. */
+static bool is_current(const struct runner *k, uint32_t turn)
+{
+	const struct mobi_graph_head *h = k->r.h;
+
+	return (mobi_load(&h->crew) & k->bit) &&
+	       mobi_load(&h->turn[k->r.me]) == turn;
+}
+
+MOB_TASK_DEFINE(int32_t, mobi_graph_runner, mob_ref, graph, uint32_t, turn,
 		uint32_t, me, mob_args, outer)
 {
-	struct runner k = { .c = mobi_context(), .s = mobi_rt.store };
+	struct runner k = { .c = mobi_context(),
+			    .s = mobi_rt.store,
+			    .views = &outer,
+			    .bit = MOBI_BIT(me) };
 	int rc = mobi_slot_of(k.s, graph, &k.id);
 
-	k.r.at = rc >= 0 ? mobi_graph_at(k.id) : NULL;
+	k.r.at = rc >= 0 ? mobi_graph_of(k.id) : NULL;
 	if (!k.r.at) {
 		return mobi_error_pend_rc(mobi_err(MOB_E_CORRUPT, "a graph is "
 								  "damaged"));
 	}
 	k.r.h = (void *)k.r.at;
-	k.r.node = (void *)(k.r.at + k.r.h->node);
-	k.r.run = run;
 	k.r.me = me;
-	if (mobi_load(&k.r.h->run) != run) {
-		return 0; /* it is of a run that has ended */
+	if (!is_current(&k, turn)) {
+		return 0;
 	}
 	if (k.r.h->n_outer) {
-		rc = load_outer(&k, &outer);
+		rc = load_outer(&k);
 	}
 	if (rc < 0) {
 		(void)mobi_error_pend_rc(rc);
-		end_run(&k.r);
 	} else {
 		k.outer_frame = k.c->frame;
 		mobi_frame_init(&k.frame, k.outer_frame);
 		k.c->frame = &k.frame;
-		run_all(&k);
+		(void)run_all(&k);
 		clear_frame(&k);
 		k.c->frame = k.outer_frame;
 	}

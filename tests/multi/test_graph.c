@@ -457,6 +457,7 @@ test_graph_goes_on_when_the_numbers_of_runs_are_used_up(void **state)
 	}
 	assert_int_equal(mob_capture_end(g), 0);
 	g->run = UINT32_MAX - 3;
+	mobi_graph_reset(g);
 	for (int64_t x = 1; x < 8; x++) {
 		int64_t y;
 
@@ -804,7 +805,7 @@ static void test_graph_bad_sets_runs_and_gets_are_refused(void **state)
 	assert_int_equal(mob_graph_set(g, in, &d), MOB_E_TYPE);
 	pends(MOB_E_TYPE, "it is a int64_t, given a double");
 	assert_int_equal(mob_graph_set(g, out, &x), MOB_E_BAD_REF);
-	pends(MOB_E_BAD_REF, "only inputs are set");
+	pends(MOB_E_BAD_REF, "only inputs and channels are set");
 	assert_int_equal(mob_graph_set(g, mob_put(x), &x), MOB_E_BAD_REF);
 	pends(MOB_E_BAD_REF, "not one of a capture");
 	assert_int_equal(mob_graph_set(g, in, &x), 0);

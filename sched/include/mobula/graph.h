@@ -28,12 +28,35 @@
  * arguments, lists of refs, slices and functions are no arguments of nodes. A call
  * takes no options.
  *
- * RUNNING. A run is as many tasks as the graph is wide, at most one a worker, which
- * call the functions of the nodes. All that a run needs, the place of each result
+ * RUNNING. A run is done by as many tasks as the graph is wide, at most one a worker,
+ * which call the functions of the nodes. All that a run needs, the place of each result
  * included, was reserved when the capture ended. A node is called once in a run; if
  * its worker dies meanwhile, it is called again, up to 3 times, as with a
- * task. What a node submits, gets and fails is as in a task. A node that
- * fails ends the run with its error, and the graph can be run again.
+ * task. What a node submits, gets and fails is as in a task. What a node
+ * gives that fails is its error: who reads it fails, too, without a call; the other
+ * nodes run. The run fails with the error that came first, and the graph can be run
+ * again.
+ *
+ * CHANNELS. A channel brings what a run gives to the next one:
+ *
+ *   mob_graph_window(g, 4);
+ *   struct mob_ref state = mob_graph_channel(double);
+ *   struct mob_ref y = mob_submit(step, state, x);
+ *   mob_graph_write(state, y);
+ *   ...
+ *   mob_graph_set(g, state, &first);
+ *
+ * It has one writer, and any number of readers. What is set is read by one run instead
+ * of what the run before gives: the first has nothing else. It goes the way of any
+ * value: its room was reserved, is used again, and is as large as its type; a
+ * node that is called again reads the same.
+ *
+ * RUNS IN FLIGHT. With a window of n, up to n runs may have begun and not been waited
+ * for. A node of a run is called as soon as there is what it reads, whether or not the
+ * runs before are done; so what needs its predecessor in time says so by a channel. Each
+ * run has its own inputs and results. mob_graph_wait waits for the oldest, and its
+ * results are read until the next mob_graph_wait. The error of a run is that run's; the
+ * next have it only where a channel brings it.
  *
  * A graph belongs to who opened it until mob_graph_close. One thread at a time uses
  * it, in the driver or in a task.
@@ -49,6 +72,8 @@ struct mob_graph;
 
 /* Nodes of a graph, and values: results, inputs. */
 #define MOB_GRAPH_NODES_MAX 1048576u
+/* Runs in flight. */
+#define MOB_GRAPH_WINDOW_MAX 32u
 
 /*
  * Opens a graph and records the calls of this thread from now on. Owner: the caller,
@@ -61,13 +86,13 @@ MOB_API MOB_NODISCARD int mob_capture_begin(struct mob_graph **out_graph);
  * Ends the recording of this thread and makes the graph, which can be run from now
  * on. On failure it can only be closed. Returns 0. Errors, pending: the first of a
  * call that could not be recorded (its ref holds it, too); STORE_FULL, NOMEM; LIMIT
- * (MOB_GRAPH_NODES_MAX, or 2 GiB); STATE (this thread does not record this graph).
- * Blocks: until there is room in the store. Since 0.1.
+ * (MOB_GRAPH_NODES_MAX, or 2 GiB, the values of all runs in flight included); STATE (this
+ * thread does not record this graph; nothing is written to a channel). Blocks: until there is room in the store. Since 0.1.
  */
 MOB_API int mob_capture_end(struct mob_graph *graph);
 
 /*
- * Ends the recording, ends a run that is going on (nodes that run are told, as tasks
+ * Ends the recording, ends runs that are going on (nodes that run are told, as tasks
  * that are cancelled; no more begin; it waits for those), and releases all that the
  * graph has. NULL is allowed; so is a graph whose session has ended. Thread: one at a
  * time; while it records, the one that does. Blocks: until no node runs. Since 0.1.
@@ -83,39 +108,68 @@ MOB_API void mob_graph_close(struct mob_graph *graph);
 MOB_API struct mob_ref mob_graph_input_raw(const struct mob_type *type);
 
 /*
- * Sets an input for the runs from now on; mob_graph_set has types checked. value is
- * copied. Returns 0. Errors, pending: BAD_REF (not an input of this graph), TYPE
- * (another type than the input has), STATE (it records, it runs, its session has
- * ended). Thread: one at a time. Blocks: no. Since 0.1.
+ * Lets so many runs be in flight; 1 if it is not called. The graph takes room for one
+ * more. While recording. Returns 0. Errors, pending: INVAL (not 1 to
+ * MOB_GRAPH_WINDOW_MAX), STATE (this thread does not record this graph). Thread: the
+ * one that records. Since 0.1.
+ */
+MOB_API int mob_graph_window(struct mob_graph *graph, uint32_t runs);
+
+/*
+ * A channel, while recording; mob_graph_channel(T) gives the type. Its ref is of the
+ * capture, and stands for what the run before has written. Returns the ref; on failure
+ * one that holds the error: as mob_graph_input_raw. Thread: the one that records.
+ * Since 0.1.
+ */
+MOB_API struct mob_ref mob_graph_channel_raw(const struct mob_type *type);
+
+/*
+ * Has each run write a result to a channel, for the next run, while recording. Returns
+ * 0. Errors, pending, and the capture fails: BAD_REF (not a channel of this capture; not
+ * the result of a call), TYPE (of another type), STATE (the channel has a writer; this
+ * thread does not record). Thread: the one that records. Since 0.1.
+ */
+MOB_API int mob_graph_write(struct mob_ref channel, struct mob_ref result);
+
+/*
+ * Sets an input for the runs that begin from now on, or a channel for the next one;
+ * mob_graph_set has types checked. value is copied. Returns 0. Errors, pending: BAD_REF
+ * (neither of this graph), TYPE (another type than it has), STATE (it records; it runs,
+ * and has a window of 1; its session has ended). Thread: one at a time. Blocks: no.
+ * Since 0.1.
  */
 MOB_API int mob_graph_set_raw(struct mob_graph *graph, struct mob_ref input,
 			      const struct mob_type *type, const void *value);
 
 /*
- * Begins a run. Returns 0. Errors, pending: STATE (it records; it runs: mob_graph_wait
- * first; an input was never set; its session has ended), or those of a submit, and
- * then nothing runs. Thread: one at a time. Blocks: no. Since 0.1.
+ * Begins a run. Returns 0. Errors, pending: STATE (it records; as many runs as the
+ * window allows are in flight: mob_graph_wait first; an input was never set; a channel
+ * has nothing for this run; its session has ended), or those of a submit, and then
+ * nothing runs, and what was in flight has ended. Thread: one at a time. Blocks: no.
+ * Since 0.1.
  */
 MOB_API int mob_graph_start(struct mob_graph *graph);
 
 /*
- * Waits until the run has ended. Returns 0. Errors: TIMEOUT, INTERRUPTED (it goes
- * on; wait again); pending: that of the node that failed first, CRASHED (a node whose
- * worker died each time), that of an object among the arguments, CANCELLED, STATE (it
- * does not run). Thread: one at a time. Blocks: up to the time-out. Since 0.1.
+ * Waits until the oldest run in flight is done. Returns 0. Errors: TIMEOUT, INTERRUPTED
+ * (it goes on; wait again); pending: that of the node that failed first, CRASHED (a node
+ * whose worker died each time); CANCELLED, or that of an object among the arguments, and
+ * then all runs have ended; STATE (none is in flight). Thread: one at a time. Blocks: up
+ * to the time-out. Since 0.1.
  */
 MOB_API MOB_NODISCARD int mob_graph_wait(struct mob_graph *graph,
 					 int64_t timeout_ns);
 
-/* mob_graph_start, then mob_graph_wait without a time-out. Interrupted, it ends the
- * run before it returns. Since 0.1. */
+/* mob_graph_start, then mob_graph_wait without a time-out; STATE if a run is in flight.
+ * Interrupted, it ends the run before it returns. Since 0.1. */
 MOB_API int mob_graph_run(struct mob_graph *graph);
 
 /*
- * Reads what a node gave in the last run, or an input; mob_graph_get has types
- * checked. Returns 0. Errors, pending, and *out is zero bytes: BAD_REF (not of this
- * graph), TYPE, STATE (it runs; it has not run yet; the last run failed). Thread: one
- * at a time. Blocks: no. Since 0.1.
+ * Reads what a node gave in the run that was waited for last, or an input;
+ * mob_graph_get has types checked. Returns 0. Errors, pending, and *out is zero bytes:
+ * BAD_REF (not of this graph; of a channel), TYPE, STATE (none was waited for, or that
+ * one failed; it runs, and has a window of 1). Thread: one at a time. Blocks: no.
+ * Since 0.1.
  */
 MOB_API int mob_graph_get_raw(struct mob_graph *graph, struct mob_ref ref,
 			      const struct mob_type *type, void *out);
@@ -128,6 +182,9 @@ MOB_EXTERN_C_END
 
 /* mob_graph_input(int64_t): see mob_graph_input_raw. */
 #define mob_graph_input(T) mob_graph_input_raw(MOBI_TYPE_OF(T))
+
+/* mob_graph_channel(int64_t): see mob_graph_channel_raw. */
+#define mob_graph_channel(T) mob_graph_channel_raw(MOBI_TYPE_OF(T))
 
 /* mob_graph_set(g, input, &x), mob_graph_set_as(T, g, input, &x): x is a number, or
  * of a type of MOB_STRUCT. */
