@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A graph that is recorded once and replayed: layers of tasks, each of which adds up
- * three results of the layer before, beside the same tasks submitted each time.
+ * three results of the layer before, beside the same tasks submitted each time. And a
+ * chain of stages with a state that a channel brings from run to run, several runs in
+ * flight, beside the same with the state in the hands of the driver.
  */
 #include "bench_replay.h"
 
@@ -151,4 +153,110 @@ int bench_replay_raw(struct bench *b, double *out_value)
 	}
 	*out_value = (double)(bench_now() - t) / (double)(n * TASKS);
 	return 0;
+}
+
+/* ---- stages with a state ---- */
+
+#define STAGES 20u
+#define CHANNEL_RUNS 2000u
+#define AHEAD 8u
+
+static struct mob_ref state;
+static struct mob_ref result;
+
+static int record_stages(struct bench *b, bool channel)
+{
+	if (mob_capture_begin(&graph)) {
+		return bench_get_failed(b);
+	}
+	input = mob_graph_input(uint64_t);
+	if (channel) {
+		(void)mob_graph_window(graph, AHEAD);
+		state = mob_graph_channel(uint64_t);
+	} else {
+		state = mob_graph_input(uint64_t);
+	}
+	result = input;
+	for (uint32_t i = 0; i < STAGES - 1; i++) {
+		result = mob_submit(bench_of_three, result, i, 1);
+	}
+	result = mob_submit(bench_of_three, result, state, 1);
+	if (channel) {
+		(void)mob_graph_write(state, result);
+	}
+	return mob_capture_end(graph) ? bench_get_failed(b) : 0;
+}
+
+/* What the state is after n runs. */
+static uint64_t want_state(uint64_t n)
+{
+	uint64_t sum = 0;
+
+	for (uint64_t x = 0; x < n; x++) {
+		sum += x + (STAGES - 1) * (STAGES - 2) / 2 + STAGES;
+	}
+	return sum;
+}
+
+static int end_stages(struct bench *b, uint64_t sum, uint64_t n, uint64_t t,
+		      double *out_value)
+{
+	*out_value = (double)(bench_now() - t) / (double)(n * STAGES);
+	mob_graph_close(graph);
+	graph = NULL;
+	return sum == want_state(n) ?
+		       0 :
+		       bench_fail(b, "%u runs give another sum", (unsigned)n);
+}
+
+int bench_channel_setup(struct bench *b)
+{
+	struct bench_session *s = bench_session_new(b);
+
+	return s ? bench_session_start(b, WIDTH) : -1;
+}
+
+int bench_channel(struct bench *b, double *out_value)
+{
+	uint64_t n = bench_n(b, CHANNEL_RUNS);
+	uint64_t sum = 0;
+	uint64_t t;
+
+	if (record_stages(b, true) || mob_graph_set(graph, state, &sum)) {
+		return bench_get_failed(b);
+	}
+	t = bench_now();
+	for (uint64_t x = 0; x < n + AHEAD; x++) {
+		if (x >= AHEAD && mob_graph_wait(graph, MOB_FOREVER)) {
+			return bench_get_failed(b);
+		}
+		if (x < n && (mob_graph_set(graph, input, &x) ||
+			      mob_graph_start(graph))) {
+			return bench_get_failed(b);
+		}
+	}
+	if (mob_graph_get(graph, result, &sum)) {
+		return bench_get_failed(b);
+	}
+	return end_stages(b, sum, n, t, out_value);
+}
+
+int bench_channel_raw(struct bench *b, double *out_value)
+{
+	uint64_t n = bench_n(b, CHANNEL_RUNS);
+	uint64_t sum = 0;
+	uint64_t t;
+
+	if (record_stages(b, false)) {
+		return -1;
+	}
+	t = bench_now();
+	for (uint64_t x = 0; x < n; x++) {
+		if (mob_graph_set(graph, input, &x) ||
+		    mob_graph_set(graph, state, &sum) || mob_graph_run(graph) ||
+		    mob_graph_get(graph, result, &sum)) {
+			return bench_get_failed(b);
+		}
+	}
+	return end_stages(b, sum, n, t, out_value);
 }

@@ -360,6 +360,6 @@ says "seven is not allowed"
 expect 0 bench task --quick --rounds 1 --json
 json case unit better median min max rounds raw raw_median ratio machine \
 	commit build
-[ "$(wc -l <"$tmp/out")" -eq 25 ] || fail "not all cases of bench task ran"
+[ "$(wc -l <"$tmp/out")" -eq 26 ] || fail "not all cases of bench task ran"
 
 report
