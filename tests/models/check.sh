@@ -279,6 +279,18 @@ heavy_ok gone "-DHOLDER=0"
 heavy_ok gone "$alone -DCHAIN=1 -DRIVAL=1"
 heavy_ok gone "$alone -DCHAIN=1 -DFORGET=2"
 
+# ---- replay ----
+mutants replay "-DKILLS=1 -DWINDOW=1" OLDARRIVE ANYRUN
+mutants replay "-DKILLS=1 -DWINDOW=1 -DRUNS=2" INRUNFIRST NOREDO NOFOLLOW
+mutants replay "-DKILLS=1" NOLANE DONEFIRST
+mutants replay "-DKILLS=0 -DBAD=1" ERRLATE
+ok replay "-DKILLS=0"
+ok replay "-DKILLS=0 -DBAD=1"
+ok replay "-DKILLS=1 -DWINDOW=1 -DRUNS=2"
+heavy_ok replay "-DKILLS=1 -DWINDOW=1"
+heavy_ok replay "-DKILLS=1 -DWINDOW=1 -DBAD=2"
+heavy_ok replay "-DKILLS=1 -DRUNS=2"
+
 # ---- lock ----
 mutants lock "-DKILLS=0" NOMARK BELLLATE NOBELL DROPCONT PLAINWAKE
 mutants lock "-DKILLS=1" STORETAKE SELFOWN NOTTOLD
