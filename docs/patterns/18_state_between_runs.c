@@ -3,7 +3,8 @@
 #include <mobula/mobula.h>
 
 #include <stdio.h>
-#include <time.h>
+
+#include "seconds.h"
 
 #define N 10000
 #define AHEAD 4
@@ -16,14 +17,6 @@ MOB_TASK(int64_t, load, int64_t, i)
 MOB_TASK(int64_t, add, int64_t, total, int64_t, x)
 {
 	return total + x;
-}
-
-static double seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 /* before: each round is submitted, and waited for */
