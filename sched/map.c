@@ -80,6 +80,7 @@ static void set_opts(struct mob_map *m, const struct mob_map_opts *o)
 	m->o = *o;
 	m->o.task = NULL;
 	m->task = *t;
+	m->task.alone = 1; /* not even of calls that are sent singly */
 	for (uint32_t i = 0; t->retry_codes && i < t->n_retry_codes; i++) {
 		m->codes[i] = t->retry_codes[i];
 	}

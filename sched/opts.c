@@ -18,13 +18,16 @@ static const struct mob_task_opts initial = MOB_TASK_OPTS_INIT;
 static void add_retries(struct mob_task_opts *to, const struct mob_task_opts *d)
 {
 	DEFAULT(retries);
-	DEFAULT(retry_errors);
-	if (!to->n_retry_codes) {
+	/* What goes together is of one or of the other. */
+	if (!to->retry_errors && !to->n_retry_codes && to->retries) {
+		to->retry_errors = d->retry_errors;
 		to->n_retry_codes = d->n_retry_codes;
 		to->retry_codes = d->retry_codes;
 	}
-	DEFAULT(backoff_ns);
-	DEFAULT(backoff_max_ns);
+	if (!to->backoff_ns && !to->backoff_max_ns) {
+		to->backoff_ns = d->backoff_ns;
+		to->backoff_max_ns = d->backoff_max_ns;
+	}
 	DEFAULT(jitter);
 	DEFAULT(max_calls);
 }
@@ -59,7 +62,7 @@ const struct mob_task_opts *mobi_opts_of(const struct mob_task_def *def,
 	if (!mobi_has_defaults(def)) {
 		return o ? o : &initial;
 	}
-	if (!o) {
+	if (!o || def->opts->struct_size != sizeof(*o)) {
 		return def->opts;
 	}
 	/* Of another size: the check is to see it as it is. */

@@ -24,6 +24,7 @@
 /* Of a worker's memory as part of the largest one's. */
 #define PART 8u
 #define TICK_NS (10 * (uint64_t)MOB_MS)
+#define GROWTH_NS (100 * (uint64_t)MOB_MS)
 #define LOOK_MAX_NS (500 * (uint64_t)MOB_MS)
 /* No more bytes are taken in a nanosecond than so many. */
 #define BYTES_A_NS 4u
@@ -368,24 +369,30 @@ static void tell_nobody(struct mobi_pressure *p, const struct mobi_memory *m)
 }
 
 /*
- * What was taken since the last look may be taken until the next, and while somebody
- * dies: the faster it is, or the longer this process had no processor, the earlier
- * somebody is ended. From three quarters of the limit on.
+ * What was taken since the last look, or in GROWTH_NS of a longer time, may be taken
+ * twice until the next one and while somebody dies: the faster it is, the earlier
+ * somebody is ended. From three quarters of the limit on. Of what is in use, those who
+ * die included: what they still have is no growth when they are gone.
  */
 static uint64_t mark_of(struct mobi_pressure *p, const struct mobi_memory *m,
-			uint64_t use, uint64_t mark)
+			uint64_t now, uint64_t mark)
 {
 	uint64_t low = m->limit / 4 * 3;
-	uint64_t more = p->last_limit == m->limit && use > p->last_use ?
-				2 * (use - p->last_use) :
-				0;
+	uint64_t took = now - p->last_ns;
+	double more = p->last_limit == m->limit && m->use > p->last_use ?
+			      2.0 * (double)(m->use - p->last_use) :
+			      0.0;
 
+	if (took > GROWTH_NS) {
+		more *= (double)GROWTH_NS / (double)took;
+	}
 	p->last_limit = m->limit;
-	p->last_use = use;
+	p->last_use = m->use;
+	p->last_ns = now;
 	if (mark <= low) {
 		return mark;
 	}
-	return mark - (more < mark - low ? more : mark - low);
+	return more < (double)(mark - low) ? mark - (uint64_t)more : low;
 }
 
 void mobi_pressure_watch(struct mob_store *s, struct mobi_pressure *p)
@@ -403,15 +410,16 @@ void mobi_pressure_watch(struct mob_store *s, struct mobi_pressure *p)
 		return;
 	}
 	p->look_ns = now + LOOK_MAX_NS;
+	/* Before that is read of which it is taken away. */
+	goes = dying_bytes(s, p, now);
 	if (!look(s, p, &m)) {
 		return;
 	}
 	mobi_store(&sh->seen_use, m.use);
 	mobi_store(&sh->seen_limit, m.limit);
 	mark = mobi_pressure_mark(m.limit, sh->percent);
-	goes = dying_bytes(s, p, now);
 	use = m.use > goes ? m.use - goes : 0;
-	if (use > mark_of(p, &m, use, mark) ||
+	if (use > mark_of(p, &m, now, mark) ||
 	    (use > m.limit / 4 * 3 && !goes &&
 	     mobi_pressure_stalled(&p->files, now) >= STALLED)) {
 		if (!end_idle(s, p, now) &&

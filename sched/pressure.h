@@ -30,6 +30,7 @@ struct mobi_pressure {
 	struct mobi_pressure_files files;
 	uint64_t look_ns;    /* when to look next */
 	uint64_t last_limit; /* as of the last look */
+	uint64_t last_ns;
 	uint64_t last_use;
 	struct mobi_proc leaves; /* an idle worker; pid 0: none */
 	uint64_t leaves_until;   /* not waited for longer */

@@ -26,6 +26,7 @@ struct row {
 	uint64_t bytes;
 	mob_type_id type;
 	uint32_t times; /* it was given again, unchanged */
+	bool told;
 	uint64_t id;
 	uint64_t session; /* that the id is of; 0: an empty row */
 	uint64_t used;    /* the lowest one goes first */
@@ -76,7 +77,10 @@ static bool hold_same(uint64_t id, const void *at, uint64_t bytes)
 	if (mobi_slot_hold(s, id) < 0) {
 		return false;
 	}
-	if (mobi_object_view_now(s, id, &v) == 0) {
+	/* What lies in a file is not read for that. */
+	if (!(mobi_load(&s->slots[(uint32_t)id].word) &
+	      (MOBI_F_SPILL | MOBI_F_GONE)) &&
+	    mobi_object_view_now(s, id, &v) == 0) {
 		same = v.size == bytes && !memcmp(v.at, at, bytes);
 		mob_view_release(s, &v);
 	}
@@ -123,9 +127,13 @@ bool mobi_repeat_find(const struct mob_task_def *def,
 	r = row_of(type, at, bytes);
 	if (r && r->id == id) {
 		times = ++r->times;
+		if (r->told || times < TELL_AT - 1) {
+			times = 0;
+		}
+		r->told |= times != 0;
 	}
 	(void)pthread_mutex_unlock(&known.lock);
-	if (times == TELL_AT - 1) {
+	if (times) {
 		tell(def, bytes);
 	}
 	*out_id = id;
@@ -137,13 +145,16 @@ void mobi_repeat_note(const struct mob_type *type, const void *value,
 {
 	const void *at = memory_of(type, value);
 	struct row *r;
+	bool told = false;
 
 	if (bytes < MOBI_REPEAT_BYTES) {
 		return;
 	}
 	(void)pthread_mutex_lock(&known.lock);
 	r = row_of(type, at, bytes);
-	if (!r) {
+	if (r) {
+		told = r->told;
+	} else {
 		r = &known.row[0];
 		for (uint32_t i = 1; i < ROWS; i++) {
 			r = known.row[i].used < r->used ? &known.row[i] : r;
@@ -152,6 +163,7 @@ void mobi_repeat_note(const struct mob_type *type, const void *value,
 	*r = (struct row){ .at = at,
 			   .bytes = bytes,
 			   .type = type->id,
+			   .told = told,
 			   .id = id,
 			   .session = mobi_rt_serial(),
 			   .used = ++known.clock };

@@ -257,9 +257,11 @@ uint64_t mobi_retry_next(const struct mobi_sched *sh, struct mobi_task *t,
 	mobi_store_relaxed(&t->run_ns, mobi_quick_ns()); /* to be queued */
 	if (p && p->backoff_ns && how != MOBI_RETRY_AT_ONCE) {
 		uint64_t now = mobi_now_ns();
-		uint32_t before = how == MOBI_RETRY_PRESSED ?
-					  mobi_retry_pressed(t) - 1 :
-					  mobi_retry_charged(t, w);
+		uint32_t n = mobi_retry_pressed(t);
+		uint32_t before = how != MOBI_RETRY_PRESSED ?
+					  mobi_retry_charged(t, w) :
+				  n ? n - 1 :
+				      0;
 
 		mobi_store(&t->run_ns,
 			   now + delay(p, before, now ^ t->seq << 32));

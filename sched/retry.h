@@ -30,8 +30,14 @@ static inline uint32_t mobi_retry_pressed(const struct mobi_task *t)
 /* Attempts before this one that count against the retries. */
 static inline uint32_t mobi_retry_charged(const struct mobi_task *t, uint64_t w)
 {
-	return (MOBI_ATTEMPT(w) - MOBI_TRIES_SPARED(mobi_load(&t->tries))) &
-	       255u;
+	uint32_t tries = mobi_load(&t->tries);
+	uint32_t spared = MOBI_TRIES_SPARED(tries);
+
+	if (spared &&
+	    MOBI_TRIES_NEXT(tries) == ((MOBI_ATTEMPT(w) + 1) & 255u)) {
+		spared--; /* this one is among them: who spared it was killed */
+	}
+	return (MOBI_ATTEMPT(w) - spared) & 255u;
 }
 
 /* Is one more attempt left, after that of word w? */

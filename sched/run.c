@@ -23,6 +23,7 @@
 #include "os_clock.h"
 #include "os_run.h"
 #include "output.h"
+#include "pressure.h"
 #include "record.h"
 #include "resources.h"
 #include "retry.h"
@@ -402,8 +403,10 @@ static void learn(struct mobi_sched *sh, uint32_t fn, uint64_t ns)
 
 /* RUN(me) -> READY or DELAY with attempt + 1; if it was told to end meanwhile, it
  * does. aside: -> WAITING, without a charge; who looks at it then has what is GONE
- * made again. It holds no resources meanwhile, which that may need. */
-static void put_back(struct mob_store *s, uint32_t rec, bool aside)
+ * made again. It holds no resources meanwhile, which that may need. no_room: DELAY,
+ * without a charge. */
+static void put_back(struct mob_store *s, uint32_t rec, bool aside,
+		     bool no_room)
 {
 	struct mobi_sched *sh = mobi_rt.sched;
 	struct mobi_task *t = mobi_task_at(s, rec);
@@ -426,6 +429,9 @@ static void put_back(struct mob_store *s, uint32_t rec, bool aside)
 			next = MOBI_RWORD(MOBI_GEN(w),
 					  (MOBI_ATTEMPT(w) + 1) & 255u, 0,
 					  MOBI_T_WAITING);
+		} else if (no_room) {
+			mobi_retry_press(t, w);
+			next = mobi_retry_next(sh, t, w, MOBI_RETRY_PRESSED);
 		} else {
 			next = mobi_retry_next(sh, t, w, MOBI_RETRY_PLANNED);
 		}
@@ -453,6 +459,16 @@ static bool wants_again(struct mob_store *s, uint32_t rec,
 	}
 	return c->ran &&
 	       mobi_retry_wanted(mobi_rt.sched, mobi_task_at(s, rec), w, e);
+}
+
+/* It was to make again what has gone, and found no room: the store is full for a
+ * while. Were this the error of its results, they would be lost for good. */
+static bool finds_no_room(const struct mobi_context *c,
+			  const struct mobi_task *t, uint64_t w, int code)
+{
+	return code == MOB_E_STORE_FULL && !c->cancelled &&
+	       (MOBI_TRIES_KIDS(mobi_load(&t->tries)) & MOBI_KIDS_REMADE) &&
+	       mobi_pressure_again(mobi_rt.sched, t, w);
 }
 
 static uint32_t end_kind(bool failed, bool again, int code)
@@ -510,6 +526,7 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	uint64_t ran;
 	bool failed;
 	bool again;
+	bool no_room;
 	int code;
 
 	mobi_record_started(s, rec, w, began_ns);
@@ -538,7 +555,8 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 		mobi_task_cancel_children(s, rec,
 					  mobi_load(&s->recs[rec].word));
 	}
-	again = c.aside || (failed && wants_again(s, rec, &c, e));
+	no_room = failed && finds_no_room(&c, t, w, code);
+	again = c.aside || no_room || (failed && wants_again(s, rec, &c, e));
 	if (failed && !again) {
 		mobi_task_fail(s, rec, e);
 	}
@@ -560,7 +578,7 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 			    &mobi_rt.sched->shape[t->shape % MOBI_SHAPES],
 			    &devices);
 	if (again) {
-		put_back(s, rec, c.aside);
+		put_back(s, rec, c.aside, no_room);
 	} else if (failed || c.reads || !mobi_lineage_keep(s, rec, w)) {
 		MOB_ASSERT(mobi_task_retire(s, rec, w));
 	}

@@ -318,6 +318,16 @@ static void reap_tasks(struct mob_store *s, uint64_t dead)
 	}
 }
 
+static uint32_t no_room(const struct mob_store *s, uint32_t rec)
+{
+	const struct mobi_task *t = mobi_task_at(s, rec);
+	uint32_t tries = mobi_load(&t->tries);
+
+	return MOBI_TRIES_KIDS(tries) & MOBI_KIDS_REMADE ?
+		       MOBI_TRIES_PRESSED(tries) :
+		       0;
+}
+
 static const struct mobi_reap_hooks hooks = {
 	.domains = mobi_domain_reap,
 	.stream = mobi_stream_reap,
@@ -326,6 +336,7 @@ static const struct mobi_reap_hooks hooks = {
 	.evict = mobi_lineage_evict,
 	.take = mobi_lineage_take,
 	.give = mobi_lineage_give,
+	.no_room = no_room,
 };
 
 void mobi_sched_reap_init(struct mob_store *s)

@@ -126,6 +126,23 @@ bool mobi_gone_wanted(const struct mob_store *s, const struct mobi_slot *o)
 	return any_edge(s, o, is_waiting);
 }
 
+uint32_t mobi_gone_tries(const struct mob_store *s, uint64_t id)
+{
+	const struct mobi_slot *o = &s->slots[(uint32_t)id];
+	uint64_t w = mobi_load(&o->word);
+	uint64_t producer = mobi_load(&o->producer);
+	uint32_t rec;
+
+	if (!s->hooks || MOBI_GEN(w) != MOBI_GEN(id) || !(w & MOBI_F_GONE) ||
+	    !producer) {
+		return 0;
+	}
+	rec = rec_of(producer);
+	return MOBI_GEN(mobi_load(&s->recs[rec].word)) == MOBI_GEN(producer) ?
+		       s->hooks->no_room(s, rec) :
+		       0;
+}
+
 bool mobi_has_range(const struct mob_store *s, const struct mobi_slot *o)
 {
 	return any_edge(s, o, is_range);

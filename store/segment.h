@@ -34,6 +34,9 @@ struct mobi_reap_hooks {
 	 * it is another's, or in another state. */
 	bool (*take)(struct mob_store *s, uint64_t producer);
 	void (*give)(struct mob_store *s, uint64_t producer);
+	/* How often the task of a record has found no room for what it is to make
+	 * again. */
+	uint32_t (*no_room)(const struct mob_store *s, uint32_t rec);
 };
 
 /* Free entries of one table, as seen by this process (pool.c). */

@@ -317,6 +317,7 @@ static int before_sleep(struct mob_store *s, uint64_t id, int64_t timeout_ns)
 int mobi_wait_one(struct mob_store *s, uint64_t id, int64_t timeout_ns)
 {
 	struct mobi_slot *o = &s->slots[(uint32_t)id];
+	uint32_t tries = mobi_gone_tries(s, id);
 	struct mobi_seat *seat;
 	int64_t end;
 	int rc;
@@ -347,6 +348,14 @@ int mobi_wait_one(struct mob_store *s, uint64_t id, int64_t timeout_ns)
 			rc = sleep_once(s, seat, id, timeout_ns, end);
 		} else if (rc > 0) {
 			rc = 0;
+		}
+		/* Whoever waits may be who views what fills the store. */
+		if (rc == 0 && mobi_gone_tries(s, id) > tries) {
+			rc = mobi_err(MOB_E_STORE_FULL,
+				      "object %u went, and there is no room to "
+				      "make it again, which is tried again; "
+				      "release views, or make the store larger",
+				      (uint32_t)id);
 		}
 	}
 	if (mobi_block_hooks) {

@@ -327,6 +327,33 @@ static void test_lineage_of_a_result_that_is_viewed_stays(void **state)
 	assert_int_equal(runs(), 1);
 }
 
+/* Who views what fills the store is told, and has it when there is room again. */
+static void test_lineage_that_finds_no_room_is_tried_again(void **state)
+{
+	static char other[1 << 20];
+	mob_ref r = make(RUNS, 5, sizeof(other));
+	mob_i64s a;
+
+	(void)state;
+	assert_true(evicted(r));
+	MOB_SCOPE
+	{
+		mob_bytes b;
+
+		while (mob_get(mob_put_bytes(other, sizeof(other)), &b) == 0) {
+			assert_int_equal(b.n, sizeof(other));
+		}
+		assert_int_equal(mob_error_code(), MOB_E_STORE_FULL);
+		mob_error_clear();
+		assert_int_equal(mob_get(r, &a), MOB_E_STORE_FULL);
+		mob_error_clear();
+		assert_int_equal(mob_object_state(mobi_rt.store, r),
+				 MOB_OBJECT_PENDING);
+	}
+	holds(r, sizeof(other) / 8, 5, 0);
+	assert_int_equal(runs(), 2);
+}
+
 /* A store that holds a third of them, all of which the driver has refs of. */
 static void test_lineage_more_than_fits_without_a_spill_directory(void **state)
 {
@@ -856,6 +883,7 @@ MOB_MAIN(void)
 		T(test_semantics_30_result_that_went_is_made_again),
 		T(test_lineage_every_kind_of_wait_has_it_made),
 		T(test_lineage_of_a_result_that_is_viewed_stays),
+		T(test_lineage_that_finds_no_room_is_tried_again),
 		T(test_lineage_more_than_fits_without_a_spill_directory),
 		T(test_lineage_argument_that_went_is_made_before_the_task),
 		T(test_semantics_30_intermediate_results_are_made_again),
