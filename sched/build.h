@@ -4,7 +4,7 @@
  *
  * It is that with which the session began, until it ends: what is started later is
  * started from the same bytes, also when the file has been replaced meanwhile, and
- * what has other bytes is refused. docs/adr/0016.
+ * what has other bytes is refused. docs/adr/0017.
  */
 #ifndef MOBI_BUILD_H
 #define MOBI_BUILD_H

@@ -207,8 +207,10 @@ static void pass_error(struct runner *k, struct mobi_graph_at n, uint64_t w)
 	if (!e) {
 		e = mobi_graph_error(r->h, mobi_graph_lane_before(r->h, n.lane),
 				     run - 1);
-		mobi_graph_fail(r, n.lane, run, e);
 	}
+	/* Also if another has told one: it may take that back, as one that was
+	 * killed before its node had failed, which runs again. */
+	mobi_graph_fail(r, n.lane, run, e);
 	free(e);
 	end_node(k, n, w, MOBI_N_FAILED);
 }

@@ -245,6 +245,8 @@ int mobi_module_load_again(const char *path, const struct mobi_code *code,
 			   int dirfd, const char *copy)
 {
 	struct mobi_code c;
+	const char *asked = path;
+	char at[64];
 	void *handle;
 	int rc = mobi_code_of_file(path, &c);
 
@@ -252,6 +254,10 @@ int mobi_module_load_again(const char *path, const struct mobi_code *code,
 		rc = mobi_dl_open(path, &handle);
 	} else {
 		rc = mobi_code_load_at(dirfd, copy, &handle);
+		/* Of one without a build id its bytes tell what it is. */
+		(void)snprintf(at, sizeof(at), "/proc/self/fd/%d/%s", dirfd,
+			       copy);
+		path = at;
 	}
 	if (rc >= 0) {
 		rc = mobi_code_of_loaded(handle, path, &c);
@@ -259,7 +265,7 @@ int mobi_module_load_again(const char *path, const struct mobi_code *code,
 	if (rc >= 0 && !mobi_code_same(&c, code)) {
 		rc = mobi_err(MOB_E_VERSION,
 			      "module '%s' was built anew while it was loaded",
-			      path);
+			      asked);
 	}
 	return rc < 0 ? rc : mobi_module_check();
 }

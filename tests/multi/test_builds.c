@@ -223,6 +223,24 @@ test_builds_session_goes_on_when_its_module_is_built_anew(void **state)
 	expect_init(&o, MOB_E_BUSY, "built anew", "start the program again");
 }
 
+/* One that says nothing of its build is known by its bytes, those of the copy, too. */
+static void test_builds_module_without_a_build_id(void **state)
+{
+	struct mob_init_opts o = with_module();
+
+	(void)state;
+	put_in_place(TEST_MODULE_6, module);
+	o.session = session;
+	assert_int_equal(mob_init(&o), 0);
+	assert_int_equal(ask(), 6);
+	put_in_place(TEST_MODULE_2, module);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(ask(), 6);
+	}
+	mob_shutdown();
+	assert_int_equal(mob_session_stop(session, 0), 0);
+}
+
 /* The same bytes in another file are the same build. */
 static void test_builds_file_that_is_only_touched_is_the_same(void **state)
 {
@@ -348,6 +366,9 @@ MOB_MAIN(int argc, char **argv)
 	const struct CMUnitTest anew[] = {
 		T(test_builds_session_goes_on_when_its_module_is_built_anew),
 	};
+	const struct CMUnitTest bare[] = {
+		T(test_builds_module_without_a_build_id),
+	};
 	const char *what = argc > 1 ? argv[1] : "";
 	const char *path = getenv("TEST_MODULE_PATH");
 
@@ -363,6 +384,9 @@ MOB_MAIN(int argc, char **argv)
 	}
 	if (!strcmp(what, "anew")) {
 		return cmocka_run_group_tests(anew, NULL, NULL);
+	}
+	if (!strcmp(what, "bare")) {
+		return cmocka_run_group_tests(bare, NULL, NULL);
 	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
