@@ -197,13 +197,7 @@ bool mobi_code_stamp(const char *path, struct mobi_dl_stamp *out)
 	if (stat(path, &st) != 0) {
 		return false;
 	}
-	*out = (struct mobi_dl_stamp){
-		.dev = st.st_dev,
-		.inode = st.st_ino,
-		.size = (uint64_t)st.st_size,
-		.mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 +
-			    st.st_mtim.tv_nsec,
-	};
+	*out = mobi_dl_stamp_of(&st);
 	return true;
 }
 

@@ -119,6 +119,17 @@ int mobi_dl_check_dir(const char *dir)
 	return check_writers("directory", dir, &st);
 }
 
+struct mobi_dl_stamp mobi_dl_stamp_of(const struct stat *st)
+{
+	return (struct mobi_dl_stamp){
+		.dev = st->st_dev,
+		.inode = st->st_ino,
+		.size = (uint64_t)st->st_size,
+		.mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 +
+			    st->st_mtim.tv_nsec,
+	};
+}
+
 int mobi_dl_check_file(const char *path, struct mobi_dl_stamp *out_stamp)
 {
 	char dir[MOBI_PATH_SIZE] = "";
@@ -146,13 +157,7 @@ int mobi_dl_check_file(const char *path, struct mobi_dl_stamp *out_stamp)
 	if (rc < 0) {
 		return rc;
 	}
-	*out_stamp = (struct mobi_dl_stamp){
-		.dev = st.st_dev,
-		.inode = st.st_ino,
-		.size = (uint64_t)st.st_size,
-		.mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 +
-			    st.st_mtim.tv_nsec,
-	};
+	*out_stamp = mobi_dl_stamp_of(&st);
 	return 0;
 }
 

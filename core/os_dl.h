@@ -34,6 +34,8 @@ int mobi_dl_resolve(const char *path, char *out, size_t size);
  */
 int mobi_dl_check_dir(const char *dir);
 int mobi_dl_check_file(const char *path, struct mobi_dl_stamp *out_stamp);
+struct stat;
+struct mobi_dl_stamp mobi_dl_stamp_of(const struct stat *st);
 
 /* Loads a file, resolving all its symbols now and keeping its own to itself.
  * MOB_E_PLUGIN if the loader refuses it. */

@@ -295,7 +295,9 @@ static int check_def(const struct mob_task_def *def, bool has_opts)
 	if (has_opts) {
 		return mobi_err(MOB_E_INVAL,
 				"mob_submit: a call of %s that is recorded "
-				"takes no options",
+				"takes no options, and its function has none "
+				"(MOB_TASK_DEFAULTS); record a function "
+				"without",
 				def->name);
 	}
 	if (def->n_rets == MOB_RETS_STREAM) {

@@ -401,12 +401,19 @@ static void learn(struct mobi_sched *sh, uint32_t fn, uint64_t ns)
 	mobi_store_relaxed(&f->runs, mobi_load_relaxed(&f->runs) + 1);
 }
 
-/* RUN(me) -> READY or DELAY with attempt + 1; if it was told to end meanwhile, it
- * does. aside: -> WAITING, without a charge; who looks at it then has what is GONE
- * made again. It holds no resources meanwhile, which that may need. no_room: DELAY,
- * without a charge. */
-static void put_back(struct mob_store *s, uint32_t rec, bool aside,
-		     bool no_room)
+/* Why a task that has run is to run again. */
+enum again {
+	AGAIN_NOT,
+	AGAIN_PLANNED, /* as its options say */
+	AGAIN_ASIDE, /* an argument is GONE: WAITING, without a charge; who looks
+			* at it then has that made again. It holds no resources
+			* meanwhile, which that may need */
+	AGAIN_NO_ROOM /* for what it makes again: DELAY, without a charge */
+};
+
+/* RUN(me) -> READY, DELAY or WAITING with attempt + 1; if it was told to end
+ * meanwhile, it does. */
+static void put_back(struct mob_store *s, uint32_t rec, enum again again)
 {
 	struct mobi_sched *sh = mobi_rt.sched;
 	struct mobi_task *t = mobi_task_at(s, rec);
@@ -423,13 +430,13 @@ static void put_back(struct mob_store *s, uint32_t rec, bool aside,
 		if (w & MOBI_TF_LATE) {
 			mobi_task_cancel_children(s, rec, w);
 		}
-		if (aside) {
+		if (again == AGAIN_ASIDE) {
 			mobi_retry_spare(t, w);
 			mobi_store(&t->scan, 0u);
 			next = MOBI_RWORD(MOBI_GEN(w),
 					  (MOBI_ATTEMPT(w) + 1) & 255u, 0,
 					  MOBI_T_WAITING);
-		} else if (no_room) {
+		} else if (again == AGAIN_NO_ROOM) {
 			mobi_retry_press(t, w);
 			next = mobi_retry_next(sh, t, w, MOBI_RETRY_PRESSED);
 		} else {
@@ -525,8 +532,7 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	struct mobi_error *e;
 	uint64_t ran;
 	bool failed;
-	bool again;
-	bool no_room;
+	enum again again;
 	int code;
 
 	mobi_record_started(s, rec, w, began_ns);
@@ -555,8 +561,10 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 		mobi_task_cancel_children(s, rec,
 					  mobi_load(&s->recs[rec].word));
 	}
-	no_room = failed && finds_no_room(&c, t, w, code);
-	again = c.aside || no_room || (failed && wants_again(s, rec, &c, e));
+	again = c.aside                                 ? AGAIN_ASIDE :
+		failed && finds_no_room(&c, t, w, code) ? AGAIN_NO_ROOM :
+		failed && wants_again(s, rec, &c, e)    ? AGAIN_PLANNED :
+							  AGAIN_NOT;
 	if (failed && !again) {
 		mobi_task_fail(s, rec, e);
 	}
@@ -578,7 +586,7 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 			    &mobi_rt.sched->shape[t->shape % MOBI_SHAPES],
 			    &devices);
 	if (again) {
-		put_back(s, rec, c.aside, no_room);
+		put_back(s, rec, again);
 	} else if (failed || c.reads || !mobi_lineage_keep(s, rec, w)) {
 		MOB_ASSERT(mobi_task_retire(s, rec, w));
 	}

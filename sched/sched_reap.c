@@ -322,8 +322,11 @@ static uint32_t no_room(const struct mob_store *s, uint32_t rec)
 {
 	const struct mobi_task *t = mobi_task_at(s, rec);
 	uint32_t tries = mobi_load(&t->tries);
+	uint32_t state = MOBI_STATE(mobi_load(&s->recs[rec].word));
 
-	return MOBI_TRIES_KIDS(tries) & MOBI_KIDS_REMADE ?
+	/* KEPT: what it counted was of the last time, and begins anew. */
+	return state != MOBI_R_KEPT &&
+			       (MOBI_TRIES_KIDS(tries) & MOBI_KIDS_REMADE) ?
 		       MOBI_TRIES_PRESSED(tries) :
 		       0;
 }

@@ -317,14 +317,15 @@ static int before_sleep(struct mob_store *s, uint64_t id, int64_t timeout_ns)
 int mobi_wait_one(struct mob_store *s, uint64_t id, int64_t timeout_ns)
 {
 	struct mobi_slot *o = &s->slots[(uint32_t)id];
-	uint32_t tries = mobi_gone_tries(s, id);
 	struct mobi_seat *seat;
+	uint32_t tries;
 	int64_t end;
 	int rc;
 
 	if (mobi_resolved(mobi_load(&o->word))) {
 		return 0;
 	}
+	tries = mobi_gone_tries(s, id);
 	mobi_gone_want(s, id);
 	if (timeout_ns == 0) {
 		mobi_look_around(s);

@@ -297,13 +297,6 @@ static int start(void **state)
 	return 0;
 }
 
-static int leave(void **state)
-{
-	(void)state;
-	mob_shutdown();
-	return 0;
-}
-
 #define T(test) cmocka_unit_test_setup_teardown(test, open_test, close_test)
 
 MOB_MAIN(void)
@@ -318,5 +311,5 @@ MOB_MAIN(void)
 		T(test_semantics_38_explain_ended),
 	};
 
-	return cmocka_run_group_tests(tests, start, leave);
+	return cmocka_run_group_tests(tests, start, live_leave);
 }

@@ -872,13 +872,6 @@ static int start(void **state)
 	return 0;
 }
 
-static int leave(void **state)
-{
-	(void)state;
-	mob_shutdown();
-	return 0;
-}
-
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)
 
 MOB_MAIN(void)
@@ -901,9 +894,10 @@ MOB_MAIN(void)
 	};
 	const struct CMUnitTest alone[] = {
 		cmocka_unit_test_setup_teardown(
-			test_graph_of_a_session_that_has_ended, start, leave),
+			test_graph_of_a_session_that_has_ended, start,
+			live_leave),
 	};
 
-	return cmocka_run_group_tests(tests, start, leave) +
+	return cmocka_run_group_tests(tests, start, live_leave) +
 	       cmocka_run_group_tests(alone, NULL, NULL);
 }

@@ -1019,18 +1019,8 @@ static int start(void **state)
 	return 0;
 }
 
-static int leave(void **state)
-{
-	(void)state;
-	(void)unsetenv("MOBULA_FAULT");
-	(void)unsetenv("MOBULA_EXTRA_WORKERS");
-	mob_shutdown();
-	mob_error_clear();
-	return 0;
-}
-
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)
-#define ALONE(test) cmocka_unit_test_teardown(test, leave)
+#define ALONE(test) cmocka_unit_test_teardown(test, live_leave)
 
 MOB_MAIN(int argc, char **argv)
 {
@@ -1063,5 +1053,5 @@ MOB_MAIN(int argc, char **argv)
 	mobi_fault_arm(""); /* this process lives */
 #endif
 	return cmocka_run_group_tests(alone, NULL, NULL) +
-	       cmocka_run_group_tests(tests, start, leave);
+	       cmocka_run_group_tests(tests, start, live_leave);
 }

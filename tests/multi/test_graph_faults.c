@@ -429,15 +429,6 @@ static int start(void **state)
 	return 0;
 }
 
-static int leave(void **state)
-{
-	(void)state;
-	(void)unsetenv("MOBULA_FAULT");
-	mob_shutdown();
-	mob_error_clear();
-	return 0;
-}
-
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)
 
 MOB_MAIN(int argc, char **argv)
@@ -450,9 +441,10 @@ MOB_MAIN(int argc, char **argv)
 	};
 	const struct CMUnitTest alone[] = {
 		cmocka_unit_test_teardown(
-			test_graph_survives_a_kill_at_each_step, leave),
+			test_graph_survives_a_kill_at_each_step, live_leave),
 		cmocka_unit_test_teardown(
-			test_graph_of_a_driver_that_is_killed_is_freed, leave),
+			test_graph_of_a_driver_that_is_killed_is_freed,
+			live_leave),
 	};
 
 	if (argc > 2 && !strcmp(argv[1], "runs")) {
@@ -462,5 +454,5 @@ MOB_MAIN(int argc, char **argv)
 	mobi_fault_arm(""); /* this process lives */
 #endif
 	return cmocka_run_group_tests(alone, NULL, NULL) +
-	       cmocka_run_group_tests(tests, start, leave);
+	       cmocka_run_group_tests(tests, start, live_leave);
 }

@@ -912,15 +912,7 @@ static int group_close(void **state)
 }
 
 /* A test that failed has not left its session. */
-static int leave(void **state)
-{
-	(void)state;
-	mob_error_clear();
-	mob_shutdown();
-	return 0;
-}
-
-#define TEST(fn) cmocka_unit_test_teardown(fn, leave)
+#define TEST(fn) cmocka_unit_test_teardown(fn, live_leave)
 
 MOB_MAIN(int argc, char **argv)
 {

@@ -407,15 +407,7 @@ static void test_policy_faults_dead_holder_among_stopped_ones(void **state)
 }
 
 /* What a test that failed left in the way of the next. */
-static int leave(void **state)
-{
-	(void)state;
-	mob_shutdown();
-	mob_error_clear();
-	return 0;
-}
-
-#define T(test) cmocka_unit_test_teardown(test, leave)
+#define T(test) cmocka_unit_test_teardown(test, live_leave)
 
 MOB_MAIN(int argc, char **argv)
 {

@@ -518,15 +518,7 @@ static void test_resources_of_a_session_that_is_there(void **state)
 	assert_int_equal(mob_session_stop(name, 0), 0);
 }
 
-static int leave(void **state)
-{
-	(void)state;
-	mob_shutdown();
-	mob_error_clear();
-	return 0;
-}
-
-#define T(test) cmocka_unit_test_teardown(test, leave)
+#define T(test) cmocka_unit_test_teardown(test, live_leave)
 
 MOB_MAIN(void)
 {

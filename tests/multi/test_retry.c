@@ -321,15 +321,6 @@ static int start(void **state)
 	return 0;
 }
 
-static int leave(void **state)
-{
-	(void)state;
-	(void)unsetenv("MOBULA_FAULT");
-	mob_shutdown();
-	mob_error_clear();
-	return 0;
-}
-
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)
 
 MOB_MAIN(void)
@@ -337,7 +328,7 @@ MOB_MAIN(void)
 	const struct CMUnitTest alone[] = {
 		cmocka_unit_test_teardown(
 			test_semantics_16_retry_survives_a_kill_at_each_step,
-			leave),
+			live_leave),
 	};
 	const struct CMUnitTest tests[] = {
 		T(test_semantics_16_errors_are_retried_if_asked_for),

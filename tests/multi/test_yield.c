@@ -1092,16 +1092,6 @@ static void test_stream_killed_at_random(void **state)
 #define HAS_FAILPOINTS 0
 #endif
 
-static int leave(void **state)
-{
-	(void)state;
-	(void)unsetenv("MOBULA_FAULT");
-	(void)unsetenv("MOBULA_EXTRA_WORKERS");
-	mob_shutdown();
-	mob_error_clear();
-	return 0;
-}
-
 /* Without another worker the bound cannot be kept: it is no deadlock. */
 static void test_stream_and_its_reader_on_one_worker(void **state)
 {
@@ -1190,10 +1180,10 @@ MOB_MAIN(void)
 {
 	const struct CMUnitTest alone[] = {
 		cmocka_unit_test_teardown(
-			test_stream_and_its_reader_on_one_worker, leave),
+			test_stream_and_its_reader_on_one_worker, live_leave),
 		cmocka_unit_test_teardown(
 			test_semantics_35_retry_survives_a_kill_at_each_step,
-			leave),
+			live_leave),
 	};
 	const struct CMUnitTest tests[] = {
 		T(test_semantics_35_items_are_read_in_order),

@@ -138,6 +138,16 @@ int live_clean(void **state)
 	return live_audit(0) || bad ? -1 : 0;
 }
 
+int live_leave(void **state)
+{
+	(void)state;
+	(void)unsetenv("MOBULA_FAULT");
+	(void)unsetenv("MOBULA_EXTRA_WORKERS");
+	mob_shutdown();
+	mob_error_clear();
+	return 0;
+}
+
 /* ---- processes ---- */
 
 static uint32_t nth_worker(uint32_t i, uint32_t *out_pid)

@@ -55,6 +55,8 @@ int live_audit(uint32_t objects);
  * the audit is clean. */
 int live_open(void **state);
 int live_clean(void **state);
+/* Tear-down of one that begins a session itself: no fault is left armed, and no session. */
+int live_leave(void **state);
 
 /* Living workers; pid of the i-th of them, 0 if there is none. */
 uint32_t live_workers(void);
