@@ -95,6 +95,16 @@ static bool is_whole(const struct mobi_error *e, uint64_t size)
 	       mobi_error_bytes(e) == size;
 }
 
+/* The store had no room for more than its codes. */
+static struct mobi_error *without_text(const struct mobi_error *e)
+{
+	char text[128];
+
+	(void)snprintf(text, sizeof(text), "%s (no room for its text)",
+		       mob_err_message(e->rc));
+	return mobi_error_retold(e, text);
+}
+
 struct mobi_error *mobi_error_read(const struct mob_view *v)
 {
 	struct mobi_error head;
@@ -109,6 +119,12 @@ struct mobi_error *mobi_error_read(const struct mob_view *v)
 			}
 			memcpy(e, v->at, v->size);
 		}
+	}
+	if (e && !e->text_len && !e->name_len) {
+		struct mobi_error *told = without_text(e);
+
+		free(e);
+		return told;
 	}
 	if (!e || e->text[e->text_len] || mobi_error_name(e)[e->name_len] ||
 	    mobi_error_file(e)[e->file_len]) {

@@ -488,7 +488,8 @@ static void test_frame_new_that_has_no_room_says_so(void **state)
 				break;
 			}
 		}
-		if (n <= 20 || n >= 64) {
+		/* All of the 64 MiB, if no small block has a unit of them. */
+		if (n <= 20 || n > 64) {
 			fail_msg("%d: %s", n, mob_error());
 		}
 		assert_int_equal(mob_error_code(), MOB_E_STORE_FULL);
@@ -496,6 +497,39 @@ static void test_frame_new_that_has_no_room_says_so(void **state)
 		assert_int_equal(b.n, 0);
 	}
 	assert_non_null(mob_new(20 << 20));
+}
+
+/* As many as there is room for: to the last byte. */
+static int fill_with(size_t size)
+{
+	static char bytes[1 << 20];
+	int n = 0;
+	mob_bytes b;
+
+	while (!mob_get(mob_put_bytes(bytes, size), &b)) {
+		n++;
+	}
+	return n;
+}
+
+/* The text of an error is a block, too, and there is none. */
+static void test_frame_error_in_a_full_store_has_a_text(void **state)
+{
+	(void)state;
+	MOB_SCOPE
+	{
+		(void)fill_with(1 << 20);
+		(void)fill_with(64 << 10);
+		(void)fill_with(4096);
+		/* Each size that an error with its text may have. */
+		for (size_t n = 1024; n >= 64; n -= 64) {
+			mob_error_clear();
+			(void)fill_with(n);
+			assert_int_equal(mob_error_code(), MOB_E_STORE_FULL);
+		}
+		assert_non_null(strstr(mob_error(), "no room for its text"));
+		mob_error_clear();
+	}
 }
 
 /* ---- queues ---- */
@@ -684,6 +718,7 @@ MOB_MAIN(void)
 		T(test_frame_result_in_place_is_cut_to_its_span),
 		T(test_frame_seal_makes_the_space_an_object),
 		T(test_frame_new_that_has_no_room_says_so),
+		T(test_frame_error_in_a_full_store_has_a_text),
 		T(test_frame_queue_owns_what_is_in_it),
 		T(test_frame_queue_refuses_what_is_no_ref),
 		T(test_frame_queue_too_many_is_a_limit),
