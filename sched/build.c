@@ -17,28 +17,29 @@
 #include "runtime.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #define WATCH_NS (uint64_t) MOB_SEC
 
-static pthread_once_t own_once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t own_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct mobi_code own;
-static int own_rc;
-
-static void look_own(void)
-{
-	own_rc = mobi_code_of_program(&own);
-}
+static bool own_known;
 
 /* The build of this process's program. */
 static int own_code(struct mobi_code *out)
 {
-	(void)pthread_once(&own_once, look_own);
+	int rc = 0;
+
+	(void)pthread_mutex_lock(&own_lock);
+	if (!own_known) {
+		rc = mobi_code_of_program(&own);
+		own_known = rc >= 0;
+	}
 	*out = own;
-	return own_rc < 0 ? mobi_err(own_rc, "cannot read the running "
-					     "program") :
-			    0;
+	(void)pthread_mutex_unlock(&own_lock);
+	return rc;
 }
 
 static struct mobi_code code_of(const struct mobi_build *b)
@@ -114,14 +115,19 @@ int mobi_build_worker_program(struct mobi_sched *sh, const char *path)
 	return rc;
 }
 
+/* 1: this process runs the session's program. */
+static int is_of(const struct mobi_sched *sh)
+{
+	struct mobi_code its = code_of(&sh->program_build);
+	struct mobi_code mine;
+	int rc = own_code(&mine);
+
+	return rc < 0 ? rc : mobi_code_same(&mine, &its);
+}
+
 const char *mobi_build_program(const struct mobi_sched *sh)
 {
-	struct mobi_code mine;
-	struct mobi_code its = code_of(&sh->program_build);
-
-	return own_code(&mine) >= 0 && mobi_code_same(&mine, &its) ?
-		       MOBI_CODE_SELF :
-		       sh->program;
+	return is_of(sh) == 1 ? MOBI_CODE_SELF : sh->program;
 }
 
 /* ---- others ---- */
@@ -175,6 +181,53 @@ int mobi_build_attach(const struct mob_store *s, const struct mob_init_opts *o)
 	return mobi_code_same(&m->code, &its) ?
 		       0 :
 		       refuse("module", m->path, &m->code, s->name, &its);
+}
+
+/* Nobody is left who could start the session's processes from its program. */
+static int is_gone(const struct mob_store *s, const struct mobi_code *file)
+{
+	const struct mobi_sched *sh = s->sched;
+	struct mobi_code its = code_of(&sh->program_build);
+	char a[MOBI_CODE_TEXT];
+	char b[MOBI_CODE_TEXT];
+
+	mobi_code_text(file, a);
+	mobi_code_text(&its, b);
+	return mobi_err(MOB_E_VERSION,
+			"session '%s' has no daemon, and '%s', which could be "
+			"one, was built anew: it is %s, the session's is %s; "
+			"end the session (mob session stop %s) or put the old "
+			"file back",
+			s->name, sh->program, a, b, s->name);
+}
+
+int mobi_build_can_start(const struct mob_store *s)
+{
+	const struct mobi_sched *sh = s->sched;
+	struct mobi_code its = code_of(&sh->program_build);
+	struct mobi_code file;
+	int rc = is_of(sh);
+
+	if (rc) {
+		return rc < 0 ? rc : 0;
+	}
+	rc = mobi_code_of_file(sh->program, &file);
+	if (rc < 0) {
+		return rc;
+	}
+	return mobi_code_same(&file, &its) ? 0 : is_gone(s, &file);
+}
+
+int mobi_build_daemon(const struct mob_store *s)
+{
+	int rc = is_of(s->sched);
+	struct mobi_code mine;
+
+	if (rc) {
+		return rc < 0 ? rc : 0;
+	}
+	rc = own_code(&mine);
+	return rc < 0 ? rc : is_gone(s, &mine);
 }
 
 int mobi_build_worker(struct mob_store *s)

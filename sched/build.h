@@ -30,6 +30,12 @@ int mobi_build_worker_program(struct mobi_sched *sh, const char *path);
  * is the session's. Not in a signal handler. */
 const char *mobi_build_program(const struct mobi_sched *sh);
 
+/* Can this process start others of the session? MOB_E_VERSION if its program was
+ * built anew and this is another; MOB_E_NOT_FOUND if it is not there. */
+int mobi_build_can_start(const struct mob_store *s);
+/* In a daemon that was started: is it of the session's build? MOB_E_VERSION. */
+int mobi_build_daemon(const struct mob_store *s);
+
 /* May a driver of this build attach? MOB_E_VERSION names both builds,
  * MOB_E_EXISTS two modules of different names. */
 int mobi_build_attach(const struct mob_store *s, const struct mob_init_opts *o);

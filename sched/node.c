@@ -669,7 +669,7 @@ static void end_all(struct node *n)
 	}
 }
 
-int mobi_node_main(const char *path)
+int mobi_node_main(const char *path, bool serves)
 {
 	struct node n = { 0 };
 	bool is_private;
@@ -680,6 +680,9 @@ int mobi_node_main(const char *path)
 		return rc == MOB_E_NOT_FOUND || rc == MOB_E_CLOSED ? 0 : rc;
 	}
 	rc = mobi_rt_check_layout(n.s);
+	if (rc >= 0 && !serves) {
+		rc = mobi_build_daemon(n.s);
+	}
 	if (rc < 0) {
 		mobi_log(MOBI_LOG_ERROR, "daemon: %s", mob_err_detail(rc));
 		mob_store_close(n.s);

@@ -21,8 +21,9 @@ void mobi_node_poll(struct mob_store *s);
 void mobi_end_workers(struct mob_store *s);
 
 /* What the process started as a daemon does, until the session ends: 0, or a
- * negative MOB_E_*. path: the session directory. */
-int mobi_node_main(const char *path);
+ * negative MOB_E_*. path: the session directory. serves: it has just made it, and is
+ * not its program. */
+int mobi_node_main(const char *path, bool serves);
 /* The same as a worker; returns its exit code. */
 int mobi_worker_main(const char *path);
 

@@ -2,6 +2,7 @@
 /* Starting the processes of a session, and the connection to its daemon. */
 #include "build.h"
 #include "err.h"
+#include "log.h"
 #include "node.h"
 #include "os_run.h"
 #include "os_sock.h"
@@ -50,8 +51,11 @@ static int run_daemon(struct mob_store *s)
 	struct mobi_run_how how = MOBI_RUN_HOW_INIT;
 	char tag[MOBI_TAG_ENV];
 	char *more[2] = { tag, NULL };
-	int rc;
+	int rc = mobi_build_can_start(s);
 
+	if (rc < 0) {
+		return rc;
+	}
 	mobi_output_stdio(&how);
 	mobi_strays_daemon_env(s, tag);
 	rc = mobi_node_run(s, "daemon", &how, more);
@@ -96,6 +100,16 @@ void mobi_node_want_worker(struct mob_store *s)
 	}
 }
 
+/* Who waits goes on waiting: the old file may be put back. */
+static void tell_no_daemon(const char *why)
+{
+	static mobi_a32 told;
+
+	if (!mobi_exchange(&told, 1u)) {
+		mobi_log(MOBI_LOG_ERROR, "%s", why);
+	}
+}
+
 void mobi_node_poll(struct mob_store *s)
 {
 	struct mobi_sched *sh = s->sched;
@@ -104,6 +118,8 @@ void mobi_node_poll(struct mob_store *s)
 	    mobi_lock_held(&sh->daemon)) {
 		return; /* the daemon reaps, and knows how a worker ended */
 	}
-	(void)run_daemon(s);
+	if (run_daemon(s) == MOB_E_VERSION) {
+		tell_no_daemon(mob_err_detail(MOB_E_VERSION));
+	}
 	(void)mobi_reap(s);
 }

@@ -244,8 +244,9 @@ int mob_main(int argc, char **argv, int (*user_main)(int argc, char **argv))
 		if (!session) {
 			return 1;
 		}
-		rc = !strcmp(role, "daemon") ? mobi_node_main(session) < 0 :
-					       mobi_worker_main(session);
+		rc = !strcmp(role, "daemon") ?
+			     mobi_node_main(session, false) < 0 :
+			     mobi_worker_main(session);
 		free(session);
 		return rc;
 	}
@@ -623,7 +624,7 @@ int mob_session_serve(const struct mob_init_opts *opts)
 		free(path);
 		return rc;
 	}
-	rc = path ? mobi_node_main(path) :
+	rc = path ? mobi_node_main(path, true) :
 		    mobi_err(MOB_E_NOMEM, "mob_session_serve: out of memory");
 	free(path);
 	return rc;

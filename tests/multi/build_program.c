@@ -4,6 +4,7 @@
  *
  *   rebuilt OTHER SESSION  begins the session, puts the file OTHER in the place of
  *                          its own, and sees that all goes on with this build
+ *   begin SESSION          begins the session and leaves it to its processes
  *   attach SESSION         prints why it cannot; exit code 0 if two builds are why
  */
 #define _GNU_SOURCE
@@ -105,6 +106,16 @@ static int rebuilt(const char *self, const char *other, const char *session)
 	return 0;
 }
 
+static int begin(const char *session)
+{
+	struct mob_init_opts o = MOB_INIT_OPTS_INIT;
+
+	o.session = session;
+	o.workers = 1;
+	o.store_bytes = 16 << 20;
+	return mob_init(&o) < 0 ? bad("the session") : 0;
+}
+
 static int attach(const char *session)
 {
 	struct mob_init_opts o = MOB_INIT_OPTS_INIT;
@@ -121,6 +132,9 @@ MOB_MAIN(int argc, char **argv)
 {
 	if (argc == 4 && !strcmp(argv[1], "rebuilt")) {
 		return rebuilt(argv[0], argv[2], argv[3]);
+	}
+	if (argc == 3 && !strcmp(argv[1], "begin")) {
+		return begin(argv[2]);
 	}
 	return argc == 3 && !strcmp(argv[1], "attach") ? attach(argv[2]) : 2;
 }

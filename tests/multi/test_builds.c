@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,6 +119,83 @@ test_builds_session_goes_on_when_its_program_is_built_anew(void **state)
 	assert_int_equal(shell("rebuilt", program, more), 0);
 	/* The file is the other build by now, the session the first. */
 	assert_int_equal(shell("attach", program, session), 0);
+	assert_int_equal(mob_session_stop(session, 0), 0);
+}
+
+struct crew {
+	int pid[8];
+	int n;
+};
+
+static int add_worker(const struct mob_worker_info *w, void *arg)
+{
+	struct crew *c = arg;
+
+	assert_true(c->n < 8);
+	c->pid[c->n++] = (int)w->pid;
+	return 0;
+}
+
+static bool is_up(void *arg)
+{
+	struct mob_session_info info = MOB_SESSION_INFO_INIT;
+
+	assert_int_equal(mob_session_describe(arg, &info), 0);
+	return info.daemon_pid && info.workers;
+}
+
+static bool is_down(void *arg)
+{
+	struct mob_session_info info = MOB_SESSION_INFO_INIT;
+
+	assert_int_equal(mob_session_describe(arg, &info), 0);
+	return !info.daemon_pid && !info.workers;
+}
+
+/* All at once, so that nobody starts another from its own program. */
+static void kill_crew(const char *name)
+{
+	struct mob_session_info info = MOB_SESSION_INFO_INIT;
+	struct mob_session *ses;
+	struct crew c = { .n = 0 };
+
+	assert_int_equal(mob_session_open(name, &ses), 0);
+	assert_true(live_await(is_up, ses));
+	assert_int_equal(mob_session_describe(ses, &info), 0);
+	c.pid[c.n++] = (int)info.daemon_pid;
+	assert_int_equal(kill(c.pid[0], SIGSTOP), 0);
+	assert_int_equal(mob_session_workers(ses, add_worker, &c), 0);
+	assert_true(c.n > 1);
+	for (int sig = SIGSTOP, round = 0; round < 2; round++, sig = SIGKILL) {
+		for (int i = 0; i < c.n; i++) {
+			assert_int_equal(kill(c.pid[i], sig), 0);
+		}
+	}
+	assert_true(live_await(is_down, ses));
+	mob_session_close(ses);
+}
+
+/* A driver that is another program has none but the file to start a daemon from. */
+static void test_builds_no_daemon_from_another_build(void **state)
+{
+	struct mob_init_opts o = MOB_INIT_OPTS_INIT;
+	struct mob_session *ses;
+	char program[100];
+
+	(void)state;
+	(void)snprintf(program, sizeof(program), "%s/prog", dir);
+	put_in_place(TEST_PROGRAM_1, program);
+	assert_int_equal(shell("begin", program, session), 0);
+	put_in_place(TEST_PROGRAM_2, program);
+	kill_crew(session);
+	o.session = session;
+	expect_init(&o, MOB_E_VERSION, program, "put the old file back");
+	put_in_place(TEST_PROGRAM_1, program);
+	assert_int_equal(mob_init(&o), 0);
+	assert_int_equal(mob_session_current(&ses), 0);
+	assert_true(live_await(is_up, ses));
+	mob_session_close(ses);
+	mob_shutdown();
 	assert_int_equal(mob_session_stop(session, 0), 0);
 }
 
@@ -352,6 +430,7 @@ MOB_MAIN(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_builds_session_goes_on_when_its_program_is_built_anew),
+		T(test_builds_no_daemon_from_another_build),
 		T(test_builds_module_that_is_none_is_told),
 		T(test_builds_module_of_another_version_is_told),
 		T(test_builds_module_that_ends_its_process_is_told),
