@@ -362,7 +362,9 @@ bool mobi_pressure_tighter(const struct mobi_memory *a,
 static bool look_level(const struct mobi_pressure_level *l, char *text,
 		       struct mobi_memory *out)
 {
-	static const char *const files[2] = { "active_file", "inactive_file" };
+	/* What the kernel gives back when it is asked for. */
+	static const char *const files[3] = { "active_file", "inactive_file",
+					      "slab_reclaimable" };
 	uint64_t high = read_limit(l->high);
 	uint64_t n;
 
@@ -376,7 +378,7 @@ static bool look_level(const struct mobi_pressure_level *l, char *text,
 	if (!read_text(l->stat, text, TEXT_MAX)) {
 		return true;
 	}
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		char total[32];
 
 		/* Version 1 tells the group without those in it, and with. */
@@ -392,12 +394,16 @@ static bool look_machine(int fd, char *text, struct mobi_memory *out)
 {
 	uint64_t total;
 	uint64_t available;
+	uint64_t huge = 0; /* set aside for huge pages, and no other */
 
 	if (!read_text(fd, text, TEXT_MAX) ||
 	    !field(text, "MemTotal:", &total) ||
 	    !field(text, "MemAvailable:", &available) || available > total ||
 	    total > UINT64_MAX / 1024) {
 		return false;
+	}
+	if (field(text, "Hugetlb:", &huge) && huge <= total - available) {
+		total -= huge;
 	}
 	out->where = "the machine";
 	out->limit = total * 1024;

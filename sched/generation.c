@@ -15,6 +15,7 @@
 #include "os_clock.h"
 #include "os_proc.h"
 #include "os_run.h"
+#include "place.h"
 #include "policy.h"
 #include "queue.h"
 
@@ -123,17 +124,19 @@ int mobi_domain_eject(struct mob_store *s, uint64_t cur, const char *reason)
 
 /* Died of itself. SIGKILL is no policy's doing; and of a worker whose daemon
  * died with it nobody knows. */
-static bool has_crashed(const struct mobi_sched *sh, uint32_t client)
+static bool has_crashed(const struct mob_store *s, uint32_t client)
 {
+	const struct mobi_sched *sh = s->sched;
+
 	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
 		const struct mobi_place_shared *p = &sh->place[i];
+		uint32_t status;
 		uint32_t sig;
 		uint32_t code;
 
 		if (mobi_load(&p->client) == client &&
-		    mobi_load(&p->exit_pid)) {
-			mobi_status_split((int)mobi_load(&p->exit_status), &sig,
-					  &code);
+		    mobi_place_status(s, p, client, &status)) {
+			mobi_status_split((int)status, &sig, &code);
 			return sig != 9;
 		}
 	}
@@ -151,7 +154,7 @@ static void replace(struct mob_store *s, uint32_t owner, uint64_t cur)
 	int rc;
 
 	if (mobi_policy_look(&g->stamp, &seen) && row &&
-	    has_crashed(sh, owner)) {
+	    has_crashed(s, owner)) {
 		(void)snprintf(why, sizeof(why),
 			       "a worker died inside its op %s",
 			       mobi_policy_op_name(seen.op));

@@ -58,6 +58,19 @@ int mobi_place_take(struct mob_store *s, uint32_t *out_place)
 			((struct mobi_sched *)s->sched)->max_places);
 }
 
+bool mobi_place_status(const struct mob_store *s,
+		       const struct mobi_place_shared *p, uint32_t client,
+		       uint32_t *out)
+{
+	/* Another that stood here may have left its own. */
+	if (mobi_load(&p->exit_pid) !=
+	    s->clients[client % MOBI_CLIENTS].proc.pid) {
+		return false;
+	}
+	*out = mobi_load(&p->exit_status);
+	return true;
+}
+
 void mobi_place_leave(struct mob_store *s, uint32_t place)
 {
 	struct mobi_place_shared *p =

@@ -11,6 +11,7 @@
 #include "os_dir.h"
 #include "os_limits.h"
 #include "os_run.h"
+#include "place.h"
 #include "pool.h"
 #include "retry.h"
 #include "task.h"
@@ -68,16 +69,19 @@ static void finish(struct mob_store *s)
 		struct mobi_place_shared *p = &sh->place[i];
 		uint64_t note = mobi_load(&p->press);
 		uint32_t rec = (uint32_t)note - 1;
+		uint32_t owner;
 		uint64_t w;
 
 		if (!note || rec >= mobi_pool_used(s, MOBI_POOL_REC)) {
 			continue;
 		}
 		w = mobi_load(&s->recs[rec].word);
+		owner = MOBI_ROWNER(w) % MOBI_CLIENTS;
 		if (MOBI_STATE(w) != MOBI_T_RUN ||
 		    MOBI_VERSION(w) != (uint32_t)(note >> 32) ||
-		    MOBI_ROWNER(w) != mobi_load(&p->client) ||
-		    !mobi_task_shoot(s, rec, w, SIGKILL)) {
+		    owner != mobi_load(&p->client) ||
+		    (!mobi_task_shoot(s, rec, w, SIGKILL) &&
+		     mobi_proc_alive(&s->clients[owner].proc))) {
 			forget_note(p, note);
 		}
 	}
@@ -251,8 +255,10 @@ static bool end_idle(struct mob_store *s, struct mobi_pressure *p, uint64_t now)
 		uint32_t c = mobi_load(&sh->place[i].client) % MOBI_CLIENTS;
 		uint64_t has;
 
+		/* One that has run nothing has what the next would have. */
 		if (!c || !(idle & MOBI_BIT(c)) ||
-		    mobi_load(&sh->place[i].leave)) {
+		    mobi_load(&sh->place[i].leave) ||
+		    !mobi_load(&sh->place[i].runs)) {
 			continue;
 		}
 		has = mobi_own_bytes((int)s->clients[c].proc.pid);
@@ -440,11 +446,13 @@ void mobi_pressure_watch(struct mob_store *s, struct mobi_pressure *p)
 
 /* ---- who reaps ---- */
 
-const struct mobi_place_shared *mobi_pressure_note(struct mobi_sched *sh,
+const struct mobi_place_shared *mobi_pressure_note(struct mob_store *s,
 						   uint32_t rec, uint64_t w)
 {
-	const struct mobi_place_shared *p = mobi_place_of(sh, MOBI_ROWNER(w));
+	const struct mobi_place_shared *p = mobi_place_of(s->sched,
+							  MOBI_ROWNER(w));
 	uint32_t signal = SIGKILL;
+	uint32_t status;
 	uint32_t code;
 
 	if (!p || mobi_load(&p->press) != MOBI_ANN(MOBI_VERSION(w), rec)) {
@@ -452,9 +460,8 @@ const struct mobi_place_shared *mobi_pressure_note(struct mobi_sched *sh,
 	}
 	/* A daemon may have died before it did what it had noted, and the worker of
 	 * something else. */
-	if (mobi_load(&p->exit_pid)) {
-		mobi_status_split((int)mobi_load(&p->exit_status), &signal,
-				  &code);
+	if (mobi_place_status(s, p, MOBI_ROWNER(w), &status)) {
+		mobi_status_split((int)status, &signal, &code);
 	}
 	return signal == SIGKILL ? p : NULL;
 }

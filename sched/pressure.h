@@ -47,7 +47,7 @@ void mobi_pressure_watch(struct mob_store *s, struct mobi_pressure *p);
 
 /* Where it is noted that the dead worker of this attempt was killed for its sake, or
  * NULL. */
-const struct mobi_place_shared *mobi_pressure_note(struct mobi_sched *sh,
+const struct mobi_place_shared *mobi_pressure_note(struct mob_store *s,
 						   uint32_t rec, uint64_t w);
 /* May the attempt with word w be followed by another if it is killed so? Says the same
  * after mobi_retry_press. */

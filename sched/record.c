@@ -16,6 +16,7 @@
 #include "fault.h"
 #include "log.h"
 #include "os_clock.h"
+#include "place.h"
 #include "task.h"
 #include "wait.h"
 
@@ -317,9 +318,12 @@ void mobi_record_finished_for(struct mob_store *s, uint32_t rec, uint64_t w)
 }
 
 /* As waitpid tells it; 0: nobody has seen it. */
-static uint32_t status_of(const struct mobi_place_shared *p)
+static uint32_t status_of(const struct mob_store *s,
+			  const struct mobi_place_shared *p, uint32_t client)
 {
-	return mobi_load(&p->exit_pid) ? mobi_load(&p->exit_status) : 0;
+	uint32_t status;
+
+	return mobi_place_status(s, p, client, &status) ? status : 0;
 }
 
 void mobi_record_crashed(struct mob_store *s, uint32_t rec, uint64_t w)
@@ -329,7 +333,7 @@ void mobi_record_crashed(struct mob_store *s, uint32_t rec, uint64_t w)
 
 	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
 		if (mobi_load(&sh->place[i].client) == MOBI_ROWNER(w)) {
-			status = status_of(&sh->place[i]);
+			status = status_of(s, &sh->place[i], MOBI_ROWNER(w));
 		}
 	}
 	mobi_record(s, MOB_EVENT_CRASHED, mobi_quick_ns(), rec, w, status);
@@ -339,5 +343,5 @@ void mobi_record_died(struct mob_store *s, const struct mobi_place_shared *p,
 		      uint32_t client)
 {
 	mobi_record_put(s, MOB_EVENT_DIED, mobi_now_ns(), 0,
-			MOBI_EV_MORE(0, client, 0, status_of(p)));
+			MOBI_EV_MORE(0, client, 0, status_of(s, p, client)));
 }

@@ -16,6 +16,7 @@
 #include "lineage.h"
 #include "os_clock.h"
 #include "os_run.h"
+#include "place.h"
 #include "pool.h"
 #include "pressure.h"
 #include "record.h"
@@ -90,8 +91,11 @@ static void add_fault(const struct mobi_place_shared *p, char *out, size_t size)
 
 /* How the worker that ran the task ended, as far as it is known. Returns the code
  * for it. */
-static int how(struct mobi_sched *sh, uint32_t client, char *out, size_t size)
+static int how(struct mob_store *s, uint32_t client, char *out, size_t size)
 {
+	struct mobi_sched *sh = s->sched;
+	uint32_t status;
+
 	(void)snprintf(out, size, "a cause that nobody saw");
 	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
 		struct mobi_place_shared *p = &sh->place[i];
@@ -99,9 +103,8 @@ static int how(struct mobi_sched *sh, uint32_t client, char *out, size_t size)
 		if (mobi_load(&p->client) != client) {
 			continue;
 		}
-		if (mobi_load(&p->exit_pid)) {
-			mobi_status_text((int)mobi_load(&p->exit_status), out,
-					 size);
+		if (mobi_place_status(s, p, client, &status)) {
+			mobi_status_text((int)status, out, size);
 		}
 		add_fault(p, out, size);
 		return mobi_load(&p->fault) == MOBI_FAULT_LIMIT ? MOB_E_NOMEM :
@@ -114,8 +117,7 @@ static void give_up(struct mob_store *s, uint32_t rec, uint64_t w)
 {
 	struct mobi_sched *sh = s->sched;
 	struct mobi_task *t = mobi_task_at(s, rec);
-	const struct mobi_place_shared *pressed = mobi_pressure_note(sh, rec,
-								     w);
+	const struct mobi_place_shared *pressed = mobi_pressure_note(s, rec, w);
 	char cause[200];
 	char text[700];
 	struct mobi_error *e;
@@ -125,7 +127,7 @@ static void give_up(struct mob_store *s, uint32_t rec, uint64_t w)
 		mobi_pressure_text(sh, t, pressed, text, sizeof(text));
 		(void)mobi_fetch_add(&sh->pressure.kills, UINT64_C(1));
 	} else {
-		rc = how(sh, MOBI_ROWNER(w), cause, sizeof(cause));
+		rc = how(s, MOBI_ROWNER(w), cause, sizeof(cause));
 		(void)snprintf(text, sizeof(text),
 			       "task %s: its worker died by %s, attempt %u of "
 			       "%u",
@@ -154,19 +156,19 @@ static void note(struct mobi_sched *sh, const struct mobi_task *t, uint64_t w,
 		 const struct mob_store *s)
 {
 	struct mobi_crash *c = &sh->crash;
+	uint32_t status = 0; /* nobody saw */
 
 	mobi_store(&c->pid, s->clients[MOBI_ROWNER(w)].proc.pid);
 	mobi_store(&c->fn, t->fn);
 	mobi_store(&c->attempt, MOBI_ATTEMPT(w));
 	mobi_store(&c->seq, t->seq);
-	mobi_store(&c->status, 0u); /* nobody saw */
 	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
-		if (mobi_load(&sh->place[i].client) == MOBI_ROWNER(w) &&
-		    mobi_load(&sh->place[i].exit_pid)) {
-			mobi_store(&c->status,
-				   mobi_load(&sh->place[i].exit_status));
+		if (mobi_load(&sh->place[i].client) == MOBI_ROWNER(w)) {
+			(void)mobi_place_status(s, &sh->place[i],
+						MOBI_ROWNER(w), &status);
 		}
 	}
+	mobi_store(&c->status, status);
 	(void)mobi_fetch_add(&c->count, UINT64_C(1));
 }
 
@@ -252,7 +254,7 @@ static void reap_run(struct mob_store *s, uint32_t rec, uint64_t w)
 		return;
 	}
 	mobi_record_crashed(s, rec, w);
-	if (mobi_pressure_note(sh, rec, w)) {
+	if (mobi_pressure_note(s, rec, w)) {
 		if (!mobi_pressure_again(sh, t, w)) {
 			give_up(s, rec, w);
 			return;

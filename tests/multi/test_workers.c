@@ -130,6 +130,51 @@ static void test_workers_read_nothing_from_stdin(void **state)
 	(void)close(ends[1]);
 }
 
+/* Tells who it is, and ends with its process only. */
+MOB_TASK(int64_t, w_waits, mob_str, path)
+{
+	live_ledger_max(path, 0, (uint64_t)getpid());
+	for (;;) {
+		(void)pause();
+	}
+	return 0;
+}
+
+/* How one ended is not told of the next in its place. */
+static void test_workers_end_is_its_own(void **state)
+{
+	int64_t first;
+	int64_t x;
+	mob_ref ref;
+	pid_t was;
+
+	(void)state;
+	live_start(1);
+	live_ledger_open(&ledger, 1);
+	assert_int_equal(
+		mob_get(mob_submit_with(MOB_OPTS(.max_calls = 1), w_pid, 0),
+			&first),
+		0); /* leaves with exit code 0 */
+	ref = mob_submit_with(MOB_OPTS(.retries = 0), w_waits, ledger.path);
+	while (!ledger.at[0]) {
+		mobi_pause_ns(MOB_MS);
+	}
+	assert_int_not_equal(ledger.at[0], first);
+	/* Nobody sees this one. */
+	was = live_daemon();
+	assert_in_range(was, 2, INT32_MAX);
+	assert_int_equal(kill(was, SIGSTOP), 0);
+	assert_int_equal(kill((pid_t)ledger.at[0], SIGKILL), 0);
+	assert_int_equal(kill(was, SIGKILL), 0);
+	assert_int_equal(mob_get(ref, &x), MOB_E_CRASHED);
+	if (!strstr(mob_error(), "a cause that nobody saw")) {
+		fail_msg("%s", mob_error());
+	}
+	mob_error_clear();
+	live_ledger_close(&ledger);
+	mob_shutdown();
+}
+
 static void test_workers_that_leak_are_replaced(void **state)
 {
 	int64_t first;
@@ -360,6 +405,7 @@ MOB_MAIN(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_workers_that_do_not_come_up_are_an_error),
 		cmocka_unit_test(test_workers_read_nothing_from_stdin),
+		cmocka_unit_test(test_workers_end_is_its_own),
 		cmocka_unit_test(test_workers_that_leak_are_replaced),
 		cmocka_unit_test(test_semantics_16_memory_limit_is_told_apart),
 		cmocka_unit_test(test_workers_have_their_limits),

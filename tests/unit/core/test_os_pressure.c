@@ -109,6 +109,17 @@ static void expect(const char *where, uint64_t limit, uint64_t use)
 	assert_int_equal(m.use, use);
 }
 
+/* Pages set aside for others are neither in use nor to be had. */
+static void test_huge_pages_set_aside_are_not_of_the_machine(void **state)
+{
+	(void)state;
+	put("/proc/meminfo", "MemTotal:        8388608 kB\n"
+			     "MemAvailable:    4194304 kB\n"
+			     "HugePages_Total:    1024\n"
+			     "Hugetlb:         2097152 kB\n");
+	expect("the machine", 6144 * MIB, 2048 * MIB);
+}
+
 static void test_version_1_leaves_out_files_of_the_group_and_below(void **state)
 {
 	(void)state;
@@ -131,7 +142,8 @@ static void test_version_2_high_is_a_limit_too(void **state)
 	put("/proc/self/cgroup", "0::/user/job\n");
 	put("/proc/self/mountinfo", V2_MOUNT);
 	put_group("/cg/user/job", 2, "536870912\n", "104857600\n",
-		  "anon 1\nfile 7\ninactive_file 4194304\nactive_file 0\n");
+		  "anon 1\nfile 7\ninactive_file 3145728\nactive_file 0\n"
+		  "slab_reclaimable 1048576\nslab_unreclaimable 99\n");
 	expect("/cg/user/job", 512 * MIB, 96 * MIB);
 	put("/cg/user/job/memory.high", "268435456\n");
 	expect("/cg/user/job", 256 * MIB, 96 * MIB);
@@ -283,6 +295,7 @@ static void test_stalls_are_of_a_second_at_least(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(test_huge_pages_set_aside_are_not_of_the_machine),
 		T(test_version_1_leaves_out_files_of_the_group_and_below),
 		T(test_version_2_high_is_a_limit_too),
 		T(test_the_tightest_group_around_counts),
