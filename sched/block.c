@@ -18,6 +18,7 @@
 #include "block.h"
 
 #include "board.h"
+#include "bundle.h"
 #include "cq.h"
 #include "deadlock.h"
 #include "domain.h"
@@ -457,6 +458,7 @@ static int blocking(struct mob_store *s, const struct mobi_wait *w)
 	if (!in_task(c)) {
 		return 0;
 	}
+	mobi_bundle_blocks(s, mobi_task_at(s, (uint32_t)c->task)->fn);
 	if (!c->blocked) {
 		mobi_record_blocked(s, c->task, w->id);
 	}

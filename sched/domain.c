@@ -9,6 +9,7 @@
 #include "domain.h"
 
 #include "board.h"
+#include "bundle.h"
 #include "err.h"
 #include "fit.h"
 #include "os_clock.h"
@@ -417,8 +418,37 @@ static void note_next(const struct turn *t, const uint32_t *queues, uint32_t n,
 	}
 }
 
-bool mobi_domain_after(uint32_t *out_rec, uint32_t *out_version)
+/* The next ones in that queue, too, if they are tiny. */
+static void take_more(struct turn *t, const struct mobi_queue_want *want,
+		      uint32_t rec)
 {
+	const struct mobi_fn_shared *fn = t->sh->fn;
+	uint32_t first = mobi_task_at(t->s, rec)->fn % MOBI_FUNCTIONS;
+	uint64_t cost = mobi_load_relaxed(&fn[first].cost_ns);
+	uint32_t n = mobi_bundle_room(t->s, first, mobi_load(&t->q->total),
+				      cost);
+	uint64_t sum = cost;
+	struct mobi_queue_entry e;
+
+	for (; n && mobi_queues_peek(t->q, want, &e); n--) {
+		cost = mobi_load_relaxed(
+			&fn[mobi_task_at(t->s, e.task)->fn % MOBI_FUNCTIONS]
+				 .cost_ns);
+		sum += cost;
+		if (!cost || sum > MOBI_BUNDLE_NS) {
+			break;
+		}
+		(void)mobi_queues_pop(t->q, want, &e);
+		mobi_bundle_put(t->s, e.task, e.version);
+	}
+}
+
+bool mobi_domain_after(const struct mob_store *s, uint32_t *out_rec,
+		       uint32_t *out_version)
+{
+	if (mobi_bundle_peek(s, out_rec, out_version)) {
+		return true;
+	}
 	*out_rec = next.rec - 1;
 	*out_version = next.version;
 	return next.rec != 0;
@@ -444,11 +474,17 @@ static bool take(struct turn *t, uint32_t *out_rec, uint64_t *out_w)
 		struct mobi_queue_entry e;
 
 		while (mobi_queues_pop(t->q, &want, &e)) {
-			if (mobi_fit_take(t->s, e.task, e.version, roomy,
+			if (mobi_fit_take(t->s, e.task, e.version,
+					  roomy ? MOBI_FIT_ROOMY : MOBI_FIT_SUM,
 					  out_w)) {
 				*out_rec = e.task;
 				mobi_store_relaxed(&t->g->last_take_ns, t->now);
 				mobi_store_relaxed(&t->g->unfit, UINT64_C(0));
+				/* A policy that is told of each run has it
+				 * before the next is taken. */
+				if (roomy && !MOB_HAS(t->policy.ops, done)) {
+					take_more(t, &want, e.task);
+				}
 				note_next(t, queues + i, n - i, fits);
 				return true;
 			}
@@ -539,7 +575,7 @@ bool mobi_domain_take(struct mob_store *s, uint32_t *out_rec, uint64_t *out_w,
 	bool taken;
 
 	*out_more = false;
-	if (!mobi_domain_work(s)) {
+	if (!mobi_domain_work(s) && !mobi_bundle_reclaim(s)) {
 		return false;
 	}
 	if (!begin(&t, s)) {

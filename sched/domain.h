@@ -22,7 +22,8 @@ uint32_t mobi_domain_queued(const struct mob_store *s);
 
 /* What this worker would take next, as it was when it took a task last; false:
  * nothing, or the store has no spill directory. */
-bool mobi_domain_after(uint32_t *out_rec, uint32_t *out_version);
+bool mobi_domain_after(const struct mob_store *s, uint32_t *out_rec,
+		       uint32_t *out_version);
 
 /*
  * One turn of the worker at this place: places what is on the board and takes a

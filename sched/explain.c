@@ -3,6 +3,7 @@
  * Why a task does not run. What a task waits for and in which state it is tells
  * inspect_task.c; here, what keeps one from running that could.
  */
+#include "bundle.h"
 #include "deadlock.h"
 #include "domain.h"
 #include "inspect.h"
@@ -134,6 +135,7 @@ static void explain_ready(struct mob_store *s, uint32_t rec,
 	uint64_t now = mobi_now_ns();
 	uint64_t since = mobi_load(&mobi_task_at(s, rec)->run_ns);
 	struct mobi_queue_entry e;
+	uint32_t place;
 
 	if (out->cpus > out->cpus_all ||
 	    lacks(s->sched, mobi_task_at(s, rec), true, out)) {
@@ -142,6 +144,13 @@ static void explain_ready(struct mob_store *s, uint32_t rec,
 	}
 	if (!out->workers) {
 		out->why = MOB_WHY_NO_WORKER;
+		return;
+	}
+	if (mobi_bundle_find(s, rec, MOBI_VERSION(w), &place)) {
+		const struct mobi_sched *sh = s->sched;
+
+		out->worker = mobi_load(&sh->place[place].client);
+		out->why = MOB_WHY_NEXT;
 		return;
 	}
 	if (!mobi_task_queued(s, rec, MOBI_VERSION(w), &e)) {

@@ -125,19 +125,34 @@ static bool run_it(struct mob_store *s, uint32_t rec, uint64_t w,
 	return true;
 }
 
+/* Can all workers that there are run at once, whatever tasks they have? A worker
+ * that comes writes how many there are before it sums announcements, and this one has
+ * announced before it reads that. */
+static bool is_roomy(const struct mob_store *s)
+{
+	struct mobi_sched *sh = s->sched;
+
+	return mobi_load(&s->board->workers) <= sh->n_workers &&
+	       mobi_load(&sh->max_wish) <= MOBI_CPU_UNIT &&
+	       !mobi_load(&sh->has_wishes);
+}
+
 bool mobi_fit_take(struct mob_store *s, uint32_t rec, uint32_t version,
-		   bool roomy, uint64_t *out_w)
+		   enum mobi_fit_look look, uint64_t *out_w)
 {
 	struct mobi_sched *sh = s->sched;
 	struct mobi_place_shared *p = &sh->place[mobi_rt.place];
 	uint64_t w = mobi_load(&s->recs[rec].word);
 	uint32_t cpu = mobi_task_at(s, rec)->cpu;
+	bool sum;
 
 	if (MOBI_STATE(w) != MOBI_T_READY || MOBI_VERSION(w) != version) {
 		return false;
 	}
 	mobi_store(&p->ann, MOBI_ANN(version, rec));
-	if ((!roomy && cpu && used_by_others(s) + cpu > sh->capacity) ||
+	sum = cpu && look != MOBI_FIT_ROOMY &&
+	      !(look == MOBI_FIT_LOOK && is_roomy(s));
+	if ((sum && used_by_others(s) + cpu > sh->capacity) ||
 	    !run_it(s, rec, w, out_w)) {
 		mobi_store(&p->ann, UINT64_C(0));
 		return false;

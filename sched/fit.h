@@ -23,10 +23,15 @@ uint64_t mobi_fit_shapes(const struct mobi_sched *sh,
 uint64_t mobi_fit_rivals(const struct mobi_sched *sh,
 			 const struct mobi_shape *starved,
 			 const struct mobi_room *room);
+enum mobi_fit_look {
+	MOBI_FIT_SUM,
+	MOBI_FIT_ROOMY, /* as above, known under the lock of the domain */
+	MOBI_FIT_LOOK   /* whether it is so is looked at, without the lock */
+};
 /* Announces, sums, and only then takes: READY of that version -> RUN(me). False: it is
  * not that any more, or does not fit. */
 bool mobi_fit_take(struct mob_store *s, uint32_t rec, uint32_t version,
-		   bool roomy, uint64_t *out_w);
+		   enum mobi_fit_look look, uint64_t *out_w);
 /* READY -> RUN(me) of a task of this generation that this process wants itself
  * (block.c), without asking for a processor. */
 bool mobi_fit_claim(struct mob_store *s, uint32_t rec, uint32_t gen,

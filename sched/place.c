@@ -30,6 +30,9 @@ static bool place_try(struct mob_store *s, uint32_t *out_place)
 			mobi_store(&p->leave, 0u);
 			mobi_store(&p->shot, UINT64_C(0));
 			mobi_store(&p->press, UINT64_C(0));
+			for (uint32_t k = 0; k < MOBI_BUNDLE_TASKS; k++) {
+				mobi_store(&sh->bundle[i].task[k], UINT64_C(0));
+			}
 			mobi_resources_clear(p);
 			mobi_store_relaxed(&p->busy_ns, UINT64_C(0));
 			(void)mobi_fetch_add(

@@ -213,7 +213,7 @@ void mobi_task_prefetch(struct mob_store *s, uint32_t rec, uint64_t w)
 		return;
 	}
 	look(&a, rec, w);
-	if (mobi_domain_after(&next, &version)) {
+	if (mobi_domain_after(s, &next, &version)) {
 		w = mobi_load(&s->recs[next].word);
 		if (is_coming(w) && MOBI_VERSION(w) == version) {
 			look_early(&a, next, w);

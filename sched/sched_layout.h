@@ -242,6 +242,14 @@ struct mobi_place_shared {
 	uint64_t reserved3[3];
 };
 MOBI_SIZE(struct mobi_place_shared, 256);
+/* Tasks that a worker has taken out of a queue in one go and not begun: bundle.h. */
+#define MOBI_BUNDLE_TASKS 7u
+struct mobi_bundle {
+	/* As ann, in order. Only its owner writes: 0, it has begun. */
+	mobi_a64 task[MOBI_BUNDLE_TASKS];
+	mobi_a64 since_ns; /* its owner came to it last */
+};
+MOBI_SIZE(struct mobi_bundle, 64);
 #define MOBI_WAIT_NEED_MAX ((1u << 24) - 1)
 #define MOBI_WAIT_HOW(need, kind) ((kind) << 24 | (need))
 enum {
@@ -421,6 +429,7 @@ struct mobi_sched {
 	char ejected_reason[256];
 	struct mobi_crash crash;
 	_Alignas(64) struct mobi_place_shared place[MOBI_PLACES];
+	struct mobi_bundle bundle[MOBI_PLACES]; /* of each place */
 	struct mobi_fn_shared fn[MOBI_FUNCTIONS];
 	struct mobi_name_shared name[MOBI_NAMES];
 	struct mobi_plan_shared plan[MOBI_PLANS];

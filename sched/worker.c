@@ -9,6 +9,7 @@
 #include "block.h"
 #include "board.h"
 #include "build.h"
+#include "bundle.h"
 #include "cancel.h"
 #include "domain.h"
 #include "err.h"
@@ -38,6 +39,8 @@
  * not fit waits: who freed the room may have been stopped before it rang. */
 #define IDLE_SLICE (500 * MOB_MS)
 #define UNFIT_SLICE (20 * MOB_MS)
+/* Another has tasks which it may not come to. */
+#define BUNDLE_SLICE MOB_MS
 
 /* ---- news of the daemon ---- */
 
@@ -214,8 +217,9 @@ static void idle(struct mob_store *s, uint32_t *io_fruitless)
 	}
 	mobi_store(&me->asleep, 1u);
 	timed_out = mobi_futex_wait(&me->bell, bell,
-				    short_sleep ? UNFIT_SLICE : IDLE_SLICE) ==
-		    MOB_E_TIMEOUT;
+				    mobi_bundle_some(s) ? BUNDLE_SLICE :
+				    short_sleep         ? UNFIT_SLICE :
+						  IDLE_SLICE) == MOB_E_TIMEOUT;
 	if (timed_out) {
 		mobi_stacks_drop(); /* their memory is for who works */
 	}
@@ -236,8 +240,9 @@ void mobi_worker_ran(uint32_t fn, const struct mobi_plan *p)
 	}
 }
 
-static void run_one(struct mob_store *s, uint32_t rec, uint64_t w,
-		    uint64_t taken_ns)
+/* Returns when it ended. */
+static uint64_t run_one(struct mob_store *s, uint32_t rec, uint64_t w,
+			uint64_t taken_ns)
 {
 	struct mobi_place_shared *p = &mobi_rt.sched->place[mobi_rt.place];
 	uint64_t ran_ns;
@@ -253,6 +258,7 @@ static void run_one(struct mob_store *s, uint32_t rec, uint64_t w,
 	/* For lists: only this worker writes it. */
 	mobi_store_relaxed(&p->busy_ns,
 			   mobi_load_relaxed(&p->busy_ns) + ran_ns);
+	return taken_ns + ran_ns;
 }
 
 /* Another takes the place of a worker that has grown too large. */
@@ -268,16 +274,17 @@ static void loop(struct mob_store *s)
 	struct mobi_sched *sh = mobi_rt.sched;
 	uint32_t empty = 0;
 	uint32_t fruitless = 0;
+	uint64_t now = 0;
 
 	while (!mobi_load(&sh->stopping) && !mobi_load(&s->hdr->ending) &&
 	       !mobi_load(&sh->place[mobi_rt.place].leave)) {
 		uint32_t rec;
 		uint64_t w;
-		uint64_t now;
 		bool more;
 
-		if (mobi_domain_take(s, &rec, &w, &now, &more)) {
-			run_one(s, rec, w, now);
+		if (mobi_bundle_next(s, &rec, &w, now) ||
+		    mobi_domain_take(s, &rec, &w, &now, &more)) {
+			now = run_one(s, rec, w, now);
 			replace_leak(s);
 			empty = 0;
 			fruitless = 0;
@@ -341,6 +348,7 @@ int mobi_worker_main(const char *path)
 	 * come in between. */
 	(void)raise(mobi_news_signal());
 	loop(s);
+	mobi_bundle_give_back(s);
 	mobi_place_leave(s, mobi_rt.place);
 	mobi_wake_worker(s); /* for what this one would have taken */
 	mobi_sock_close(mobi_rt.daemon_fd);

@@ -175,6 +175,14 @@ heavy_ok spill "-DKILLS=2 -DRKILLS=1"
 mutants cancel "" BLINDRETRY NOENDCHILD BLINDTAKE NOREAPCHILD
 ok cancel ""
 
+# ---- bundle ----
+mutants bundle "-DCOMES=0 -DKILLS=0" NOOTHERS OUTFIRST NOVERSION
+mutants bundle "-DCOMES=0 -DSTOPS=0" NOMARK
+mutants bundle "-DSTOPS=0 -DKILLS=0 -DROOM=1 -DNT=4" LOOKFIRST NOBACK
+ok bundle "-DCOMES=0 -DSTOPS=0"
+ok bundle "-DCOMES=0 -DKILLS=0"
+ok bundle "-DSTOPS=0 -DKILLS=0 -DROOM=1 -DNT=4"
+
 # ---- late ----
 mutants late "" BLINDLATE DAEMONKILLS LOSTCANCEL REAPTAKEN CHILDRENAFTER
 ok late "-DDKILLS=0"

@@ -54,7 +54,8 @@ struct mob_explanation {
 	uint64_t before;    /* tasks of that queue that come before it */
 	uint64_t queued_ns; /* for how long; 0: it is in none */
 	uint32_t workers;   /* that live */
-	uint32_t worker;    /* RUNS, BLOCKED: its number */
+	uint32_t worker; /* RUNS, BLOCKED: its number; NEXT: of who has taken it
+			       to run it next, or 0 */
 	/* TOO_LARGE, NO_RESOURCE: that it lacks, if it is not processors, and how
 	 * much, in 1/10,000; or NULL. Borrowed as name. */
 	const char *resource;
