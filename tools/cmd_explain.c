@@ -80,6 +80,23 @@ static void object_text(const struct mob_explanation *e, char *out, size_t size)
 		       by, more);
 }
 
+static void next_text(const struct mob_explanation *e, const char *queue,
+		      char *out, size_t size)
+{
+	if (e->worker) {
+		(void)snprintf(out, size,
+			       "worker %" PRIu32 " has taken it with others, "
+						 "and "
+			       "runs it soon",
+			       e->worker);
+	} else {
+		(void)snprintf(out, size,
+			       "is the next in %s, which a worker takes from "
+			       "when policy %s lets it",
+			       queue, e->policy);
+	}
+}
+
 static void ready_text(const struct mob_explanation *e, char *out, size_t size)
 {
 	char queue[40];
@@ -133,10 +150,7 @@ static void ready_text(const struct mob_explanation *e, char *out, size_t size)
 			       cores(e->cpus_free), cores(e->cpus_all));
 		break;
 	default:
-		(void)snprintf(out, size,
-			       "is the next in %s, which a worker takes from "
-			       "when policy %s lets it",
-			       queue_text(e, queue), e->policy);
+		next_text(e, queue_text(e, queue), out, size);
 		break;
 	}
 }
