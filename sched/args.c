@@ -86,7 +86,7 @@ static int plan_value(struct mobi_args_plan *p, uint32_t i)
 	if (!mobi_repeat_find(p->def, t, value, p->bytes[i], &id)) {
 		rc = mobi_value_put(t, value, mobi_module_site(p->def), &id);
 		if (rc >= 0) {
-			mobi_repeat_note(t, value, p->bytes[i], id);
+			mobi_repeat_note(p->def, t, value, p->bytes[i], id);
 		}
 	}
 	if (rc >= 0) {

@@ -3,13 +3,16 @@
  * Large values that are given to call after call; see repeat.h.
  *
  * The last few memories that objects were made from are known, with the ids of these
- * objects. Nothing is held for that: an object goes with the last call that needs it,
- * as if it were not known, and its generation says so. So neither does a loop need
- * more memory than before, nor is there anything to give back when a store is full or
- * a process ends. Whether the bytes are the same is seen by comparing all of them.
+ * objects. An object goes with the last call that needs it, as if it were not known,
+ * and its generation says so. Where each call has ended before the next one is made, it
+ * always has gone: then a sum of the bytes tells that they were the same, and from the
+ * third time on the object is held, while such ones are a small part of the store and
+ * it has room. Whether the bytes are the same as those of an object that is there is
+ * seen by comparing all of them.
  */
 #include "repeat.h"
 
+#include "crc32c.h"
 #include "log.h"
 #include "object.h"
 #include "runtime.h"
@@ -20,13 +23,18 @@
 
 #define ROWS 16u
 #define TELL_AT 8u /* calls with the same bytes */
+/* Of the store: what is held at most. */
+#define PART 16u
 
 struct row {
 	const void *at;
 	uint64_t bytes;
 	mob_type_id type;
 	uint32_t times; /* it was given again, unchanged */
+	uint32_t sum;   /* of the bytes, if it was given before; a hint */
+	bool summed;
 	bool told;
+	bool held;
 	uint64_t id;
 	uint64_t session; /* that the id is of; 0: an empty row */
 	uint64_t used;    /* the lowest one goes first */
@@ -36,6 +44,7 @@ static struct {
 	pthread_mutex_t lock;
 	struct row row[ROWS];
 	uint64_t clock;
+	uint64_t held; /* bytes */
 } known = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static const void *memory_of(const struct mob_type *type, const void *value)
@@ -100,6 +109,15 @@ static void tell(const struct mob_task_def *def, uint64_t bytes)
 		 def->line);
 }
 
+/* One more time with the same bytes. True: it is time to tell of it. Under the lock. */
+static bool count(struct row *r)
+{
+	bool tells = !r->told && ++r->times >= TELL_AT - 1;
+
+	r->told |= tells;
+	return tells;
+}
+
 bool mobi_repeat_find(const struct mob_task_def *def,
 		      const struct mob_type *type, const void *value,
 		      uint64_t bytes, uint64_t *out_id)
@@ -107,7 +125,7 @@ bool mobi_repeat_find(const struct mob_task_def *def,
 	const void *at = memory_of(type, value);
 	struct row *r;
 	uint64_t id = 0;
-	uint32_t times = 0;
+	bool tells = false;
 	bool some;
 
 	if (bytes < MOBI_REPEAT_BYTES) {
@@ -126,46 +144,108 @@ bool mobi_repeat_find(const struct mob_task_def *def,
 	(void)pthread_mutex_lock(&known.lock);
 	r = row_of(type, at, bytes);
 	if (r && r->id == id) {
-		times = ++r->times;
-		if (r->told || times < TELL_AT - 1) {
-			times = 0;
-		}
-		r->told |= times != 0;
+		tells = count(r);
 	}
 	(void)pthread_mutex_unlock(&known.lock);
-	if (times) {
+	if (tells) {
 		tell(def, bytes);
 	}
 	*out_id = id;
 	return true;
 }
 
-void mobi_repeat_note(const struct mob_type *type, const void *value,
+/* ---- what is held ---- */
+
+/* What a row held has to be released by who has the lock no more. */
+static uint64_t let_go(struct row *r)
+{
+	uint64_t id = r->held && r->session == mobi_rt_serial() ? r->id + 1 : 0;
+
+	if (r->held) {
+		known.held -= r->bytes;
+		r->held = false;
+	}
+	return id;
+}
+
+static void release(uint64_t held)
+{
+	if (held) {
+		(void)mobi_slot_release(mobi_rt.store, held - 1);
+	}
+}
+
+bool mobi_repeat_drop(void)
+{
+	bool some = false;
+
+	for (uint32_t i = 0; i < ROWS; i++) {
+		uint64_t held;
+
+		(void)pthread_mutex_lock(&known.lock);
+		held = let_go(&known.row[i]);
+		(void)pthread_mutex_unlock(&known.lock);
+		release(held);
+		some = some || held;
+	}
+	return some;
+}
+
+/* The row that was not used for longest. Under the lock. */
+static struct row *row_oldest(void)
+{
+	struct row *r = &known.row[0];
+
+	for (uint32_t i = 1; i < ROWS; i++) {
+		r = known.row[i].used < r->used ? &known.row[i] : r;
+	}
+	return r;
+}
+
+void mobi_repeat_note(const struct mob_task_def *def,
+		      const struct mob_type *type, const void *value,
 		      uint64_t bytes, uint64_t id)
 {
 	const void *at = memory_of(type, value);
+	struct mob_store *s = mobi_rt.store;
+	struct row now = { .at = at,
+			   .bytes = bytes,
+			   .type = type->id,
+			   .id = id,
+			   .session = mobi_rt_serial() };
+	struct row *was;
 	struct row *r;
-	bool told = false;
+	uint64_t held;
+	bool tells = false;
 
 	if (bytes < MOBI_REPEAT_BYTES) {
 		return;
 	}
 	(void)pthread_mutex_lock(&known.lock);
-	r = row_of(type, at, bytes);
-	if (r) {
-		told = r->told;
-	} else {
-		r = &known.row[0];
-		for (uint32_t i = 1; i < ROWS; i++) {
-			r = known.row[i].used < r->used ? &known.row[i] : r;
-		}
-	}
-	*r = (struct row){ .at = at,
-			   .bytes = bytes,
-			   .type = type->id,
-			   .told = told,
-			   .id = id,
-			   .session = mobi_rt_serial(),
-			   .used = ++known.clock };
+	now.summed = row_of(type, at, bytes) != NULL;
 	(void)pthread_mutex_unlock(&known.lock);
+	if (now.summed) {
+		now.sum = mobi_crc32c(0, at, bytes);
+	}
+	(void)pthread_mutex_lock(&known.lock);
+	was = row_of(type, at, bytes);
+	r = was ? was : row_oldest();
+	held = let_go(r);
+	if (was) {
+		now.told = was->told;
+	}
+	if (was && now.summed && was->summed && was->sum == now.sum) {
+		now.times = was->times;
+		tells = count(&now);
+		now.held = known.held + bytes <= s->hdr->arena_bytes / PART &&
+			   mobi_slot_hold(s, id) >= 0;
+		known.held += now.held ? bytes : 0;
+	}
+	now.used = ++known.clock;
+	*r = now;
+	(void)pthread_mutex_unlock(&known.lock);
+	release(held);
+	if (tells) {
+		tell(def, bytes);
+	}
 }

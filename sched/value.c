@@ -8,6 +8,7 @@
 #include "error.h"
 #include "frame.h"
 #include "object.h"
+#include "repeat.h"
 #include "site.h"
 #include "slot.h"
 
@@ -342,6 +343,9 @@ int mobi_value_put(const struct mob_type *type, const void *value,
 	int rc = mobi_value_bytes(type, value, &n);
 
 	if (rc >= 0) {
+		rc = mobi_object_new(s, n, type->id, &id, &to);
+	}
+	if (rc == MOB_E_STORE_FULL && mobi_repeat_drop()) {
 		rc = mobi_object_new(s, n, type->id, &id, &to);
 	}
 	if (rc < 0) {

@@ -86,7 +86,7 @@ static void next_text(const struct mob_explanation *e, const char *queue,
 	if (e->worker) {
 		(void)snprintf(out, size,
 			       "worker %" PRIu32 " has taken it with others, "
-						 "and "
+			       "and "
 			       "runs it soon",
 			       e->worker);
 	} else {

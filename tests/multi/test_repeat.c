@@ -140,7 +140,7 @@ static void test_repeat_other_lengths(void **state)
 	}
 }
 
-/* Nothing of it is kept: what no call needs any more is gone. */
+/* Of what is another each time nothing is kept: what no call needs any more is gone. */
 static void test_repeat_keeps_nothing(void **state)
 {
 	(void)state;
@@ -159,6 +159,53 @@ static void test_repeat_keeps_nothing(void **state)
 			assert_int_equal(x, (int64_t)BYTES + i);
 		}
 	}
+}
+
+static void sum_ends(int64_t want)
+{
+	MOB_SCOPE
+	{
+		int64_t x;
+
+		assert_int_equal(mob_get(mob_submit(r_sum, 0,
+						    mob_bytes_of(bytes, BYTES)),
+					 &x),
+				 0);
+		assert_int_equal(x, want);
+	}
+}
+
+/* Nobody needs it between two calls. What is held for that is given up for others. */
+static void test_repeat_one_call_after_the_other(void **state)
+{
+	uint64_t before = repeated();
+	mob_bytes b;
+	int n = 0;
+
+	(void)state;
+	memset(bytes, 3, BYTES);
+	for (int i = 0; i < CALLS; i++) {
+		sum_ends(3 * (int64_t)BYTES);
+	}
+	assert_in_range(repeated() - before, CALLS - 3, CALLS - 1);
+	bytes[7] = 4;
+	sum_ends(3 * (int64_t)BYTES + 1);
+	assert_false(mobi_repeat_drop());
+	for (int i = 0; i < 3; i++) {
+		sum_ends(3 * (int64_t)BYTES + 1);
+	}
+	MOB_SCOPE
+	{
+		for (; n < 100 && !mob_get(mob_put_bytes(bytes, BYTES), &b);
+		     n++) {
+		}
+		assert_int_equal(mob_error_code(), MOB_E_STORE_FULL);
+		mob_error_clear();
+	}
+	assert_in_range(n, 20, 64);
+	assert_false(mobi_repeat_drop());
+	sum_ends(3 * (int64_t)BYTES + 1);
+	(void)mobi_repeat_drop();
 }
 
 struct submitter {
@@ -280,6 +327,7 @@ MOB_MAIN(void)
 		T(test_repeat_other_bytes_in_the_same_memory),
 		T(test_repeat_other_lengths),
 		T(test_repeat_keeps_nothing),
+		T(test_repeat_one_call_after_the_other),
 		T(test_repeat_threads_submit_the_same),
 		T(test_repeat_is_told_once),
 	};
