@@ -14,10 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Those of one line of entries are neighbours: refs mostly come and go in the order of
+ * their slots. */
 static uint32_t hash(uint64_t id, uint32_t size)
 {
-	return (uint32_t)((id * UINT64_C(0x9e3779b97f4a7c15)) >> 32) &
-	       (size - 1);
+	uint64_t h = (id >> 2) * UINT64_C(0x9e3779b97f4a7c15);
+
+	return ((uint32_t)(h >> 32) << 2 | ((uint32_t)id & 3u)) & (size - 1);
 }
 
 void mobi_frame_init(struct mobi_frame *f, struct mobi_frame *outer)
