@@ -372,7 +372,7 @@ static void announce_again(struct mob_store *s, struct mobi_context *c)
 	uint64_t w = mobi_load(&s->recs[rec].word);
 
 	mobi_store(&p->ann, MOBI_ANN(MOBI_VERSION(w), rec));
-	mobi_deadlock_wake(p);
+	mobi_deadlock_wake(s, s->me);
 	mobi_store(&p->blocked, 0u);
 	mobi_store(&p->waits, UINT64_C(0));
 	mobi_store(&p->helps, 0u);
@@ -388,7 +388,7 @@ static bool run_for(struct mob_store *s, uint64_t id)
 	if (!runnable_for(s, id, &way)) {
 		return false;
 	}
-	mobi_deadlock_wake(p);
+	mobi_deadlock_wake(s, s->me);
 	mobi_store(&p->blocked, 0u);
 	ran = run_way(s, &way);
 	mobi_store(&p->ann, UINT64_C(0));

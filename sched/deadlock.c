@@ -5,9 +5,9 @@
  * both see it: who gets the lock first ends its own wait, and the other looks again,
  * and sleeps.
  *
- * The place tells what its thread sleeps for; the rest is in the tables as it is. So
+ * A process tells what its thread sleeps for; the rest is in the tables as it is. So
  * there is nothing to be repaired after a kill: the janitor ends the wait of a dead
- * place, and who was about to end a deadlock has either ended its wait or not.
+ * process, and who was about to end a deadlock has either ended its wait or not.
  *
  * A wait that may be ended otherwise is not published: one with a time-out, or of a
  * thread that has a token.
@@ -34,45 +34,58 @@ static struct {
 	uint64_t free_ns; /* before that not even for something new */
 } look;
 
-static void publish(struct mob_store *s, struct mobi_place_shared *p,
-		    const struct mobi_context *c, const struct mobi_wait *w)
+static struct mobi_wait_shared *wait_of(const struct mob_store *s,
+					uint32_t client)
 {
+	struct mobi_sched *sh = s->sched;
+
+	return &sh->wait[client % MOBI_CLIENTS];
+}
+
+static void publish(struct mob_store *s, const struct mobi_context *c,
+		    const struct mobi_wait *w)
+{
+	struct mobi_wait_shared *p = wait_of(s, s->me);
 	uint32_t need = w->need < MOBI_WAIT_NEED_MAX ? w->need :
 						       MOBI_WAIT_NEED_MAX;
 	uint32_t rec = (uint32_t)c->task;
 
-	mobi_store(&p->wait_task,
+	mobi_store(&p->task,
 		   MOBI_ANN(MOBI_VERSION(mobi_load(&s->recs[rec].word)), rec));
-	mobi_store(&p->wait_how, MOBI_WAIT_HOW(need, w->kind));
-	mobi_store(&p->waits, w->id);
+	mobi_store(&p->how, MOBI_WAIT_HOW(need, w->kind));
+	mobi_store(&p->id, w->id);
 	MOBI_FAULT("deadlock.publish");
-	mobi_store(&p->wait_seq, mobi_load(&p->wait_seq) + 1);
+	mobi_store(&p->seq, mobi_load(&p->seq) + 1);
 	MOBI_FAULT("deadlock.published");
 }
 
-static bool is_published(const struct mobi_place_shared *p)
+static bool is_published(const struct mob_store *s)
 {
-	return mobi_load(&p->wait_seq) & 1;
+	return mobi_load(&wait_of(s, s->me)->seq) & 1;
 }
 
-void mobi_deadlock_wake(struct mobi_place_shared *p)
+void mobi_deadlock_wake(struct mob_store *s, uint32_t client)
 {
-	if (is_published(p)) {
-		mobi_store(&p->wait_seq, mobi_load(&p->wait_seq) + 1);
+	struct mobi_wait_shared *p = wait_of(s, client);
+	uint64_t seq = mobi_load(&p->seq);
+
+	if (seq & 1) {
+		mobi_store(&p->seq, seq + 1);
 	}
 }
 
-/* True, and the cycle in words, if the place is in one. *out_work: how many objects
- * were looked at. */
-static bool find(struct mob_store *s, uint32_t place, char *out, size_t size,
-		 uint64_t *out_work)
+/* True, and the cycle in words, if the process is in one. decides: so that its wait
+ * may be ended for it. *out_work: how many objects were looked at. */
+static bool find(struct mob_store *s, uint32_t client, bool decides, char *out,
+		 size_t size, uint64_t *out_work)
 {
 	struct mobi_waits k;
-	uint8_t cycle[MOBI_PLACES];
+	uint8_t cycle[MOBI_CLIENTS];
 	uint32_t n;
 
-	mobi_waits_open(&k, s);
-	n = mobi_waits_cycle(&k, place, cycle);
+	mobi_waits_open(&k, s, decides);
+	n = mobi_waits_cycle(&k, client, cycle);
+	k.decides = false;
 	if (n && size) {
 		mobi_waits_text(&k, cycle, n, out, size);
 	}
@@ -82,7 +95,7 @@ static bool find(struct mob_store *s, uint32_t place, char *out, size_t size,
 }
 
 /* Looks again under the lock, as another may have ended it. */
-static int end_wait(struct mob_store *s, uint32_t place)
+static int end_wait(struct mob_store *s)
 {
 	struct mobi_sched *sh = s->sched;
 	char text[480];
@@ -93,8 +106,8 @@ static int end_wait(struct mob_store *s, uint32_t place)
 		return 0; /* whoever has it is stopped: the next look is near */
 	}
 	MOBI_FAULT("deadlock.locked");
-	if (find(s, place, text, sizeof(text), &work)) {
-		mobi_deadlock_wake(&sh->place[place]);
+	if (find(s, s->me, true, text, sizeof(text), &work)) {
+		mobi_deadlock_wake(s, s->me);
 		MOBI_FAULT("deadlock.ended");
 		rc = mobi_err(MOB_E_DEADLOCK, "deadlock: %s", text);
 	}
@@ -105,29 +118,28 @@ static int end_wait(struct mob_store *s, uint32_t place)
 int mobi_deadlock_sleep(struct mob_store *s, const struct mobi_context *c,
 			const struct mobi_wait *w)
 {
-	struct mobi_sched *sh = s->sched;
-	struct mobi_place_shared *p = &sh->place[mobi_rt.place];
 	uint64_t began = mobi_now_ns();
 	uint64_t work;
 	int rc = 0;
 
-	if (w->timeout_ns != MOB_FOREVER || mobi_cancel_has_token()) {
+	if ((w->timeout_ns != MOB_FOREVER && w->kind != MOBI_WAIT_ROOM) ||
+	    mobi_cancel_has_token()) {
 		return 0;
 	}
-	if (is_published(p)) {
+	if (is_published(s)) {
 		if (began < look.next_ns) {
 			return 0;
 		}
 	} else {
-		publish(s, p, c, w);
+		publish(s, c, w);
 		look.next_ns = look.free_ns;
 		if (began < look.free_ns) {
 			return 0;
 		}
 	}
-	if (find(s, mobi_rt.place, NULL, 0, &work)) {
+	if (find(s, s->me, false, NULL, 0, &work)) {
 		MOBI_FAULT("deadlock.found");
-		rc = end_wait(s, mobi_rt.place);
+		rc = end_wait(s);
 	}
 	look.free_ns = 0;
 	look.next_ns = began + AGAIN_NS;
@@ -143,13 +155,8 @@ int mobi_deadlock_sleep(struct mob_store *s, const struct mobi_context *c,
 bool mobi_deadlock_text(struct mob_store *s, uint32_t client, char *out,
 			size_t size)
 {
-	const struct mobi_sched *sh = s->sched;
 	uint64_t work;
 
-	for (uint32_t i = 0; client && i < MOBI_PLACES; i++) {
-		if (mobi_load(&sh->place[i].client) == client) {
-			return find(s, i, out, size, &work);
-		}
-	}
-	return false;
+	return client && client < MOBI_CLIENTS &&
+	       find(s, client, false, out, size, &work);
 }

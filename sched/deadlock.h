@@ -14,10 +14,11 @@
  */
 int mobi_deadlock_sleep(struct mob_store *s, const struct mobi_context *c,
 			const struct mobi_wait *w);
-/* It does not sleep any more, or runs something else meanwhile. */
-void mobi_deadlock_wake(struct mobi_place_shared *p);
+/* Who sleeps in that process does not any more, or runs something else meanwhile; or
+ * the process is dead. */
+void mobi_deadlock_wake(struct mob_store *s, uint32_t client);
 
-/* The cycle of waits that this worker is in, in words; false: none is found.
+/* The cycle of waits that this process is in, in words; false: none is found.
  * Thread: any of any process that has the session open. */
 bool mobi_deadlock_text(struct mob_store *s, uint32_t client, char *out,
 			size_t size);

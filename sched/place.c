@@ -3,7 +3,6 @@
 #include "place.h"
 
 #include "board.h"
-#include "deadlock.h"
 #include "err.h"
 #include "node.h"
 #include "os_clock.h"
@@ -24,7 +23,6 @@ static bool place_try(struct mob_store *s, uint32_t *out_place)
 		    mobi_cas32(&p->client, &nobody, s->me)) {
 			mobi_store(&p->ann, UINT64_C(0));
 			mobi_store(&p->blocked, 0u);
-			mobi_deadlock_wake(p); /* that of one that died */
 			mobi_store(&p->waits, UINT64_C(0));
 			mobi_store(&p->helps, 0u);
 			mobi_store(&p->leave, 0u);

@@ -227,19 +227,13 @@ struct mobi_place_shared {
 	/* What its tasks hold, those that wait, too: only it writes them. */
 	mobi_a32 held[MOBI_RESOURCES];
 	mobi_a64 devices[MOBI_RESOURCES]; /* a bit each */
-	/* Odd: its thread sleeps until `waits` is resolved, or so many of it,
-	 * without another way out. Grows only. waits.c. */
-	mobi_a64 wait_seq;
-	mobi_a64 wait_task; /* as ann: that sleeps */
-	mobi_a32 wait_how;  /* MOBI_WAIT_HOW */
-	uint32_t reserved2;
 	/* As ann: the attempt that is killed for lack of memory; how many private
 	 * bytes its worker had, and what was in use of which limit. */
 	mobi_a64 press;
 	mobi_a64 press_bytes;
 	mobi_a64 press_use;
 	mobi_a64 press_limit;
-	uint64_t reserved3[3];
+	uint64_t reserved3[6];
 };
 MOBI_SIZE(struct mobi_place_shared, 256);
 /* Tasks that a worker has taken out of a queue in one go and not begun: bundle.h. */
@@ -250,8 +244,6 @@ struct mobi_bundle {
 	mobi_a64 since_ns; /* its owner came to it last */
 };
 MOBI_SIZE(struct mobi_bundle, 64);
-#define MOBI_WAIT_NEED_MAX ((1u << 24) - 1)
-#define MOBI_WAIT_HOW(need, kind) ((kind) << 24 | (need))
 enum {
 	MOBI_FAULT_STACK = 1, /* its stack ran over */
 	MOBI_FAULT_STORE = 2, /* a write to an object that is sealed */
@@ -263,6 +255,21 @@ enum {
 };
 #define MOBI_VERSION(w) (MOBI_GEN(w) << 8 | MOBI_ATTEMPT(w))
 #define MOBI_ANN(version, rec) ((uint64_t)(version) << 32 | ((rec) + 1))
+
+/* ---- waits without another way out, by client: waits.h ---- */
+struct mobi_wait_shared {
+	/* Odd: a thread of the client sleeps until `id` is resolved, or so many of
+	 * it. Grows only. */
+	mobi_a64 seq;
+	mobi_a64 id;   /* an object, or MOBI_ANY_OF */
+	mobi_a64 task; /* as ann: that sleeps; 0: no task does */
+	mobi_a32 how;  /* MOBI_WAIT_HOW */
+	uint32_t reserved;
+	uint64_t reserved2[4];
+};
+MOBI_SIZE(struct mobi_wait_shared, 64);
+#define MOBI_WAIT_NEED_MAX ((1u << 24) - 1)
+#define MOBI_WAIT_HOW(need, kind) ((kind) << 24 | (need))
 
 /* ---- what surrounds tasks: surround.h; never forgotten ---- */
 #define MOBI_SURROUNDS 31u
@@ -430,6 +437,7 @@ struct mobi_sched {
 	struct mobi_crash crash;
 	_Alignas(64) struct mobi_place_shared place[MOBI_PLACES];
 	struct mobi_bundle bundle[MOBI_PLACES]; /* of each place */
+	struct mobi_wait_shared wait[MOBI_CLIENTS];
 	struct mobi_fn_shared fn[MOBI_FUNCTIONS];
 	struct mobi_name_shared name[MOBI_NAMES];
 	struct mobi_plan_shared plan[MOBI_PLANS];

@@ -302,6 +302,11 @@ static void reap_tasks(struct mob_store *s, uint64_t dead)
 	}
 	mobi_lineage_reap(s, dead);
 	mobi_unread_reap(s, dead);
+	for (uint32_t i = 1; i < MOBI_CLIENTS; i++) {
+		if (is_dead(dead, i)) {
+			mobi_deadlock_wake(s, i);
+		}
+	}
 	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
 		struct mobi_place_shared *p = &sh->place[i];
 		uint32_t client = mobi_load(&p->client);
@@ -310,7 +315,6 @@ static void reap_tasks(struct mob_store *s, uint64_t dead)
 			mobi_record_died(s, p, client);
 			mobi_store(&p->ann, UINT64_C(0));
 			mobi_store(&p->blocked, 0u);
-			mobi_deadlock_wake(p);
 			mobi_store(&p->exit_pid, 0u);
 			mobi_store(&p->fault, 0u);
 			mobi_store(&p->press, UINT64_C(0));

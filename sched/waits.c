@@ -25,31 +25,34 @@
 
 #define TRIES 4
 
-void mobi_waits_open(struct mobi_waits *k, struct mob_store *s)
+void mobi_waits_open(struct mobi_waits *k, struct mob_store *s, bool decides)
 {
 	const struct mobi_sched *sh = s->sched;
 
 	memset(k, 0, sizeof(*k));
 	k->s = s;
-	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
-		const struct mobi_place_shared *p = &sh->place[i];
+	k->decides = decides;
+	for (uint32_t i = 1; i < MOBI_CLIENTS; i++) {
+		const struct mobi_wait_shared *p = &sh->wait[i];
 		struct mobi_wait_at *a = &k->at[i];
-		uint32_t client = mobi_load(&p->client) % MOBI_CLIENTS;
 		uint32_t how;
 
-		if (!client) {
-			continue;
-		}
-		k->place_of[client] = (uint8_t)(i + 1);
-		a->seq = mobi_load(&p->wait_seq);
+		a->seq = mobi_load(&p->seq);
 		if (!(a->seq & 1)) {
 			continue;
 		}
-		a->id = mobi_load(&p->waits);
-		how = mobi_load(&p->wait_how);
+		a->id = mobi_load(&p->id);
+		a->task = mobi_load(&p->task);
+		how = mobi_load(&p->how);
 		a->need = how & MOBI_WAIT_NEED_MAX;
 		a->kind = how >> 24;
 		k->waiting |= MOBI_BIT(i);
+	}
+	/* After that: who waits stands where it stood. */
+	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
+		uint32_t c = mobi_load(&sh->place[i].client);
+
+		k->place_of[c % MOBI_CLIENTS] = (uint8_t)(i + 1);
 	}
 }
 
@@ -74,25 +77,23 @@ static bool add_maker(void *arg, struct mobi_maker m, uint64_t id,
 	} else if (m.kind == MOBI_MAKER_PROC) {
 		by->procs |= MOBI_BIT(m.index);
 	} else {
-		by->places |= MOBI_BIT(m.index);
+		by->threads |= MOBI_BIT(m.index);
 	}
 	return false;
 }
 
-/* One of the objects that the executor waits for. */
+/* One of those that the executor waits for. */
 static void add_choice(struct mobi_waits *k, struct mobi_wait_at *a,
-		       uint64_t id)
+		       const struct mobi_makers *by)
 {
-	struct mobi_makers by = { 0 };
 	struct mobi_choice *c;
 
-	mobi_waits_walk(k, id, add_maker, &by);
-	if (!(by.places | by.procs | by.shapes)) {
+	if (!(by->threads | by->procs | by->shapes)) {
 		a->able++;
 		return;
 	}
 	for (uint32_t i = a->first; i < k->n_choice; i++) {
-		if (!memcmp(&k->choice[i].by, &by, sizeof(by))) {
+		if (!memcmp(&k->choice[i].by, by, sizeof(*by))) {
 			k->choice[i].n++;
 			return;
 		}
@@ -104,8 +105,17 @@ static void add_choice(struct mobi_waits *k, struct mobi_wait_at *a,
 		return;
 	}
 	k->choice = c;
-	c[k->n_choice++] = (struct mobi_choice){ by, 1 };
+	c[k->n_choice++] = (struct mobi_choice){ *by, 1 };
 	a->n++;
+}
+
+static void add_object(struct mobi_waits *k, struct mobi_wait_at *a,
+		       uint64_t id)
+{
+	struct mobi_makers by = { 0 };
+
+	mobi_waits_walk(k, id, add_maker, &by);
+	add_choice(k, a, &by);
 }
 
 struct entry {
@@ -120,43 +130,81 @@ static bool add_entry(void *arg, uint64_t id, bool fired)
 	if (fired) {
 		e->a->able++;
 	} else {
-		add_choice(e->k, e->a, id);
+		add_object(e->k, e->a, id);
 	}
 	return e->a->able < e->a->need && !e->k->failed;
+}
+
+/* Those of which one makes room are choices, those of which all must are one. */
+struct room {
+	struct mobi_waits *k;
+	struct mobi_wait_at *a;
+	struct mobi_makers all;
+};
+
+static void add_reader(void *arg, struct mobi_maker m)
+{
+	struct room *r = arg;
+	struct mobi_makers by = { 0 };
+
+	mobi_waits_walk_from(r->k, m, add_maker, &by);
+	r->all.threads |= by.threads;
+	r->all.procs |= by.procs;
+	r->all.shapes |= by.shapes;
+	add_choice(r->k, r->a, &by);
+}
+
+static void add_room(struct mobi_waits *k, struct mobi_wait_at *a)
+{
+	struct room r = { .k = k, .a = a };
+
+	if (mobi_waits_room(k, a, add_reader, &r)) {
+		k->n_choice = a->first;
+		a->n = 0;
+		a->able = 0;
+		add_choice(k, a, &r.all);
+	}
+}
+
+static uint64_t held_by(const struct mobi_waits *k, uint32_t executor,
+			uint32_t resource)
+{
+	const struct mobi_sched *sh = k->s->sched;
+	uint32_t p = k->place_of[executor];
+
+	return p ? mobi_load(&sh->place[p - 1].held[resource]) : 0;
 }
 
 uint64_t mobi_waits_holders(const struct mobi_waits *k, uint32_t shape)
 {
 	const struct mobi_sched *sh = k->s->sched;
-	uint64_t places = 0;
+	uint64_t holders = 0;
 
-	for (uint32_t p = 0; p < MOBI_PLACES; p++) {
+	for (uint64_t b = k->waiting; b; b &= b - 1) {
+		uint32_t e = (uint32_t)__builtin_ctzll(b);
+
 		for (uint32_t r = 0; r < sh->n_resources; r++) {
-			if (sh->shape[shape].amount[r] &&
-			    (k->waiting & MOBI_BIT(p)) &&
-			    mobi_load(&sh->place[p].held[r])) {
-				places |= MOBI_BIT(p);
+			if (sh->shape[shape].amount[r] && held_by(k, e, r)) {
+				holders |= MOBI_BIT(e);
 			}
 		}
 	}
-	return places;
+	return holders;
 }
 
 /* The task that sleeps is told to end: its wait is over. */
-static bool is_told(const struct mobi_waits *k, uint32_t place)
+static bool is_told(const struct mobi_waits *k, const struct mobi_wait_at *a)
 {
-	const struct mobi_sched *sh = k->s->sched;
-	uint64_t task = mobi_load(&sh->place[place].wait_task);
-	uint32_t rec = (uint32_t)task - 1;
+	uint32_t rec = (uint32_t)a->task - 1;
 
-	return !task || rec >= mobi_pool_used(k->s, MOBI_POOL_REC) ||
+	return !a->task || rec >= mobi_pool_used(k->s, MOBI_POOL_REC) ||
 	       (mobi_load(&k->s->recs[rec].word) & MOBI_TF_TOLD);
 }
 
 /* Who makes what the executor waits for; these are to be looked at next. */
-static uint64_t look_at(struct mobi_waits *k, uint32_t place)
+static uint64_t look_at(struct mobi_waits *k, uint32_t executor)
 {
-	struct mobi_wait_at *a = &k->at[place];
+	struct mobi_wait_at *a = &k->at[executor];
 	struct entry e = { k, a };
 	uint64_t next = 0;
 	uint64_t shapes = 0;
@@ -164,21 +212,23 @@ static uint64_t look_at(struct mobi_waits *k, uint32_t place)
 	a->first = k->n_choice;
 	a->n = 0;
 	a->able = 0;
-	if (is_told(k, place)) {
+	if (is_told(k, a)) {
 		a->able = a->need;
 	} else if (mobi_is_any(a->id)) {
 		mobi_cq_entries(k->s, mobi_queue_of_any(a->id), add_entry, &e);
+	} else if (a->kind == MOBI_WAIT_ROOM) {
+		add_room(k, a);
 	} else {
-		add_choice(k, a, a->id);
+		add_object(k, a, a->id);
 	}
 	if (a->able >= a->need) {
 		k->n_choice = a->first;
 		a->n = 0;
 		return 0;
 	}
-	k->stuck |= MOBI_BIT(place);
+	k->stuck |= MOBI_BIT(executor);
 	for (uint32_t i = a->first; i < a->first + a->n; i++) {
-		next |= k->choice[i].by.places | k->choice[i].by.procs;
+		next |= k->choice[i].by.threads | k->choice[i].by.procs;
 		shapes |= k->choice[i].by.shapes;
 	}
 	for (uint64_t b = shapes & ~k->shapes; b; b &= b - 1) {
@@ -202,8 +252,7 @@ static bool shape_stuck(const struct mobi_waits *k, uint32_t shape)
 		uint64_t held = 0;
 
 		for (uint64_t b = k->stuck; b; b &= b - 1) {
-			held += mobi_load(
-				&sh->place[__builtin_ctzll(b)].held[r]);
+			held += held_by(k, (uint32_t)__builtin_ctzll(b), r);
 		}
 		if (amount > sh->resource[r].total) {
 			return false;
@@ -216,17 +265,17 @@ static bool shape_stuck(const struct mobi_waits *k, uint32_t shape)
 static bool choice_stuck(const struct mobi_waits *k,
 			 const struct mobi_choice *c)
 {
-	return (c->by.places & k->stuck) ||
+	return (c->by.threads & k->stuck) ||
 	       (c->by.procs & k->stuck & ~k->threads) ||
 	       (c->by.shapes & k->stuck_shapes);
 }
 
-static bool place_stuck(const struct mobi_waits *k, uint32_t place)
+static bool is_stuck(const struct mobi_waits *k, uint32_t executor)
 {
-	const struct mobi_wait_at *a = &k->at[place];
+	const struct mobi_wait_at *a = &k->at[executor];
 	uint64_t able = a->able;
 
-	if (a->kind == MOBI_WAIT_QUEUE && (k->threads & MOBI_BIT(place))) {
+	if (a->kind == MOBI_WAIT_QUEUE && (k->threads & MOBI_BIT(executor))) {
 		return false; /* another may add to the queue */
 	}
 	for (uint32_t i = a->first; i < a->first + a->n; i++) {
@@ -248,7 +297,7 @@ static void reduce(struct mobi_waits *k)
 			}
 		}
 		for (uint64_t b = k->stuck; b; b &= b - 1) {
-			if (!place_stuck(k, (uint32_t)__builtin_ctzll(b))) {
+			if (!is_stuck(k, (uint32_t)__builtin_ctzll(b))) {
 				k->stuck &= ~(b & -b);
 				changed = true;
 			}
@@ -260,16 +309,14 @@ static void reduce(struct mobi_waits *k)
  * something was learned. */
 static bool look_at_processes(struct mobi_waits *k)
 {
-	const struct mobi_sched *sh = k->s->sched;
 	uint64_t stuck = k->stuck;
 	uint64_t threads = k->threads;
 
 	for (uint64_t b = stuck; b; b &= b - 1) {
-		uint32_t p = (uint32_t)__builtin_ctzll(b);
-		uint32_t c = mobi_load(&sh->place[p].client) % MOBI_CLIENTS;
+		uint32_t c = (uint32_t)__builtin_ctzll(b);
 		struct mobi_proc proc = k->s->clients[c].proc;
 
-		if (!c || k->place_of[c] != p + 1 || !mobi_proc_alive(&proc)) {
+		if (!mobi_proc_alive(&proc)) {
 			k->stuck &= ~(b & -b);
 		} else if (mobi_proc_threads(&proc) != 1) {
 			k->threads |= b & -b;
@@ -280,15 +327,15 @@ static bool look_at_processes(struct mobi_waits *k)
 
 /* ---- the cycle ---- */
 
-static uint64_t stuck_makers(const struct mobi_waits *k, uint32_t place)
+static uint64_t stuck_makers(const struct mobi_waits *k, uint32_t executor)
 {
-	const struct mobi_wait_at *a = &k->at[place];
+	const struct mobi_wait_at *a = &k->at[executor];
 	uint64_t next = 0;
 
 	for (uint32_t i = a->first; i < a->first + a->n; i++) {
 		const struct mobi_makers *by = &k->choice[i].by;
 
-		next |= by->places | (by->procs & ~k->threads);
+		next |= by->threads | (by->procs & ~k->threads);
 		for (uint64_t b = by->shapes & k->stuck_shapes; b; b &= b - 1) {
 			next |= mobi_waits_holders(
 				k, (uint32_t)__builtin_ctzll(b));
@@ -298,23 +345,23 @@ static uint64_t stuck_makers(const struct mobi_waits *k, uint32_t place)
 }
 
 /*
- * Those that the place waits for in the end; 0 unless all of these wait for the place,
+ * Those that the executor waits for in the end; 0 unless all of these wait for it,
  * too. If they do not, there is another deadlock below: one of that will end it, and
- * this place may go on then.
+ * this one may go on then.
  */
-static uint64_t knot(const struct mobi_waits *k, uint32_t place)
+static uint64_t knot(const struct mobi_waits *k, uint32_t executor)
 {
-	uint64_t next[MOBI_PLACES];
+	uint64_t next[MOBI_CLIENTS];
 	uint64_t below = 0; /* that it waits for */
-	uint64_t above = MOBI_BIT(place);
-	uint64_t more = k->stuck & MOBI_BIT(place);
+	uint64_t above = MOBI_BIT(executor);
+	uint64_t more = k->stuck & MOBI_BIT(executor);
 
 	while (more) {
 		uint32_t p = (uint32_t)__builtin_ctzll(more);
 
 		more &= more - 1;
 		next[p] = stuck_makers(k, p);
-		more |= next[p] & ~below & ~MOBI_BIT(place);
+		more |= next[p] & ~below & ~MOBI_BIT(executor);
 		below |= next[p];
 	}
 	do {
@@ -326,15 +373,15 @@ static uint64_t knot(const struct mobi_waits *k, uint32_t place)
 		}
 		above |= more;
 	} while (more);
-	return below & ~above || !(below & MOBI_BIT(place)) ? 0 : below;
+	return below & ~above || !(below & MOBI_BIT(executor)) ? 0 : below;
 }
 
-/* Breadth first from the place until it comes back. */
-static uint32_t find_cycle(const struct mobi_waits *k, uint32_t place,
-			   uint8_t out[MOBI_PLACES])
+/* Breadth first from the executor until it comes back. */
+static uint32_t find_cycle(const struct mobi_waits *k, uint32_t executor,
+			   uint8_t out[MOBI_CLIENTS])
 {
-	uint8_t queue[MOBI_PLACES] = { (uint8_t)place };
-	uint8_t before[MOBI_PLACES] = { 0 };
+	uint8_t queue[MOBI_CLIENTS] = { (uint8_t)executor };
+	uint8_t before[MOBI_CLIENTS] = { 0 };
 	uint64_t met = 0;
 	uint32_t end = 1;
 
@@ -342,8 +389,9 @@ static uint32_t find_cycle(const struct mobi_waits *k, uint32_t place,
 		uint64_t next = stuck_makers(k, queue[i]) & ~met;
 		uint32_t n = 1;
 
-		if (next & MOBI_BIT(place)) {
-			for (uint32_t p = queue[i]; p != place; p = before[p]) {
+		if (next & MOBI_BIT(executor)) {
+			for (uint32_t p = queue[i]; p != executor;
+			     p = before[p]) {
 				n++;
 			}
 			for (uint32_t p = queue[i], j = n; j-- > 0;
@@ -364,23 +412,23 @@ static uint32_t find_cycle(const struct mobi_waits *k, uint32_t place,
 }
 
 /* All of these have waited since they were copied. */
-static bool still_wait(const struct mobi_waits *k, uint64_t places)
+static bool still_wait(const struct mobi_waits *k, uint64_t executors)
 {
 	const struct mobi_sched *sh = k->s->sched;
 
-	for (uint64_t b = places; b; b &= b - 1) {
-		uint32_t p = (uint32_t)__builtin_ctzll(b);
+	for (uint64_t b = executors; b; b &= b - 1) {
+		uint32_t e = (uint32_t)__builtin_ctzll(b);
 
-		if (mobi_load(&sh->place[p].wait_seq) != k->at[p].seq) {
+		if (mobi_load(&sh->wait[e].seq) != k->at[e].seq) {
 			return false;
 		}
 	}
 	return true;
 }
 
-static void find_stuck(struct mobi_waits *k, uint32_t place)
+static void find_stuck(struct mobi_waits *k, uint32_t executor)
 {
-	uint64_t next = k->waiting & MOBI_BIT(place);
+	uint64_t next = k->waiting & MOBI_BIT(executor);
 
 	k->stuck = k->looked = k->shapes = k->threads = 0;
 	k->n_choice = 0;
@@ -393,28 +441,29 @@ static void find_stuck(struct mobi_waits *k, uint32_t place)
 	}
 	k->stuck_shapes = k->shapes;
 	reduce(k);
-	while ((k->stuck & MOBI_BIT(place)) && look_at_processes(k)) {
+	while ((k->stuck & MOBI_BIT(executor)) && look_at_processes(k)) {
 		reduce(k);
 	}
 }
 
-uint32_t mobi_waits_cycle(struct mobi_waits *k, uint32_t place,
-			  uint8_t out[MOBI_PLACES])
+uint32_t mobi_waits_cycle(struct mobi_waits *k, uint32_t executor,
+			  uint8_t out[MOBI_CLIENTS])
 {
 	for (int i = 0; i < TRIES; i++) {
 		struct mob_store *s = k->s;
+		bool decides = k->decides;
 		uint64_t all;
 
-		find_stuck(k, place);
-		all = k->failed ? 0 : knot(k, place);
+		find_stuck(k, executor);
+		all = k->failed ? 0 : knot(k, executor);
 		if (!all) {
 			return 0;
 		}
 		if (still_wait(k, all)) {
-			return find_cycle(k, place, out);
+			return find_cycle(k, executor, out);
 		}
 		mobi_waits_close(k);
-		mobi_waits_open(k, s);
+		mobi_waits_open(k, s, decides);
 	}
 	return 0; /* it moves */
 }

@@ -69,13 +69,10 @@ static const char *name_task(const struct mob_store *s, uint32_t rec,
 	return out;
 }
 
-/* The task that sleeps at a place. */
-static uint32_t sleeper(const struct mobi_waits *k, uint32_t place)
+/* The task that sleeps there. */
+static uint32_t sleeper(const struct mobi_waits *k, uint32_t executor)
 {
-	const struct mobi_sched *sh = k->s->sched;
-
-	return ((uint32_t)mobi_load(&sh->place[place].wait_task) - 1) %
-	       MOBI_RECS;
+	return ((uint32_t)k->at[executor].task - 1) % MOBI_RECS;
 }
 
 static const char *call_of(uint32_t kind)
@@ -83,7 +80,7 @@ static const char *call_of(uint32_t kind)
 	static const char *const names[] = {
 		[MOBI_WAIT_GET] = "get",       [MOBI_WAIT_ALL] = "get_all",
 		[MOBI_WAIT_SOME] = "wait",     [MOBI_WAIT_QUEUE] = "queue_pop",
-		[MOBI_WAIT_STREAM] = "stream",
+		[MOBI_WAIT_STREAM] = "stream", [MOBI_WAIT_ROOM] = "yield",
 	};
 
 	return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "?";
@@ -94,7 +91,7 @@ static const char *call_of(uint32_t kind)
 /* The way from what an executor waits for to the next one. */
 struct way {
 	struct mobi_waits *k;
-	uint32_t to; /* its place */
+	uint32_t to;
 	bool found;
 	struct mobi_maker maker;
 	uint64_t object; /* that it makes */
@@ -118,6 +115,15 @@ static bool leads_there(void *arg, struct mobi_maker m, uint64_t id,
 	return w->found;
 }
 
+static void try_reader(void *arg, struct mobi_maker m)
+{
+	struct way *w = arg;
+
+	if (!w->found) {
+		mobi_waits_walk_from(w->k, m, leads_there, w);
+	}
+}
+
 static bool try_entry(void *arg, uint64_t id, bool fired)
 {
 	struct way *w = arg;
@@ -128,13 +134,15 @@ static bool try_entry(void *arg, uint64_t id, bool fired)
 	return !w->found;
 }
 
-static void find_way(struct way *w, uint32_t place)
+static void find_way(struct way *w, uint32_t from)
 {
-	const struct mobi_wait_at *a = &w->k->at[place];
+	const struct mobi_wait_at *a = &w->k->at[from];
 
 	if (mobi_is_any(a->id)) {
 		mobi_cq_entries(w->k->s, mobi_queue_of_any(a->id), try_entry,
 				w);
+	} else if (a->kind == MOBI_WAIT_ROOM) {
+		(void)mobi_waits_room(w->k, a, try_reader, w);
 	} else {
 		(void)try_entry(w, a->id, false);
 	}
@@ -164,9 +172,9 @@ static const struct mobi_wait_step *way_step(const struct way *w, uint32_t n,
 }
 
 /* How many objects more an executor waits for than the one that is told. */
-static uint32_t others(const struct mobi_waits *k, uint32_t place)
+static uint32_t others(const struct mobi_waits *k, uint32_t executor)
 {
-	const struct mobi_wait_at *a = &k->at[place];
+	const struct mobi_wait_at *a = &k->at[executor];
 	uint32_t n = 0;
 
 	for (uint32_t i = a->first; i < a->first + a->n; i++) {
@@ -175,42 +183,50 @@ static uint32_t others(const struct mobi_waits *k, uint32_t place)
 	return n + a->able ? n + a->able - 1 : 0;
 }
 
-/* Who makes the last object of the way: "task b (6.1)" if that is who sleeps at
- * the place, else how it depends on who does. */
+/* Who makes the last object of the way, or reads: "task b (6.1)" if that is who sleeps
+ * there, else how it depends on who does. */
 static const char *maker_text(const struct way *w, char *out, size_t size)
 {
 	const struct mobi_waits *k = w->k;
-	const struct mobi_sched *sh = k->s->sched;
 	uint32_t at = sleeper(k, w->to);
-	uint32_t rec = (uint32_t)mobi_load(
-			       &k->s->slots[(uint32_t)w->object % MOBI_SLOTS]
-					.producer) -
-		       1;
+	uint32_t rec = w->maker.rec;
 	char task[64];
 	char who[64];
 
 	(void)name_task(k->s, at, who);
-	if (w->maker.kind == MOBI_MAKER_PLACE && rec == at) {
+	if (w->maker.kind == MOBI_MAKER_THREAD && rec == at) {
 		(void)snprintf(out, size, "%s", who);
 	} else if (w->maker.kind == MOBI_MAKER_PROC) {
 		(void)snprintf(out, size, "the process of %s", who);
 	} else {
 		(void)snprintf(out, size, "%s, %s worker %u, %s",
-			       name_task(k->s, rec % MOBI_RECS, task),
+			       name_task(k->s, rec, task),
 			       w->maker.kind == MOBI_MAKER_SHAPE ?
 				       "which wishes for what is held on" :
 				       "which cannot go on before another on",
-			       mobi_load(&sh->place[w->to].client), who);
+			       w->to, who);
 	}
 	return out;
 }
 
+static void tell_room(const struct mobi_waits *k, const struct mobi_wait_at *a,
+		      const char *by, char part[PART])
+{
+	uint64_t id = 0;
+
+	(void)mobi_waits_stream(k, a, &id);
+	(void)snprintf(part, PART,
+		       "which waits in %s for room in stream %u, which is for "
+		       "%s to read",
+		       call_of(a->kind), (uint32_t)id, by);
+}
+
 /* From one executor to the next, a part for each task on the way. */
-static void tell_way(struct parts *t, const struct way *w, uint32_t place)
+static void tell_way(struct parts *t, const struct way *w, uint32_t from)
 {
 	const struct mobi_waits *k = w->k;
 	uint32_t n = way_length(w);
-	uint32_t more = others(k, place);
+	uint32_t more = others(k, from);
 	char part[PART];
 	char task[64];
 	char maker[140];
@@ -226,11 +242,13 @@ static void tell_way(struct parts *t, const struct way *w, uint32_t place)
 						   task) :
 					 maker_text(w, maker, sizeof(maker));
 
-		if (i == 0) {
+		if (i == 0 && k->at[from].kind == MOBI_WAIT_ROOM) {
+			tell_room(k, &k->at[from], by, part);
+		} else if (i == 0) {
 			(void)snprintf(part, sizeof(part),
 				       "which waits in %s for object %u%s of "
 				       "%s",
-				       call_of(k->at[place].kind),
+				       call_of(k->at[from].kind),
 				       (uint32_t)object, and_more, by);
 		} else {
 			(void)snprintf(part, sizeof(part),

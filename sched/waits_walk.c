@@ -30,7 +30,7 @@ void *mobi_waits_grown(void *old, uint32_t n, uint32_t *io_max, size_t size)
 
 /* ---- tasks ---- */
 
-static bool unresolved(const struct mob_store *s, uint64_t id)
+bool mobi_waits_unresolved(const struct mob_store *s, uint64_t id)
 {
 	uint32_t slot = (uint32_t)id;
 	uint64_t w;
@@ -42,50 +42,63 @@ static bool unresolved(const struct mob_store *s, uint64_t id)
 	return MOBI_GEN(w) == MOBI_GEN(id) && MOBI_STATE(w) == MOBI_S_PENDING;
 }
 
-/* Its place + 1, if it waits; 0. */
-static uint32_t waiting_place(const struct mobi_waits *k, uint32_t client)
+/* The executor of a process, if it waits; 0. */
+static uint32_t waiting(const struct mobi_waits *k, uint32_t client)
 {
-	uint32_t p = k->place_of[client % MOBI_CLIENTS];
-
-	return p && (k->waiting & MOBI_BIT(p - 1)) ? p : 0;
+	return k->waiting & MOBI_BIT(client % MOBI_CLIENTS) ? client : 0;
 }
 
 static struct mobi_maker task_maker(const struct mobi_waits *k, uint32_t rec,
 				    uint64_t w)
 {
 	const struct mobi_sched *sh = k->s->sched;
-	const struct mobi_maker none = { MOBI_MAKER_NONE, 0 };
+	const struct mobi_maker none = { MOBI_MAKER_NONE, 0, rec };
 	uint32_t i;
 
 	switch (MOBI_STATE(w)) {
 	case MOBI_T_WAITING:
-		return (struct mobi_maker){ MOBI_MAKER_TASK, rec };
+		return (struct mobi_maker){ MOBI_MAKER_TASK, rec, rec };
 	case MOBI_T_READY:
 		i = mobi_task_at(k->s, rec)->shape % MOBI_SHAPES;
 		return sh->shape[i].some &&
 				       mobi_load(&k->s->recs[rec].word) == w ?
-			       (struct mobi_maker){ MOBI_MAKER_SHAPE, i } :
+			       (struct mobi_maker){ MOBI_MAKER_SHAPE, i, rec } :
 			       none;
 	case MOBI_T_RUN:
-		i = waiting_place(k, MOBI_ROWNER(w));
+		i = waiting(k, MOBI_ROWNER(w));
 		return i && !(w & MOBI_TF_TAKEN) ?
-			       (struct mobi_maker){ MOBI_MAKER_PLACE, i - 1 } :
+			       (struct mobi_maker){ MOBI_MAKER_THREAD, i,
+						    rec } :
 			       none;
 	default:
 		return none;
 	}
 }
 
+struct mobi_maker mobi_waits_task(const struct mobi_waits *k, uint32_t rec)
+{
+	return task_maker(k, rec, mobi_load(&k->s->recs[rec].word));
+}
+
+struct mobi_maker mobi_waits_process(const struct mobi_waits *k,
+				     uint32_t client)
+{
+	uint32_t e = waiting(k, client);
+
+	return (struct mobi_maker){ e ? MOBI_MAKER_PROC : MOBI_MAKER_NONE, e,
+				    0 };
+}
+
 struct mobi_maker mobi_waits_maker(const struct mobi_waits *k, uint64_t id)
 {
 	const struct mob_store *s = k->s;
-	struct mobi_maker m = { MOBI_MAKER_NONE, 0 };
+	struct mobi_maker m = { MOBI_MAKER_NONE, 0, 0 };
 	const struct mobi_slot *o = &s->slots[(uint32_t)id % MOBI_SLOTS];
 	uint64_t producer;
 	uint64_t w;
 	uint32_t rec;
 
-	if (!unresolved(s, id)) {
+	if (!mobi_waits_unresolved(s, id)) {
 		return m;
 	}
 	producer = mobi_load(&o->producer);
@@ -99,12 +112,7 @@ struct mobi_maker mobi_waits_maker(const struct mobi_waits *k, uint64_t id)
 			}
 		}
 	} else if (w & MOBI_F_OWNED) {
-		uint32_t p = waiting_place(k, MOBI_MAKER(w));
-
-		if (p) {
-			m.kind = MOBI_MAKER_PROC;
-			m.index = p - 1;
-		}
+		return mobi_waits_process(k, MOBI_MAKER(w));
 	}
 	return m;
 }
@@ -117,7 +125,7 @@ static bool arg_edge(const struct mobi_waits *k, const struct mobi_edge *e,
 	uint64_t id = mobi_load(&e->ref);
 
 	return MOBI_STATE(w) != MOBI_E_LIVE || (w & MOBI_EF_QUIET) ||
-	       !unresolved(k->s, id) || fn(arg, id);
+	       !mobi_waits_unresolved(k->s, id) || fn(arg, id);
 }
 
 void mobi_waits_args(const struct mobi_waits *k, uint32_t rec,
@@ -219,11 +227,8 @@ struct walk {
 	bool end;
 };
 
-static bool walk_object(void *arg, uint64_t id)
+static bool walk_maker(struct walk *w, struct mobi_maker m, uint64_t id)
 {
-	struct walk *w = arg;
-	struct mobi_maker m = mobi_waits_maker(w->k, id);
-
 	if (m.kind == MOBI_MAKER_TASK) {
 		add_step(w->k, m.index, id, w->from);
 	} else if (m.kind != MOBI_MAKER_NONE) {
@@ -233,6 +238,36 @@ static bool walk_object(void *arg, uint64_t id)
 	return !w->end && !w->k->failed;
 }
 
+static bool walk_object(void *arg, uint64_t id)
+{
+	struct walk *w = arg;
+
+	return walk_maker(w, mobi_waits_maker(w->k, id), id);
+}
+
+static void walk_on(struct walk *w, struct mobi_maker m, uint64_t id)
+{
+	struct mobi_waits *k = w->k;
+
+	k->n_step = 0;
+	k->round++;
+	(void)walk_maker(w, m, id);
+	for (uint32_t i = 0; i < k->n_step && !w->end && !k->failed; i++) {
+		w->from = i + 1;
+		mobi_waits_args(k, k->step[i].rec, walk_object, w);
+	}
+}
+
+void mobi_waits_walk_from(struct mobi_waits *k, struct mobi_maker m,
+			  bool (*found)(void *arg, struct mobi_maker m,
+					uint64_t id, uint32_t from),
+			  void *arg)
+{
+	struct walk w = { k, found, arg, 0, false };
+
+	walk_on(&w, m, 0);
+}
+
 void mobi_waits_walk(struct mobi_waits *k, uint64_t id,
 		     bool (*found)(void *arg, struct mobi_maker m, uint64_t id,
 				   uint32_t from),
@@ -240,11 +275,5 @@ void mobi_waits_walk(struct mobi_waits *k, uint64_t id,
 {
 	struct walk w = { k, found, arg, 0, false };
 
-	k->n_step = 0;
-	k->round++;
-	(void)walk_object(&w, id);
-	for (uint32_t i = 0; i < k->n_step && !w.end && !k->failed; i++) {
-		w.from = i + 1;
-		mobi_waits_args(k, k->step[i].rec, walk_object, &w);
-	}
+	walk_on(&w, mobi_waits_maker(k, id), id);
 }

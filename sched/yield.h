@@ -72,6 +72,8 @@ void mobi_stream_reap_task(struct mob_store *s, uint32_t rec);
 /* Who reads in this context. */
 uint64_t mobi_stream_reader(const struct mob_store *s,
 			    const struct mobi_context *c);
+/* Is the reader there no more? */
+bool mobi_stream_reader_is_gone(const struct mob_store *s, uint64_t r);
 
 /* ---- the reader ---- */
 

@@ -45,12 +45,14 @@ _Static_assert(offsetof(struct mobi_stream_node, store) ==
 	       "a node leaves the store its words");
 
 /* What the producer waits for has these in its value: enough is read when both of
- * the first two are reached, or the third. */
+ * the first two are reached, or the third. There is room for one item when FEW and
+ * BYTES are. */
 enum {
 	MOBI_ROOM_ITEMS = 0,
 	MOBI_ROOM_BYTES = 1,
 	MOBI_ROOM_ALL = 2, /* items */
-	MOBI_ROOM_WORDS = 3
+	MOBI_ROOM_FEW = 3, /* items */
+	MOBI_ROOM_WORDS = 4
 };
 
 /* A reader: {gen 32, attempt 8, kind 2, number 22} of a task or a process. */

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The producing end of a stream: a task that yields. */
-#include "yield.h"
+#include "yield_out.h"
 
 #include "arena.h"
 #include "args.h"
-#include "block.h"
-#include "domain.h"
 #include "err.h"
 #include "error.h"
 #include "fault.h"
@@ -13,13 +11,11 @@
 #include "guard.h"
 #include "module.h"
 #include "object.h"
-#include "os_clock.h"
 #include "retry.h"
 #include "site.h"
 #include "slot.h"
 #include "task_cancel.h"
 #include "value.h"
-#include "wait.h"
 
 #include <mobula/task_stream.h>
 
@@ -32,43 +28,6 @@
  * them. And so many objects, which the edges of one chunk keep, and the next node. */
 #define NODE_KEEPS (UINT64_C(64) << 10)
 #define NODE_OBJECTS (MOBI_EDGE_CHUNK - 2u)
-/* Who waits for the reader looks again so often: the stream may have been let go. */
-#define SLICE_NS (100 * MOB_MS)
-/* At the bound of workers, nobody may be there to read: it looks so often then, and
- * so often it does if no task waits for a worker. */
-#define STUCK_NS (20 * MOB_MS)
-#define QUIET_MAX 50u
-
-struct mobi_stream_out {
-	uint64_t id;    /* the stream: not held, so that it can be let go */
-	uint64_t node;  /* that is written, held */
-	uint64_t first; /* number of its first item */
-	uint64_t n;     /* items in it */
-	uint64_t cap;
-	uint64_t keeps; /* bytes of the objects in it */
-	unsigned char *at;
-	uint32_t edge;  /* hint: a free one */
-	uint32_t shift; /* the bounds are so many times doubled */
-	uint32_t quiet; /* so often nothing was read while it slept */
-	uint64_t index; /* yields of this attempt */
-	uint64_t skip;  /* so many items were there when it began */
-	uint64_t bytes; /* of all items so far */
-	uint64_t max_items;
-	uint64_t max_bytes;
-	const struct mob_task_def *def;
-	bool cancel;
-	bool gone; /* nobody has the stream any more */
-};
-
-static bool is_gone(const struct mob_store *s, struct mobi_stream_out *out)
-{
-	uint64_t w = mobi_load(&s->slots[(uint32_t)out->id].word);
-
-	if (!out->gone) {
-		out->gone = MOBI_GEN(w) != MOBI_GEN(out->id) || !mobi_living(w);
-	}
-	return out->gone;
-}
 
 /* ---- where it is ---- */
 
@@ -160,165 +119,6 @@ void mobi_stream_stop(struct mob_store *s, struct mobi_context *c, bool over)
 uint64_t mobi_stream_yielded(const struct mobi_context *c)
 {
 	return c->out ? c->out->index : 0;
-}
-
-/* ---- room ---- */
-
-static bool fits(const struct mobi_stream_out *out, uint64_t unread,
-		 uint64_t bytes, uint32_t shift)
-{
-	return shift >= 40 ||
-	       ((!out->max_items || unread < out->max_items << shift) &&
-		(!out->max_bytes || bytes <= out->max_bytes << shift));
-}
-
-static bool has_room(struct mob_store *s, struct mobi_stream_out *out,
-		     uint64_t bytes)
-{
-	const struct mobi_stream *st = mobi_stream_at(s, out->id);
-	uint64_t unread = out->first + out->n - mobi_load(&st->read);
-
-	bytes += out->bytes - mobi_load(&st->read_bytes);
-	if (!unread || fits(out, unread, bytes, 0)) {
-		out->shift = 0;
-		return true;
-	}
-	return fits(out, unread, bytes, out->shift);
-}
-
-/* Does the reader wait below this task, on the stack of this thread? */
-static bool reader_below(const struct mob_store *s,
-			 const struct mobi_context *c, uint64_t id)
-{
-	uint64_t reader = mobi_load(&mobi_stream_at(s, id)->reader);
-
-	for (const struct mobi_context *o = c->outer; o && reader;
-	     o = o->outer) {
-		if (o->def && mobi_stream_reader(s, o) == reader) {
-			return true;
-		}
-	}
-	return false;
-}
-
-/* An object for the reader to resolve when it has read enough. It is known from
- * `room` of the stream alone: a process that dies takes it along. */
-static int make_bell(struct mob_store *s, const struct mobi_stream_out *out,
-		     uint64_t bytes, uint64_t *out_bell)
-{
-	uint64_t written = out->first + out->n;
-	uint64_t limit = out->max_bytes << out->shift;
-	uint64_t when[MOBI_ROOM_WORDS] = { 0 };
-	void *at;
-	int rc = mobi_object_new(s, sizeof(when), MOBI_TYPE_INTERNAL, out_bell,
-				 &at);
-
-	if (rc < 0) {
-		return rc;
-	}
-	when[MOBI_ROOM_ALL] = written;
-	if (out->max_items) {
-		/* Half of it, so that the two do not wake each other for each
-		 * item. */
-		uint64_t half = (out->max_items << out->shift) / 2;
-
-		when[MOBI_ROOM_ITEMS] = written > half ? written - half : 0;
-	}
-	if (out->max_bytes && out->bytes + bytes > limit) {
-		when[MOBI_ROOM_BYTES] = out->bytes + bytes - limit;
-	}
-	memcpy(at, when, sizeof(when));
-	mobi_slot_unlock(s, *out_bell);
-	return 0;
-}
-
-/* Tells the reader of the bell; false: the stream is gone. */
-static bool hang_bell(struct mob_store *s, struct mobi_stream_out *out,
-		      uint64_t bell)
-{
-	if (mobi_slot_hold(s, out->id) < 0) {
-		out->gone = true;
-		return false;
-	}
-	mobi_store(&mobi_stream_at(s, out->id)->room, bell + 1);
-	(void)mobi_slot_release(s, out->id);
-	return !is_gone(s, out);
-}
-
-/* A while has passed at the bound of workers, and nothing was read. Nobody may be
- * left to read: rather more memory than none that goes on. If no task waits for a
- * worker, it is more likely that the reader is slow. */
-static void stuck(struct mob_store *s, struct mobi_stream_out *out)
-{
-	out->quiet++;
-	if (mobi_domain_work(s) || out->quiet >= QUIET_MAX) {
-		out->quiet = 0;
-		out->shift++;
-	}
-}
-
-/* One sleep; 0: look again. */
-static int sleep_for_room(struct mob_store *s, struct mobi_stream_out *out,
-			  uint64_t bell, int64_t timeout_ns, int64_t end)
-{
-	const struct mobi_stream *st = mobi_stream_at(s, out->id);
-	uint64_t read = mobi_load(&st->read);
-	bool bound = mobi_block_at_bound(s);
-	int64_t ns = bound ? STUCK_NS : SLICE_NS;
-	int64_t left = timeout_ns;
-	int rc;
-
-	if (timeout_ns > 0) {
-		left = end - (int64_t)mobi_now_ns();
-		left = left > 0 ? left : 0;
-	}
-	if (timeout_ns >= 0 && left < ns) {
-		return mobi_wait_one(s, bell, left);
-	}
-	rc = mobi_wait_one(s, bell, ns);
-	if (rc != MOB_E_TIMEOUT) {
-		return rc;
-	}
-	if (!bound || is_gone(s, out) || mobi_load(&st->read) != read) {
-		out->quiet = 0;
-	} else {
-		stuck(s, out);
-	}
-	return 0;
-}
-
-/* Waits until an item of so many bytes may be added, or the stream is gone. */
-static int wait_for_room(struct mob_store *s, struct mobi_context *c,
-			 uint64_t bytes, int64_t timeout_ns)
-{
-	struct mobi_stream_out *out = c->out;
-	int64_t end = mobi_deadline(timeout_ns);
-	uint64_t bell = 0;
-	bool made = false;
-	int rc = 0;
-
-	while (rc >= 0 && !is_gone(s, out) && !has_room(s, out, bytes) &&
-	       !reader_below(s, c, out->id)) {
-		if (made &&
-		    mobi_resolved(mobi_load(&s->slots[(uint32_t)bell].word))) {
-			(void)mobi_slot_release(s, bell);
-			made = false;
-		}
-		if (!made) {
-			rc = make_bell(s, out, bytes, &bell);
-			made = rc >= 0;
-			if (!made || !hang_bell(s, out, bell)) {
-				break;
-			}
-			continue; /* it may have been read meanwhile */
-		}
-		rc = sleep_for_room(s, out, bell, timeout_ns, end);
-	}
-	if (made) {
-		(void)mobi_slot_resolve_made(s, bell, s->me, MOBI_S_CANCELLED);
-		(void)mobi_slot_release(s, bell);
-	}
-	return rc < 0 ? rc : 0;
 }
 
 /* ---- items ---- */
@@ -502,9 +302,9 @@ static int yield_object(struct mob_store *s, struct mobi_context *c,
 	int rc = mobi_value_bytes(out->def->rets[0], value, &bytes);
 
 	if (rc >= 0 && (out->max_items || out->max_bytes)) {
-		rc = wait_for_room(s, c, bytes, timeout_ns);
+		rc = mobi_stream_await_room(s, c, bytes, timeout_ns);
 	}
-	if (rc < 0 || is_gone(s, out)) {
+	if (rc < 0 || mobi_stream_is_gone(s, out)) {
 		return rc;
 	}
 	rc = make_item(s, c, value, &item);
@@ -523,9 +323,11 @@ static int yield_value(struct mob_store *s, struct mobi_context *c,
 	int rc = 0;
 
 	if (out->max_items || out->max_bytes) {
-		rc = wait_for_room(s, c, size, timeout_ns);
+		rc = mobi_stream_await_room(s, c, size, timeout_ns);
 	}
-	return rc < 0 || is_gone(s, out) ? rc : add_item(s, c, value, 0, size);
+	return rc < 0 || mobi_stream_is_gone(s, out) ?
+		       rc :
+		       add_item(s, c, value, 0, size);
 }
 
 static int check_yield(const struct mobi_context *c,
@@ -570,7 +372,7 @@ int mob_yield_raw(const struct mob_type *type, const void *value,
 		out->index++;
 		return 0;
 	}
-	if (!is_gone(s, out)) {
+	if (!mobi_stream_is_gone(s, out)) {
 		rc = mobi_stream_node_at(s, out->node)->size ?
 			     yield_value(s, c, value, timeout_ns) :
 			     yield_object(s, c, value, timeout_ns);
@@ -578,7 +380,7 @@ int mob_yield_raw(const struct mob_type *type, const void *value,
 			return mobi_wait_failed(rc);
 		}
 	}
-	if (is_gone(s, out)) {
+	if (mobi_stream_is_gone(s, out)) {
 		rc = thrown_away(s, c);
 		return rc < 0 ? mobi_error_pend_rc(rc) : rc;
 	}

@@ -22,8 +22,7 @@ uint64_t mobi_stream_reader(const struct mob_store *s,
 	       MOBI_READER_PROCESS | s->me;
 }
 
-/* Is the reader there no more? */
-static bool reader_is_gone(const struct mob_store *s, uint64_t r)
+bool mobi_stream_reader_is_gone(const struct mob_store *s, uint64_t r)
 {
 	uint32_t n = MOBI_READER_NUMBER(r);
 	uint64_t w;
@@ -91,7 +90,7 @@ static int claim(struct mob_store *s, uint64_t id, const struct mobi_context *c)
 
 	while (r != me) {
 		uint64_t read = mobi_load(&st->read);
-		bool gone = r && reader_is_gone(s, r);
+		bool gone = r && mobi_stream_reader_is_gone(s, r);
 
 		if (r && (!gone || read)) {
 			return read_twice(s, r, me, gone, read);

@@ -48,7 +48,8 @@ enum mobi_wait_kind {
 	MOBI_WAIT_ALL,
 	MOBI_WAIT_SOME,
 	MOBI_WAIT_QUEUE, /* of the program: its threads may add to it */
-	MOBI_WAIT_STREAM
+	MOBI_WAIT_STREAM,
+	MOBI_WAIT_ROOM /* for ever, though in slices, which have a time-out */
 };
 /* Gets of this thread are told as this kind from now on; returns the one before. */
 uint32_t mobi_wait_through(uint32_t kind);

@@ -320,9 +320,9 @@ uint32_t wg_sleepers(void)
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < MOBI_PLACES; i++) {
-		const struct mobi_place_shared *p = &mobi_rt.sched->place[i];
+		uint32_t c = mobi_load(&mobi_rt.sched->place[i].client);
 
-		n += mobi_load(&p->client) && (mobi_load(&p->wait_seq) & 1);
+		n += c && (mobi_load(&mobi_rt.sched->wait[c].seq) & 1);
 	}
 	return n;
 }

@@ -50,7 +50,8 @@ MOB_EXTERN_C_BEGIN
  * 0; 1 if nobody has the stream any more and the item was thrown away: the task may
  * return. Errors, all but the first pending: TIMEOUT (not added: the reader is too far
  * behind); CANCELLED (the task is; or the stream was let go and .stream_cancel set),
- * STATE (not in such a task, or in another thread), TYPE, STORE_FULL, LIMIT.
+ * STATE (not in such a task, or in another thread), TYPE, STORE_FULL, LIMIT, DEADLOCK
+ * (whoever may read waits for what only this task can end).
  * Thread: that of the task. Blocks: up to the time-out, if the stream is bounded.
  * Since 0.1.
  */

@@ -1,0 +1,672 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tasks that wait for room of their streams: a deadlock if whoever may read waits for
+ * what they alone can end, and none as long as one may go on.
+ */
+#include "wait_graph.h"
+
+#include "deadlock.h"
+
+#include <string.h>
+
+/* ---- one that yields and one that should read ---- */
+
+static const int64_t large[128];
+
+/* Yields n numbers, or blocks of 1 KiB; a wait of its own that ends in a deadlock is
+ * counted. */
+MOB_TASK_STREAM(int64_t, d_numbers, mob_str, path, int64_t, n)
+{
+	for (int64_t i = 0; i < n; i++) {
+		int rc = mob_yield(i);
+
+		if (wg_is_victim(rc)) {
+			(void)live_ledger_add(path, WG_VICTIMS);
+		}
+		if (rc) {
+			return;
+		}
+	}
+	(void)live_ledger_add(path, WG_DONE);
+}
+
+MOB_TASK_STREAM(mob_i64s, d_blocks, mob_str, path, int64_t, n)
+{
+	for (int64_t i = 0; i < n; i++) {
+		int rc = mob_yield(mob_i64s_of(large, 128));
+
+		if (wg_is_victim(rc)) {
+			(void)live_ledger_add(path, WG_VICTIMS);
+		}
+		if (rc) {
+			return;
+		}
+	}
+}
+
+static int join_counted(const char *path, mob_ref r)
+{
+	int rc = mob_join(r);
+
+	if (wg_is_victim(rc)) {
+		(void)live_ledger_add(path, WG_VICTIMS);
+	}
+	return rc;
+}
+
+/* Reads `first` of them, waits for the end of who yields, and reads the rest. */
+MOB_TASK(int64_t, d_joins, mob_str, path, mob_ref, in, int64_t, first)
+{
+	int64_t n = 0;
+	mob_ref item;
+
+	for (; n < first && mob_next_ref(in, &item) == 1; n++) {
+	}
+	(void)live_ledger_add(path, WG_BEGUN);
+	if (join_counted(path, mob_stream_result(in)) < 0) {
+		return -1;
+	}
+	for (; mob_next_ref(in, &item) == 1; n++) {
+	}
+	return n;
+}
+
+/* Has the stream, and only waits for the end of who yields. */
+MOB_TASK(int64_t, d_waits, mob_str, path, mob_ref, in)
+{
+	(void)live_ledger_add(path, WG_BEGUN);
+	return join_counted(path, mob_stream_result(in));
+}
+
+/* Reads some and ends. */
+MOB_TASK(int64_t, d_reads_some, mob_ref, in, int64_t, n)
+{
+	int64_t sum = 0;
+	int64_t x;
+
+	for (int64_t i = 0; i < n && mob_next(in, &x) == 1; i++) {
+		sum += x;
+	}
+	return sum;
+}
+
+/* Reads all when it may. */
+MOB_TASK(int64_t, d_stands, mob_str, path, mob_ref, in)
+{
+	int64_t sum = 0;
+	int64_t x;
+
+	(void)live_ledger_add(path, WG_BEGUN);
+	wg_await_word(path, WG_FREE, 1);
+	while (mob_next(in, &x) == 1) {
+		sum += x;
+	}
+	return sum;
+}
+
+/* Is to read when who yields has ended. */
+MOB_TASK(int64_t, d_after, mob_ref, in, uint64_t, n)
+{
+	return (int64_t)n + (in.lo ? 0 : 1);
+}
+
+static void begin(void)
+{
+	for (uint32_t i = 0; i < WG_WORDS; i++) {
+		wg_ledger.at[i] = 0;
+	}
+}
+
+static bool is_over(void *arg)
+{
+	return mob_wait(arg, 1, 1, 0, NULL) == 1;
+}
+
+/* The deadlock is told, with these words, to one of them. */
+static void ends_in_one(mob_ref r, const char *words)
+{
+	assert_true(live_await(is_over, &r));
+	assert_int_equal(mob_join(r), MOB_E_DEADLOCK);
+	assert_non_null(strstr(mob_error(), words));
+	assert_non_null(strstr(mob_error(), "which waits in yield for room in "
+					    "stream"));
+	mob_error_clear();
+	assert_int_equal(wg_ledger.at[WG_VICTIMS], 1);
+}
+
+static mob_ref bounded(int64_t n)
+{
+	return mob_submit_with(MOB_OPTS(.stream_items = 4), d_numbers,
+			       wg_ledger.path, n);
+}
+
+static void test_semantics_10_reader_waits_for_the_end(void **state)
+{
+	(void)state;
+	for (int64_t first = 0; first < 6; first++) {
+		MOB_SCOPE
+		{
+			mob_ref in;
+			mob_ref r;
+
+			begin();
+			in = first & 1 ?
+				     mob_submit_with(
+					     MOB_OPTS(.stream_bytes = 4000),
+					     d_blocks, wg_ledger.path, 100) :
+				     bounded(100);
+			r = mob_submit(d_joins, wg_ledger.path, in, first / 2);
+			assert_int_equal(mob_release(in), 0);
+			ends_in_one(r, "waits in get for object");
+		}
+	}
+}
+
+/* It is enough that a reader has begun, whoever else has the stream. */
+static void test_semantics_10_reader_that_has_begun(void **state)
+{
+	(void)state;
+	begin();
+	ends_in_one(mob_submit(d_joins, wg_ledger.path, bounded(100), 1), "for "
+									  "task"
+									  " d_"
+									  "join"
+									  "s "
+									  "(");
+}
+
+/* Nobody can read on, and one that has the stream keeps it for ever. */
+static void test_semantics_10_reader_that_has_ended(void **state)
+{
+	mob_ref in;
+	mob_ref r;
+	int64_t x;
+
+	(void)state;
+	begin();
+	in = bounded(100);
+	assert_int_equal(mob_get(mob_submit(d_reads_some, in, 3), &x), 0);
+	assert_int_equal(x, 3);
+	r = mob_submit(d_waits, wg_ledger.path, in);
+	ends_in_one(r, "for task d_waits (");
+}
+
+/* Whoever is to read is pending, for the end of who yields. */
+static void test_semantics_10_reader_is_pending(void **state)
+{
+	mob_ref in;
+	mob_ref r;
+
+	(void)state;
+	begin();
+	in = bounded(100);
+	r = mob_submit(d_after, in, mob_stream_result(in));
+	assert_int_equal(mob_release(in), 0);
+	ends_in_one(r, "which is for task d_after (");
+}
+
+/* An object that whoever yields has to seal after that. */
+MOB_TASK_STREAM(int64_t, d_seals, mob_str, path, int64_t, n)
+{
+	struct mob_store *s = mobi_rt.store;
+	mob_ref object;
+	void *at;
+	int rc = mob_object_create(s, 8, 0, &object, &at);
+
+	if (rc < 0) {
+		mob_fail(1, "%s", mob_err_detail(rc));
+		return;
+	}
+	memset(at, 0, 8);
+	if (mob_name_put(s, "o0", object, 0, NULL) >= 0) {
+		(void)live_ledger_add(path, WG_MADE);
+	}
+	for (int64_t i = 0; i < n; i++) {
+		rc = mob_yield(i);
+		if (wg_is_victim(rc)) {
+			(void)live_ledger_add(path, WG_VICTIMS);
+		}
+		if (rc) {
+			break;
+		}
+	}
+	if (mob_object_seal(s, object) == 0) {
+		(void)mob_object_release(s, object);
+	}
+}
+
+MOB_TASK(int64_t, d_looks, mob_str, path, mob_ref, in)
+{
+	struct mob_store *s = mobi_rt.store;
+	struct mob_view v;
+	mob_ref object;
+	int64_t n = 0;
+	int64_t x;
+	int rc;
+
+	wg_await_word(path, WG_MADE, 1);
+	rc = mob_name_get(s, "o0", &object, NULL);
+	if (rc >= 0) {
+		rc = mob_object_get(s, object, MOB_FOREVER, &v);
+		if (wg_is_victim(rc)) {
+			(void)live_ledger_add(path, WG_VICTIMS);
+		}
+		if (rc >= 0) {
+			mob_view_release(s, &v);
+		}
+		(void)mob_object_release(s, object);
+	}
+	if (rc < 0) {
+		mob_fail(1, "%s", mob_err_detail(rc));
+		return -1;
+	}
+	while (mob_next(in, &x) == 1) {
+		n++;
+	}
+	return n;
+}
+
+static void test_semantics_10_reader_waits_for_an_object(void **state)
+{
+	mob_ref in;
+	mob_ref r;
+	int64_t x;
+
+	(void)state;
+	if (WG_HAS_THREAD) {
+		skip();
+	}
+	begin();
+	in = mob_submit_with(MOB_OPTS(.stream_items = 4), d_seals,
+			     wg_ledger.path, 100);
+	r = mob_submit(d_looks, wg_ledger.path, in);
+	assert_int_equal(mob_release(in), 0);
+	assert_true(live_await(is_over, &r));
+	(void)mob_get(r, &x);
+	mob_error_clear();
+	assert_int_equal(wg_ledger.at[WG_VICTIMS], 1);
+	assert_int_equal(mob_name_remove(mobi_rt.store, "o0"), 0);
+	/* With room for all of them it is none. */
+	begin();
+	in = mob_submit_with(MOB_OPTS(.stream_items = 100), d_seals,
+			     wg_ledger.path, 100);
+	assert_int_equal(mob_get(mob_submit(d_looks, wg_ledger.path, in), &x),
+			 0);
+	assert_int_equal(x, 100);
+	assert_int_equal(wg_ledger.at[WG_VICTIMS], 0);
+	assert_int_equal(mob_name_remove(mobi_rt.store, "o0"), 0);
+}
+
+/* ---- none ---- */
+
+/* There is room for what is left, though who yields has not seen it yet. */
+static void test_deadlock_room_that_was_made_is_none(void **state)
+{
+	int64_t x;
+
+	(void)state;
+	for (int64_t i = 1; i <= 4; i++) {
+		MOB_SCOPE
+		{
+			mob_ref in;
+
+			begin();
+			in = bounded(4 + i);
+			assert_int_equal(mob_get(mob_submit(d_joins,
+							    wg_ledger.path, in,
+							    i),
+						 &x),
+					 0);
+			assert_int_equal(x, 4 + i);
+			assert_int_equal(wg_ledger.at[WG_VICTIMS], 0);
+		}
+	}
+}
+
+/* One that has the stream may read it yet. */
+static void test_deadlock_other_reader_is_a_way_out(void **state)
+{
+	mob_ref in;
+	mob_ref r[2];
+	int64_t x;
+
+	(void)state;
+	begin();
+	in = bounded(100);
+	r[0] = mob_submit(d_waits, wg_ledger.path, in);
+	r[1] = mob_submit(d_stands, wg_ledger.path, in);
+	assert_int_equal(mob_release(in), 0);
+	wg_await_word(wg_ledger.path, WG_BEGUN, 2);
+	wg_sleep_well(2);
+	wg_ledger.at[WG_FREE] = 1;
+	assert_int_equal(mob_get(r[1], &x), 0);
+	assert_int_equal(x, 4950);
+	assert_int_equal(mob_get(r[0], &x), 0);
+	assert_int_equal(wg_ledger.at[WG_VICTIMS], 0);
+}
+
+/* As this process has it, and an object that anybody may get. */
+static void test_deadlock_stream_that_others_have_is_none(void **state)
+{
+	mob_ref in;
+	mob_ref kept;
+	mob_ref r;
+	int64_t sum = 0;
+	int64_t x;
+
+	(void)state;
+	begin();
+	in = bounded(100);
+	r = mob_submit(d_waits, wg_ledger.path, in);
+	wg_await_word(wg_ledger.path, WG_BEGUN, 1);
+	wg_sleep_well(2);
+	kept = mob_put(in);
+	assert_int_equal(mob_release(in), 0);
+	wg_sleep_well(2);
+	assert_int_equal(mob_get(kept, &in), 0);
+	while (mob_next(in, &x) == 1) {
+		sum += x;
+	}
+	assert_int_equal(sum, 4950);
+	assert_int_equal(mob_get(r, &x), 0);
+	assert_int_equal(wg_ledger.at[WG_VICTIMS], 0);
+}
+
+/* When the last of them lets it go, who yields need not wait for anybody. */
+static void test_deadlock_stream_that_is_let_go_is_none(void **state)
+{
+	mob_ref in;
+	mob_ref end;
+	uint64_t n;
+	int64_t x;
+
+	(void)state;
+	begin();
+	in = bounded(100);
+	end = mob_stream_result(in);
+	assert_int_equal(mob_get(mob_submit(d_reads_some, in, 3), &x), 0);
+	assert_int_equal(mob_release(in), 0);
+	assert_int_equal(mob_get(end, &n), 0);
+	assert_int_equal(wg_ledger.at[WG_VICTIMS], 0);
+}
+
+/* A wait with a time-out is no wait for ever. */
+MOB_TASK_STREAM(int64_t, d_patient, mob_str, path, int64_t, n)
+{
+	for (int64_t i = 0; i < n; i++) {
+		int rc;
+
+		do {
+			rc = mob_yield_timeout(i, 2 * MOB_MS);
+			(void)live_ledger_add(path, WG_LOOPS);
+		} while (rc == MOB_E_TIMEOUT &&
+			 !live_ledger_get(path, WG_FREE));
+		if (rc) {
+			return;
+		}
+	}
+}
+
+static void test_deadlock_yield_with_a_time_out_is_none(void **state)
+{
+	mob_ref in;
+	mob_ref r;
+	int64_t x;
+
+	(void)state;
+	begin();
+	in = mob_submit_with(MOB_OPTS(.stream_items = 4), d_patient,
+			     wg_ledger.path, 100);
+	r = mob_submit(d_joins, wg_ledger.path, in, 1);
+	assert_int_equal(mob_release(in), 0);
+	wg_await_word(wg_ledger.path, WG_LOOPS, 20);
+	wg_sleep_well(1);
+	wg_ledger.at[WG_FREE] = 1;
+	assert_int_equal(mob_get(r, &x), 0);
+	assert_int_equal(x, 5);
+	assert_int_equal(wg_ledger.at[WG_VICTIMS], 0);
+}
+
+/* ---- random networks ---- */
+
+/* What a node does, one after the other, a byte each: {what 2, of which 3}. */
+enum { OP_END, OP_YIELD, OP_READ, OP_GET };
+#define OPS 8u
+struct net {
+	uint32_t n;
+	uint32_t bound[WG_NODES];
+	uint32_t reader[WG_NODES]; /* WG_NODES: nobody */
+	uint8_t op[WG_NODES][OPS];
+	mob_ref end[WG_NODES];
+};
+
+static int do_op(const char *path, uint64_t op, mob_refs in)
+{
+	int64_t x;
+
+	switch (op & 3) {
+	case OP_YIELD:
+		return mob_yield_as(int64_t, INT64_C(1));
+	case OP_READ:
+		return mob_next(in.at[op >> 2], &x);
+	default:
+		return mob_join(wg_ref_of(path, op >> 2));
+	}
+}
+
+MOB_TASK_STREAM(int64_t, d_net, mob_str, path, uint64_t, node, mob_refs, in)
+{
+	uint64_t plan;
+
+	(void)live_ledger_add(path, WG_BEGUN);
+	wg_await_word(path, WG_GO, 1);
+	plan = live_ledger_get(path, WG_PLAN + WG_ROUNDS * node);
+	for (; plan & 255; plan >>= 8) {
+		int rc = do_op(path, plan & 255, in);
+
+		if (wg_is_victim(rc)) {
+			(void)live_ledger_add(path, WG_VICTIMS);
+		}
+		if (rc < 0) {
+			return;
+		}
+	}
+	(void)live_ledger_add(path, WG_DONE);
+}
+
+/* The place of stream j among those that its reader is given. */
+static uint32_t place_of(const struct net *g, uint32_t j)
+{
+	uint32_t at = 0;
+
+	for (uint32_t i = 0; i < j; i++) {
+		at += g->reader[i] == g->reader[j];
+	}
+	return at;
+}
+
+static uint8_t draw_op(uint64_t *seed, const struct net *g, uint32_t i,
+		       bool acyclic)
+{
+	uint32_t j = (uint32_t)(live_random(seed) % (acyclic ? i + 1 : g->n));
+	uint32_t what = (uint32_t)(live_random(seed) % 8);
+
+	if (what < 3 && g->reader[j] == i) {
+		return (uint8_t)(OP_READ | place_of(g, j) << 2);
+	}
+	return what == 3 && j != i ? (uint8_t)(OP_GET | j << 2) : OP_YIELD;
+}
+
+/* A stream is read by a node behind its own, or by nobody. */
+static void draw_net(uint64_t *seed, struct net *g, bool acyclic)
+{
+	memset(g, 0, sizeof(*g));
+	g->n = 2 + (uint32_t)(live_random(seed) % (WG_NODES - 1));
+	for (uint32_t j = 0; j < g->n; j++) {
+		uint32_t behind = g->n - j - 1;
+
+		g->bound[j] = 1 + (uint32_t)(live_random(seed) % 3);
+		g->reader[j] = WG_NODES;
+		if (behind && live_random(seed) % 5) {
+			g->reader[j] = j + 1 +
+				       (uint32_t)(live_random(seed) % behind);
+		}
+	}
+	for (uint32_t i = 0; i < g->n; i++) {
+		uint32_t n = (uint32_t)(live_random(seed) % (OPS + 1));
+
+		for (uint32_t k = 0; k < n; k++) {
+			g->op[i][k] = draw_op(seed, g, i, acyclic);
+		}
+	}
+}
+
+struct sim {
+	uint32_t at[WG_NODES];
+	uint32_t put[WG_NODES];
+	uint32_t read[WG_NODES];
+	bool over[WG_NODES];
+};
+
+/* Who reads it has all of the streams that it is given until it ends. */
+static bool has_room(const struct net *g, const struct sim *m, uint32_t i)
+{
+	return g->reader[i] == WG_NODES || m->over[g->reader[i]] ||
+	       m->put[i] - m->read[i] < g->bound[i];
+}
+
+static bool sim_step(const struct net *g, struct sim *m, uint32_t i)
+{
+	uint32_t op = m->at[i] < OPS ? g->op[i][m->at[i]] : 0;
+	uint32_t j = op >> 2;
+	bool able = true;
+
+	switch (op & 3) {
+	case OP_END:
+		m->over[i] = true;
+		break;
+	case OP_YIELD:
+		able = has_room(g, m, i);
+		m->put[i] += able;
+		break;
+	case OP_READ:
+		for (j = 0; g->reader[j] != i || place_of(g, j) != op >> 2;
+		     j++) {
+		}
+		able = m->read[j] < m->put[j] || m->over[j];
+		m->read[j] += m->read[j] < m->put[j];
+		break;
+	default:
+		able = m->over[j];
+	}
+	m->at[i] += able;
+	return able;
+}
+
+/* How many nodes can never go on: in whatever order they go, the same. */
+static uint32_t stuck_nodes(const struct net *g)
+{
+	struct sim m = { { 0 }, { 0 }, { 0 }, { 0 } };
+	uint32_t left = g->n;
+	bool more = true;
+
+	while (more) {
+		more = false;
+		for (uint32_t i = 0; i < g->n; i++) {
+			while (!m.over[i] && sim_step(g, &m, i)) {
+				more = true;
+				left -= m.over[i];
+			}
+		}
+	}
+	return left;
+}
+
+static void run_net(struct net *g)
+{
+	mob_ref in[WG_NODES];
+
+	begin();
+	for (uint32_t i = 0; i < g->n; i++) {
+		mob_ref r[WG_NODES];
+		uint32_t n = 0;
+		uint64_t plan = 0;
+
+		for (uint32_t j = 0; j < i; j++) {
+			if (g->reader[j] == i) {
+				r[n++] = in[j];
+			}
+		}
+		for (uint32_t k = OPS; k-- > 0;) {
+			plan = plan << 8 | g->op[i][k];
+		}
+		in[i] = mob_submit_with(MOB_OPTS(.stream_items = g->bound[i]),
+					d_net, wg_ledger.path, i,
+					mob_refs_of(r, n));
+		g->end[i] = mob_stream_result(in[i]);
+		wg_ledger.at[WG_REFS + 2 * i] = g->end[i].lo;
+		wg_ledger.at[WG_REFS + 2 * i + 1] = g->end[i].hi;
+		wg_ledger.at[WG_PLAN + WG_ROUNDS * i] = plan;
+	}
+	for (uint32_t i = 0; i < g->n; i++) {
+		assert_int_equal(mob_release(in[i]), 0);
+	}
+	wg_await_word(wg_ledger.path, WG_BEGUN, g->n);
+	wg_ledger.at[WG_GO] = 1;
+	assert_int_equal(mob_wait(g->end, g->n, g->n, MOB_FOREVER, NULL), g->n);
+	for (uint32_t i = 0; i < g->n; i++) {
+		(void)mob_join(g->end[i]); /* its error is read */
+		mob_error_clear();
+	}
+}
+
+/* There is an error if and only if there is a deadlock. */
+static void test_semantics_10_random_networks_are_told_exactly(void **state)
+{
+	uint64_t seed = live_seed("networks");
+	struct net g;
+	int with = 0;
+
+	(void)state;
+	for (int i = 0; i < 200 / LIVE_SLOW; i++) {
+		uint32_t stuck;
+
+		draw_net(&seed, &g, i % 2);
+		stuck = stuck_nodes(&g);
+		with += stuck != 0;
+		MOB_SCOPE
+		{
+			run_net(&g);
+			if (!stuck != !wg_ledger.at[WG_VICTIMS] ||
+			    wg_ledger.at[WG_VICTIMS] > stuck) {
+				fail_msg("network %d: %u nodes are stuck, %u "
+					 "waits ended",
+					 i, stuck,
+					 (unsigned)wg_ledger.at[WG_VICTIMS]);
+			}
+		}
+	}
+	assert_true(LIVE_SLOW > 1 || (with > 10 && with < 190));
+}
+
+#define T(test)                                                                \
+	cmocka_unit_test_setup_teardown(test, wg_open_many, wg_close_test)
+
+MOB_MAIN(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_semantics_10_reader_waits_for_the_end),
+		T(test_semantics_10_reader_that_has_begun),
+		T(test_semantics_10_reader_that_has_ended),
+		T(test_semantics_10_reader_is_pending),
+		T(test_semantics_10_reader_waits_for_an_object),
+		T(test_deadlock_room_that_was_made_is_none),
+		T(test_deadlock_other_reader_is_a_way_out),
+		T(test_deadlock_stream_that_others_have_is_none),
+		T(test_deadlock_stream_that_is_let_go_is_none),
+		T(test_deadlock_yield_with_a_time_out_is_none),
+		T(test_semantics_10_random_networks_are_told_exactly),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
