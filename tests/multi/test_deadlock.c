@@ -168,9 +168,6 @@ static void test_semantics_10_cycle_through_stream_of_a_task(void **state)
 	int64_t x;
 
 	(void)state;
-	for (uint32_t i = 0; i < WG_WORDS; i++) {
-		wg_ledger.at[i] = 0;
-	}
 	wg_ledger.at[WG_REFS] = r.lo;
 	wg_ledger.at[WG_REFS + 1] = r.hi;
 	wg_ledger.at[WG_GO] = 1;
@@ -224,9 +221,6 @@ static void test_semantics_10_cycle_on_one_worker(void **state)
 	int64_t x;
 
 	(void)state;
-	for (int i = 0; i < WG_WORDS; i++) {
-		wg_ledger.at[i] = 0;
-	}
 	r = mob_submit(d_deep, wg_ledger.path, 100);
 	wg_ledger.at[WG_REFS] = r.lo;
 	wg_ledger.at[WG_REFS + 1] = r.hi;

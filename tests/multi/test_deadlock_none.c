@@ -164,11 +164,13 @@ MOB_TASK(int64_t, d_helped, mob_str, path, uint64_t, what)
 
 static int helped(uint64_t what, int64_t *x)
 {
-	mob_ref r = mob_submit(d_helped, wg_ledger.path, what);
+	mob_ref r;
 
+	/* Before there is a task that goes by them. */
 	for (uint32_t i = 0; i < WG_WORDS; i++) {
 		wg_ledger.at[i] = 0;
 	}
+	r = mob_submit(d_helped, wg_ledger.path, what);
 	wg_ledger.at[WG_REFS] = r.lo;
 	wg_ledger.at[WG_REFS + 1] = r.hi;
 	wg_ledger.at[WG_GO] = 1;
