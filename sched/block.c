@@ -451,10 +451,14 @@ static int run_none(struct mob_store *s, const struct mobi_wait *w)
 
 static int blocking(struct mob_store *s, const struct mobi_wait *w)
 {
-	struct mobi_context *c = mobi_context();
 	bool for_ever = w->timeout_ns == MOB_FOREVER;
+	struct mobi_context *c;
 	bool again;
 
+	if (mobi_rt.place == MOBI_NO_PLACE) {
+		return mobi_deadlock_sleep_outside(s, w);
+	}
+	c = mobi_context();
 	if (!in_task(c)) {
 		return 0;
 	}
@@ -486,8 +490,13 @@ static int blocking(struct mob_store *s, const struct mobi_wait *w)
 
 static void resumed(struct mob_store *s)
 {
-	struct mobi_context *c = mobi_context();
+	struct mobi_context *c;
 
+	if (mobi_rt.place == MOBI_NO_PLACE) {
+		mobi_deadlock_wake_outside(s);
+		return;
+	}
+	c = mobi_context();
 	if (in_task(c) && c->blocked) {
 		mobi_record_resumed(s, c->task);
 		announce_again(s, c);

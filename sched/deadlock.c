@@ -11,6 +11,9 @@
  *
  * A wait that may be ended otherwise is not published: one with a time-out, or of a
  * thread that has a token.
+ *
+ * In a process that is no worker one thread at a time tells for what it waits, and not
+ * before it has waited for a while: what is short costs it nothing.
  */
 #include "deadlock.h"
 
@@ -28,11 +31,18 @@
 #define PART 50
 #define LOCK_NS (100 * MOB_MS)
 
-/* Of the worker's thread. */
+/* Of the worker's thread, or of the one that has published. */
 static struct {
 	uint64_t next_ns; /* while the same is waited for */
 	uint64_t free_ns; /* before that not even for something new */
 } look;
+
+/* Of a process that is no worker. */
+static mobi_a32 taken; /* by the thread that has published */
+static _Thread_local struct {
+	uint64_t since_ns; /* when this wait began; 0: there is none */
+	bool mine;
+} outside;
 
 static struct mobi_wait_shared *wait_of(const struct mob_store *s,
 					uint32_t client)
@@ -48,15 +58,22 @@ static void publish(struct mob_store *s, const struct mobi_context *c,
 	struct mobi_wait_shared *p = wait_of(s, s->me);
 	uint32_t need = w->need < MOBI_WAIT_NEED_MAX ? w->need :
 						       MOBI_WAIT_NEED_MAX;
-	uint32_t rec = (uint32_t)c->task;
+	uint64_t task = 0;
 
-	mobi_store(&p->task,
-		   MOBI_ANN(MOBI_VERSION(mobi_load(&s->recs[rec].word)), rec));
+	if (c) {
+		uint32_t rec = (uint32_t)c->task;
+
+		task = MOBI_ANN(MOBI_VERSION(mobi_load(&s->recs[rec].word)),
+				rec);
+		MOBI_FAULT("deadlock.publish");
+	}
+	mobi_store(&p->task, task);
 	mobi_store(&p->how, MOBI_WAIT_HOW(need, w->kind));
 	mobi_store(&p->id, w->id);
-	MOBI_FAULT("deadlock.publish");
 	mobi_store(&p->seq, mobi_load(&p->seq) + 1);
-	MOBI_FAULT("deadlock.published");
+	if (c) {
+		MOBI_FAULT("deadlock.published");
+	}
 }
 
 static bool is_published(const struct mob_store *s)
@@ -115,17 +132,20 @@ static int end_wait(struct mob_store *s)
 	return rc;
 }
 
-int mobi_deadlock_sleep(struct mob_store *s, const struct mobi_context *c,
-			const struct mobi_wait *w)
+static bool is_for_ever(const struct mobi_wait *w)
+{
+	return (w->timeout_ns == MOB_FOREVER || w->kind == MOBI_WAIT_ROOM) &&
+	       !mobi_cancel_has_token();
+}
+
+/* c: of the task that sleeps; NULL: no task does. */
+static int tell_and_look(struct mob_store *s, const struct mobi_context *c,
+			 const struct mobi_wait *w)
 {
 	uint64_t began = mobi_now_ns();
 	uint64_t work;
 	int rc = 0;
 
-	if ((w->timeout_ns != MOB_FOREVER && w->kind != MOBI_WAIT_ROOM) ||
-	    mobi_cancel_has_token()) {
-		return 0;
-	}
 	if (is_published(s)) {
 		if (began < look.next_ns) {
 			return 0;
@@ -150,6 +170,42 @@ int mobi_deadlock_sleep(struct mob_store *s, const struct mobi_context *c,
 		}
 	}
 	return rc;
+}
+
+int mobi_deadlock_sleep(struct mob_store *s, const struct mobi_context *c,
+			const struct mobi_wait *w)
+{
+	return is_for_ever(w) ? tell_and_look(s, c, w) : 0;
+}
+
+int mobi_deadlock_sleep_outside(struct mob_store *s, const struct mobi_wait *w)
+{
+	uint64_t now;
+	uint32_t nobody = 0;
+
+	if (s != mobi_rt.store || mobi_rt.role != MOBI_ROLE_DRIVER ||
+	    !is_for_ever(w)) {
+		return 0;
+	}
+	now = mobi_now_ns();
+	if (!outside.since_ns) {
+		outside.since_ns = now;
+	}
+	if (now - outside.since_ns < AGAIN_NS) {
+		return 0;
+	}
+	outside.mine = outside.mine || mobi_cas32(&taken, &nobody, 1u);
+	return outside.mine ? tell_and_look(s, NULL, w) : 0;
+}
+
+void mobi_deadlock_wake_outside(struct mob_store *s)
+{
+	outside.since_ns = 0;
+	if (outside.mine) {
+		outside.mine = false;
+		mobi_deadlock_wake(s, s->me);
+		mobi_store(&taken, 0u);
+	}
 }
 
 bool mobi_deadlock_text(struct mob_store *s, uint32_t client, char *out,

@@ -14,6 +14,10 @@
  */
 int mobi_deadlock_sleep(struct mob_store *s, const struct mobi_context *c,
 			const struct mobi_wait *w);
+/* The same for a thread that runs no task: only of a driver something is published, and
+ * only if the wait lasts. Thread: any; and when it goes on. */
+int mobi_deadlock_sleep_outside(struct mob_store *s, const struct mobi_wait *w);
+void mobi_deadlock_wake_outside(struct mob_store *s);
 /* Who sleeps in that process does not any more, or runs something else meanwhile; or
  * the process is dead. */
 void mobi_deadlock_wake(struct mob_store *s, uint32_t client);

@@ -547,6 +547,7 @@ static int enter(const struct mob_init_opts *o)
 	mobi_rt.private_session = (s->hdr->flags & MOB_STORE_PRIVATE) != 0;
 	(void)mobi_fetch_add(&session_serial, UINT64_C(1));
 	mobi_sched_reap_init(s);
+	mobi_block_init();
 	s->poll = mobi_node_poll;
 	rc = mobi_node_start(s);
 	if (rc >= 0) {

@@ -197,8 +197,8 @@ static bool is_told(const struct mobi_waits *k, const struct mobi_wait_at *a)
 {
 	uint32_t rec = (uint32_t)a->task - 1;
 
-	return !a->task || rec >= mobi_pool_used(k->s, MOBI_POOL_REC) ||
-	       (mobi_load(&k->s->recs[rec].word) & MOBI_TF_TOLD);
+	return a->task && (rec >= mobi_pool_used(k->s, MOBI_POOL_REC) ||
+			   (mobi_load(&k->s->recs[rec].word) & MOBI_TF_TOLD));
 }
 
 /* Who makes what the executor waits for; these are to be looked at next. */

@@ -3,7 +3,7 @@
  * Who waits for whom.
  *
  * An executor is a thread that runs one thing after the other, one a process at most,
- * whose client number it has: that of a worker. It waits, without another way out, for
+ * whose client number it has: that of a worker, or of a driver. It waits, without another way out, for
  * one object or for so many of a queue, which it has published (deadlock.h). An object
  * is made by executors:
  * by the worker that runs its task; if the task is pending, by all that make its

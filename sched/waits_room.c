@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Who may make room in the stream of a task that waits for some: the only place that
- * knows of streams. docs/adr/0019.
+ * knows of streams. docs/adr/0020.
  *
  *   read by one that lives    that one; another is refused. It has the stream, too, or
  *                             others may let it go.

@@ -69,10 +69,21 @@ static const char *name_task(const struct mob_store *s, uint32_t rec,
 	return out;
 }
 
-/* The task that sleeps there. */
+/* The task that sleeps there; not of a driver. */
 static uint32_t sleeper(const struct mobi_waits *k, uint32_t executor)
 {
 	return ((uint32_t)k->at[executor].task - 1) % MOBI_RECS;
+}
+
+static const char *name_sleeper(const struct mobi_waits *k, uint32_t executor,
+				char out[64])
+{
+	if (k->at[executor].task) {
+		return name_task(k->s, sleeper(k, executor), out);
+	}
+	(void)snprintf(out, 64, "the driver (process %u)",
+		       k->s->clients[executor].proc.pid);
+	return out;
 }
 
 static const char *call_of(uint32_t kind)
@@ -188,13 +199,13 @@ static uint32_t others(const struct mobi_waits *k, uint32_t executor)
 static const char *maker_text(const struct way *w, char *out, size_t size)
 {
 	const struct mobi_waits *k = w->k;
-	uint32_t at = sleeper(k, w->to);
 	uint32_t rec = w->maker.rec;
 	char task[64];
 	char who[64];
 
-	(void)name_task(k->s, at, who);
-	if (w->maker.kind == MOBI_MAKER_THREAD && rec == at) {
+	(void)name_sleeper(k, w->to, who);
+	if (!k->at[w->to].task ||
+	    (w->maker.kind == MOBI_MAKER_THREAD && rec == sleeper(k, w->to))) {
 		(void)snprintf(out, size, "%s", who);
 	} else if (w->maker.kind == MOBI_MAKER_PROC) {
 		(void)snprintf(out, size, "the process of %s", who);
@@ -275,8 +286,7 @@ void mobi_waits_text(struct mobi_waits *k, const uint8_t *cycle, uint32_t n,
 		}
 		tell_way(&t, &w, cycle[i]);
 	}
-	at = snprintf(out, size, "%s, ",
-		      name_task(k->s, sleeper(k, cycle[0]), first));
+	at = snprintf(out, size, "%s, ", name_sleeper(k, cycle[0], first));
 	if (at > 0 && (size_t)at < size) {
 		join_parts(&t, out + at, size - (size_t)at);
 	}

@@ -510,7 +510,7 @@ MOB_API struct mob_ref mob_put_raw_from(const struct mob_type *type,
  * others. Returns 0. Errors, all but the first pending: TIMEOUT; TASK (reported
  * by the task, mob_error_code() is its code), CRASHED, CANCELLED, LOST, DEADLOCK
  * (it would wait for ever, or who makes the object would; the text tells the
- * cycle), TYPE, BAD_REF, STATE. On failure *out is set to
+ * cycle; outside of a task only after a while), TYPE, BAD_REF, STATE. On failure *out is set to
  * zero bytes. Thread: any. Blocks: up to the time-out. Since 0.1.
  */
 MOB_API int mob_get_raw(struct mob_ref ref, const struct mob_type *type,
