@@ -469,14 +469,8 @@ const struct mobi_place_shared *mobi_pressure_note(struct mob_store *s,
 bool mobi_pressure_again(const struct mobi_sched *sh, const struct mobi_task *t,
 			 uint64_t w)
 {
-	uint32_t tries = mobi_load(&t->tries);
-	uint32_t pressed = MOBI_TRIES_PRESSED(tries);
-
-	if (pressed &&
-	    MOBI_TRIES_NEXT(tries) == ((MOBI_ATTEMPT(w) + 1) & 255u)) {
-		pressed--; /* this one is among them */
-	}
-	return MOBI_TRIES_RETRIES(tries) && pressed < sh->pressure.retries;
+	return mobi_retry_given(t) &&
+	       mobi_retry_pressed_before(t, w) < sh->pressure.retries;
 }
 
 void mobi_pressure_text(const struct mobi_sched *sh, const struct mobi_task *t,

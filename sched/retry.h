@@ -27,6 +27,20 @@ static inline uint32_t mobi_retry_pressed(const struct mobi_task *t)
 	return MOBI_TRIES_PRESSED(mobi_load(&t->tries));
 }
 
+/* The same, of those before that of word w. */
+static inline uint32_t mobi_retry_pressed_before(const struct mobi_task *t,
+						 uint64_t w)
+{
+	uint32_t tries = mobi_load(&t->tries);
+	uint32_t pressed = MOBI_TRIES_PRESSED(tries);
+
+	if (pressed &&
+	    MOBI_TRIES_NEXT(tries) == ((MOBI_ATTEMPT(w) + 1) & 255u)) {
+		pressed--; /* this one is among them */
+	}
+	return pressed;
+}
+
 /* Attempts before this one that count against the retries. */
 static inline uint32_t mobi_retry_charged(const struct mobi_task *t, uint64_t w)
 {

@@ -23,7 +23,6 @@
 #include "os_clock.h"
 #include "os_run.h"
 #include "output.h"
-#include "pressure.h"
 #include "record.h"
 #include "resources.h"
 #include "retry.h"
@@ -40,6 +39,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* So often it is tried to make again what found no room: for about ten minutes. */
+#define NO_ROOM_TRIES 15u
 #define FORKED_CHILD 127 /* exit code of one that returned from a task */
 
 void mobi_task_edges(struct mob_store *s, uint32_t rec, uint32_t gen,
@@ -469,13 +470,14 @@ static bool wants_again(struct mob_store *s, uint32_t rec,
 }
 
 /* It was to make again what has gone, and found no room: the store is full for a
- * while. Were this the error of its results, they would be lost for good. */
+ * while. Were this the error of its results, they would be lost for good. That is no
+ * fault of its own, nor a kill for lack of memory: neither of their limits is its. */
 static bool finds_no_room(const struct mobi_context *c,
 			  const struct mobi_task *t, uint64_t w, int code)
 {
 	return code == MOB_E_STORE_FULL && !c->cancelled &&
 	       (MOBI_TRIES_KIDS(mobi_load(&t->tries)) & MOBI_KIDS_REMADE) &&
-	       mobi_pressure_again(mobi_rt.sched, t, w);
+	       mobi_retry_pressed_before(t, w) < NO_ROOM_TRIES;
 }
 
 static uint32_t end_kind(bool failed, bool again, int code)

@@ -38,6 +38,8 @@ enum { CQ_FREE = 0, CQ_OPEN = 1, CQ_CLOSING = 2 };
 #define CQ_OWNER(w) ((uint32_t)((w) >> 8) & 255u)
 
 #define CQ_CHUNKS (MOBI_CQ_MID * 64u)
+/* Who sleeps looks again so often whether something finds no room. */
+#define LOOK_NS (200 * (uint64_t)MOB_MS)
 
 /* An entry that completed and waits in this process to be popped. */
 struct done {
@@ -54,7 +56,9 @@ struct mob_cq {
 	uint32_t *gen;   /* and its generation */
 	uint32_t n_chunks;
 	uint32_t max_chunks;
-	uint64_t *user;    /* of each edge */
+	uint64_t *user; /* of each edge */
+	uint8_t *
+		no_room; /* of each edge: mobi_gone_tries, as it was told last */
 	uint32_t *free_at; /* stack of free edges */
 	uint32_t n_free;
 	struct done *heap; /* least ticket first */
@@ -63,6 +67,7 @@ struct mob_cq {
 	uint64_t popped;
 	uint32_t want; /* of mobi_cq_ring_from; 0: of the program */
 	uint32_t kind;
+	uint64_t look_ns; /* when to look next for what finds no room */
 	int fd;
 };
 
@@ -351,6 +356,7 @@ void mobi_cq_forget(struct mob_cq *cq)
 	free(cq->chunk);
 	free(cq->gen);
 	free(cq->user);
+	free(cq->no_room);
 	free(cq->free_at);
 	free(cq->heap);
 	free(cq);
@@ -363,6 +369,7 @@ static int grow(struct mob_cq *q)
 	uint32_t *chunk = realloc(q->chunk, max * sizeof(*chunk));
 	uint32_t *gen = realloc(q->gen, max * sizeof(*gen));
 	uint64_t *user = realloc(q->user, (size_t)max * 64 * sizeof(*user));
+	uint8_t *no_room = realloc(q->no_room, (size_t)max * 64);
 	uint32_t *free_at = realloc(q->free_at,
 				    (size_t)max * 64 * sizeof(*free_at));
 	struct done *heap = realloc(q->heap, (size_t)max * 64 * sizeof(*heap));
@@ -370,9 +377,10 @@ static int grow(struct mob_cq *q)
 	q->chunk = chunk ? chunk : q->chunk;
 	q->gen = gen ? gen : q->gen;
 	q->user = user ? user : q->user;
+	q->no_room = no_room ? no_room : q->no_room;
 	q->free_at = free_at ? free_at : q->free_at;
 	q->heap = heap ? heap : q->heap;
-	if (!chunk || !gen || !user || !free_at || !heap) {
+	if (!chunk || !gen || !user || !no_room || !free_at || !heap) {
 		return mobi_err(MOB_E_NOMEM, "mob_cq_add: out of memory");
 	}
 	q->max_chunks = max;
@@ -474,6 +482,7 @@ int mob_cq_add(struct mob_cq *cq, struct mob_ref ref, uint64_t user)
 		struct mobi_edge *e = mobi_edge_at(s, n);
 
 		cq->user[at] = user;
+		cq->no_room[at] = (uint8_t)mobi_gone_tries(s, id);
 		cq->outstanding++;
 		mobi_edge_push(s, n, gen, 0, id);
 		/* Resolved before the push was seen: I fire it myself. */
@@ -642,6 +651,73 @@ static bool next_live(struct mob_cq *q, uint32_t *at, uint64_t *out_id)
 	return found;
 }
 
+/* How many entries a pop needs to go on, of those that are left. */
+static uint32_t needed(const struct mob_cq *q)
+{
+	/* One popper; the popped ones it has. */
+	return q->want > q->popped ? q->want - (uint32_t)q->popped : 1;
+}
+
+/* Of those that are left, how many found no room since that was told last; told: it is
+ * now. */
+static uint64_t count_full(struct mob_cq *q, bool told, uint64_t *out_first)
+{
+	struct mob_store *s = q->store;
+	uint64_t n = 0;
+
+	for (uint32_t at = 0; at < q->n_chunks * MOBI_EDGE_CHUNK; at++) {
+		const struct mobi_edge *e = mobi_edge_at(s, edge_number(q, at));
+		uint64_t id = mobi_load(&e->ref);
+		uint32_t tries;
+
+		if (MOBI_STATE(mobi_load(&e->word)) != MOBI_E_LIVE) {
+			continue;
+		}
+		tries = mobi_gone_tries(s, id);
+		if (tries > q->no_room[at]) {
+			*out_first = n++ ? *out_first : id;
+			q->no_room[at] = told ? (uint8_t)tries : q->no_room[at];
+		}
+	}
+	return n;
+}
+
+/*
+ * What went and finds no room when it is made again may come yet, but whoever waits may
+ * be who views what fills the store. If fewer than are needed can come without, that is
+ * told: once for each time that was tried.
+ */
+static int find_no_room(struct mob_cq *q)
+{
+	uint64_t first = 0;
+	uint64_t full = count_full(q, false, &first);
+
+	if (!full || q->outstanding >= full + needed(q)) {
+		return 0;
+	}
+	(void)count_full(q, true, &first);
+	return mobi_gone_full(first);
+}
+
+/* Now and then, as it looks at all of them. */
+static int look_for_room(struct mob_cq *q)
+{
+	uint64_t now;
+	int rc = 0;
+
+	if (!mobi_load_relaxed(&q->store->hdr->has_kept)) {
+		return 0;
+	}
+	now = mobi_now_ns();
+	(void)pthread_mutex_lock(&q->lock);
+	if (now >= q->look_ns) {
+		q->look_ns = now + LOOK_NS;
+		rc = find_no_room(q);
+	}
+	(void)pthread_mutex_unlock(&q->lock);
+	return rc;
+}
+
 /* About to sleep in a task: sched may have to run one of the things that are
  * waited for right here. 1: look again; 0: sleep; or its error. */
 static int block(struct mob_cq *q, int64_t timeout_ns)
@@ -657,9 +733,7 @@ static int block(struct mob_cq *q, int64_t timeout_ns)
 		return 0;
 	}
 	if (q->want) {
-		/* One popper; the popped ones it has. */
-		w.need = q->want > q->popped ? q->want - (uint32_t)q->popped :
-					       1;
+		w.need = needed(q);
 		w.kind = q->kind;
 	}
 	rc = h->blocking(q->store, &w);
@@ -703,6 +777,7 @@ static int pop_wait(struct mob_cq *cq, int64_t timeout_ns, int64_t end,
 		rc = mobi_sleep_on(cq->store, &cq->shared->bell,
 				   &cq->shared->sleepers, bell, timeout_ns,
 				   end);
+		rc = rc < 0 ? rc : look_for_room(cq);
 		if (rc < 0) {
 			return rc;
 		}

@@ -4,6 +4,7 @@
 #include "board.h"
 #include "crc32c.h"
 #include "edge.h"
+#include "err.h"
 #include "evict.h"
 #include "fault.h"
 #include "name.h"
@@ -141,6 +142,15 @@ uint32_t mobi_gone_tries(const struct mob_store *s, uint64_t id)
 	return MOBI_GEN(mobi_load(&s->recs[rec].word)) == MOBI_GEN(producer) ?
 		       s->hooks->no_room(s, rec) :
 		       0;
+}
+
+int mobi_gone_full(uint64_t id)
+{
+	return mobi_err(MOB_E_STORE_FULL,
+			"object %u went, and there is no room to make it "
+			"again, which is tried again; release views, or make "
+			"the store larger",
+			(uint32_t)id);
 }
 
 bool mobi_has_range(const struct mob_store *s, const struct mobi_slot *o)

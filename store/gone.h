@@ -82,6 +82,8 @@ bool mobi_has_range(const struct mob_store *s, const struct mobi_slot *o);
 /* How often there was no room to make it again, which is tried again later; 0 of what
  * is not GONE. */
 uint32_t mobi_gone_tries(const struct mob_store *s, uint64_t id);
+/* Records that there was none: STORE_FULL. */
+int mobi_gone_full(uint64_t id);
 /* An object that `producer` made is no more. */
 void mobi_gone_freed(struct mob_store *s, uint64_t producer);
 /* The file of a spilled object cannot be read, under LOCK(me). 1: it is GONE, for its

@@ -352,11 +352,7 @@ int mobi_wait_one(struct mob_store *s, uint64_t id, int64_t timeout_ns)
 		}
 		/* Whoever waits may be who views what fills the store. */
 		if (rc == 0 && mobi_gone_tries(s, id) > tries) {
-			rc = mobi_err(MOB_E_STORE_FULL,
-				      "object %u went, and there is no room to "
-				      "make it again, which is tried again; "
-				      "release views, or make the store larger",
-				      (uint32_t)id);
+			rc = mobi_gone_full(id);
 		}
 	}
 	if (mobi_block_hooks) {

@@ -510,8 +510,10 @@ MOB_API struct mob_ref mob_put_raw_from(const struct mob_type *type,
  * others. Returns 0. Errors, all but the first pending: TIMEOUT; TASK (reported
  * by the task, mob_error_code() is its code), CRASHED, CANCELLED, LOST, DEADLOCK
  * (it would wait for ever, or who makes the object would; the text tells the
- * cycle; outside of a task only after a while), TYPE, BAD_REF, STATE. On failure *out is set to
- * zero bytes. Thread: any. Blocks: up to the time-out. Since 0.1.
+ * cycle; outside of a task only after a while), STORE_FULL (the value went, and
+ * its task found no room for it just now; it is tried again), TYPE, BAD_REF,
+ * STATE. On failure *out is set to zero bytes. Thread: any. Blocks: up to the
+ * time-out. Since 0.1.
  */
 MOB_API int mob_get_raw(struct mob_ref ref, const struct mob_type *type,
 			int64_t timeout_ns, void *out);
@@ -543,8 +545,9 @@ MOB_API int mob_join(struct mob_ref ref);
  * never more than n_ready are. Returns how many, also after the time-out; n = 0
  * returns 0. Frees the worker's CPU as mob_get does. Errors: INVAL (n_ready is
  * 0 or more than n, a ref twice, the time-out), BAD_REF, DEADLOCK (fewer than
- * n_ready can ever be resolved). Thread: any. Blocks: up to the time-out. Since
- * 0.1.
+ * n_ready can ever be resolved), STORE_FULL (fewer can without room for values that
+ * went, and whose tasks found none just now; it is tried again). Thread: any. Blocks:
+ * up to the time-out. Since 0.1.
  */
 MOB_API int mob_wait(const struct mob_ref *refs, size_t n, size_t n_ready,
 		     int64_t timeout_ns, bool *ready);
@@ -677,7 +680,9 @@ MOB_API int mob_queue_add(struct mob_queue *queue, struct mob_ref ref,
 /* Takes the next resolved ref; it goes to the innermost frame of the caller.
  * out_tag may be NULL. Returns 1; 0 if nothing is outstanding. Frees the
  * worker's CPU as mob_get does. Errors: TIMEOUT, INVAL, DEADLOCK (none can ever
- * be resolved; the queue stays as it is). Blocks: up to the time-out. */
+ * be resolved; the queue stays as it is), STORE_FULL (all that are left are values
+ * that went, and whose tasks found no room just now: they stay in the queue, and it is
+ * tried again). Blocks: up to the time-out. */
 MOB_API MOB_NODISCARD int mob_queue_pop(struct mob_queue *queue,
 					int64_t timeout_ns,
 					struct mob_ref *out_ref,

@@ -337,7 +337,8 @@ struct mob_cq_entry {
 };
 
 /* Takes the next resolved entry. Returns 1; 0 if the queue is empty (nothing
- * outstanding); TIMEOUT. Several threads may pop. */
+ * outstanding); TIMEOUT; STORE_FULL (all that are left went, and found no room just
+ * now when they were made again: they stay). Several threads may pop. */
 MOB_API MOB_NODISCARD int mob_cq_pop(struct mob_cq *cq, int64_t timeout_ns,
 				     struct mob_cq_entry *out_entry);
 
@@ -359,7 +360,8 @@ MOB_API MOB_NODISCARD int mob_cq_fd(struct mob_cq *cq);
  * kept: out_ready[i] says whether refs[i] counts among the ready ones; never
  * more than n_ready are, even if more are resolved. Returns how many.
  * Errors: INVAL (n_ready is 0 or more than n; duplicate ref; a negative
- * time-out), BAD_REF. n = 0 returns 0.
+ * time-out), BAD_REF, STORE_FULL (fewer than n_ready can be resolved without room
+ * that there was not just now). n = 0 returns 0.
  */
 MOB_API MOB_NODISCARD int mob_object_wait(struct mob_store *store,
 					  const struct mob_ref *refs, size_t n,
