@@ -247,6 +247,9 @@ ok deadlock "-DN=2"
 ok deadlock "-DN=2 -DKILLS=1"
 heavy_ok deadlock "-DN=3"
 heavy_ok deadlock "-DN=3 -DWAITS=1"
+# ---- stream_has ----
+mutants stream_has "" NOLOCK NOAGAIN BITSFIRST
+ok stream_has ""
 
 # ---- catalogue ----
 mutants catalogue "-DKILLS=1" TOUCHFIRST FREEFIRST MARKLATE NODOING NOREREAD \

@@ -7,6 +7,7 @@
 
 #include "deadlock.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- one that yields and one that should read ---- */
@@ -296,6 +297,38 @@ static void test_semantics_10_reader_waits_for_an_object(void **state)
 	assert_int_equal(wg_ledger.at[WG_VICTIMS], 0);
 	assert_int_equal(mob_name_remove(mobi_rt.store, "o0"), 0);
 }
+
+#ifdef MOB_FAILPOINTS
+/* Whoever decides is killed while it has the LOCK of the stream, again and again. */
+static void test_semantics_10_killed_while_it_looks(void **state)
+{
+	mob_ref in;
+	mob_ref r;
+	int rc;
+
+	(void)state;
+	assert_int_equal(setenv("MOBULA_FAULT", "deadlock.stream=kill@1", 1),
+			 0);
+	live_start_with(4, "fifo");
+	assert_int_equal(unsetenv("MOBULA_FAULT"), 0);
+	live_ledger_open(&wg_ledger, WG_WORDS);
+	MOB_SCOPE
+	{
+		in = bounded(100);
+		r = mob_submit(d_joins, wg_ledger.path, in, 0);
+		assert_int_equal(mob_release(in), 0);
+		assert_true(live_await(is_over, &r));
+		rc = mob_join(r);
+		mob_error_clear();
+		/* When who yields was given up, the other has its error. */
+		assert_true(rc == MOB_E_CRASHED || rc == MOB_E_DEADLOCK);
+		assert_true(mobi_load(&mobi_rt.sched->crash.count) > 0);
+	}
+	assert_int_equal(live_audit(0), 0);
+	live_ledger_close(&wg_ledger);
+	mob_shutdown();
+}
+#endif
 
 /* ---- none ---- */
 
@@ -715,6 +748,9 @@ MOB_MAIN(void)
 		T(test_semantics_10_reader_that_has_ended),
 		T(test_semantics_10_reader_is_pending),
 		T(test_semantics_10_reader_waits_for_an_object),
+#ifdef MOB_FAILPOINTS
+		cmocka_unit_test(test_semantics_10_killed_while_it_looks),
+#endif
 		T(test_deadlock_room_that_was_made_is_none),
 		T(test_deadlock_other_reader_is_a_way_out),
 		T(test_deadlock_stream_that_many_have_is_none),
