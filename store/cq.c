@@ -21,6 +21,7 @@
 
 #include "edge.h"
 #include "err.h"
+#include "fault.h"
 #include "gone.h"
 #include "os_clock.h"
 #include "os_futex.h"
@@ -591,8 +592,9 @@ static void collect(struct mob_cq *q)
 	}
 }
 
-/* 1: an entry; 0: none outstanding; AGAIN. Under the lock. */
-static int try_pop(struct mob_cq *q, struct mob_cq_entry *out)
+/* 1: an entry; 0: none outstanding; AGAIN. Under the lock. slept: others have been told
+ * that this thread waits for what the queue has. */
+static int try_pop(struct mob_cq *q, bool slept, struct mob_cq_entry *out)
 {
 	struct mob_store *s = q->store;
 	struct done d;
@@ -610,7 +612,13 @@ static int try_pop(struct mob_cq *q, struct mob_cq_entry *out)
 	MOB_ASSERT(mobi_slot_hold(s, id) == 0);
 	out->ref = mobi_ref_of(s, id);
 	out->user = q->user[d.edge];
+	/* Before it leaves the queue: without it who looks might take what is left
+	 * for all that is waited for. */
+	if (slept && mobi_block_hooks) {
+		mobi_block_hooks->resumed(s);
+	}
 	mobi_edge_release(s, n, q->gen[d.edge / MOBI_EDGE_CHUNK]);
+	MOBI_FAULT("cq.popped");
 	q->free_at[q->n_free++] = d.edge;
 	q->popped++;
 	if (--q->outstanding == 0 && mobi_load(&q->shared->sleepers)) {
@@ -751,7 +759,7 @@ static int block(struct mob_cq *q, int64_t timeout_ns)
 static int pop_wait(struct mob_cq *cq, int64_t timeout_ns, int64_t end,
 		    struct mob_cq_entry *out_entry)
 {
-	for (;;) {
+	for (bool slept = false;; slept = true) {
 		uint32_t bell = mobi_load(&cq->shared->bell);
 		int rc;
 
@@ -761,7 +769,7 @@ static int pop_wait(struct mob_cq *cq, int64_t timeout_ns, int64_t end,
 			mobi_sock_drain(cq->fd);
 			mobi_store(&cq->shared->armed, 1u);
 		}
-		rc = try_pop(cq, out_entry);
+		rc = try_pop(cq, slept, out_entry);
 		(void)pthread_mutex_unlock(&cq->lock);
 		if (rc != MOB_E_AGAIN) {
 			return rc;

@@ -72,7 +72,8 @@ struct mobi_block_hooks {
 	int (*blocking)(struct mob_store *s, const struct mobi_wait *w);
 	bool (*run_for)(struct mob_store *s, uint64_t id);
 	int (*run_none)(struct mob_store *s, const struct mobi_wait *w);
-	/* It goes on. Called once after one or more calls of blocking. */
+	/* It goes on. Called after one or more calls of blocking, before what it
+	 * waited for is seen by others no more; and once more does nothing. */
 	void (*resumed)(struct mob_store *s);
 };
 extern const struct mobi_block_hooks *mobi_block_hooks;

@@ -383,27 +383,8 @@ static bool is_explained(void *arg)
 static bool is_stopped(void *arg)
 {
 	const struct wg *g = arg;
-	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < 2; i++) {
-		uint32_t c = wg_worker_of(g->result[i]);
-		char path[64];
-		char line[400];
-		const char *end = NULL;
-		FILE *f;
-
-		(void)snprintf(path, sizeof(path), "/proc/%u/stat",
-			       mobi_rt.store->clients[c].proc.pid);
-		f = fopen(path, "r");
-		if (f && fgets(line, sizeof(line), f)) {
-			end = strrchr(line, ')');
-		}
-		n += end && end[2] == 'T';
-		if (f) {
-			(void)fclose(f);
-		}
-	}
-	return n == 2;
+	return wg_is_stopped(g->result[0]) && wg_is_stopped(g->result[1]);
 }
 
 static bool is_told(mob_ref r)

@@ -371,6 +371,25 @@ uint32_t wg_worker_of(mob_ref r)
 	       MOBI_CLIENTS;
 }
 
+bool wg_is_stopped(mob_ref r)
+{
+	char path[64];
+	char line[400];
+	const char *end = NULL;
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/proc/%u/stat",
+		       mobi_rt.store->clients[wg_worker_of(r)].proc.pid);
+	f = fopen(path, "r");
+	if (f && fgets(line, sizeof(line), f)) {
+		end = strrchr(line, ')');
+	}
+	if (f) {
+		(void)fclose(f);
+	}
+	return end && end[2] == 'T';
+}
+
 /* ---- sessions ---- */
 
 static int wg_open_with(int32_t workers, const char *resources)

@@ -94,6 +94,8 @@ bool wg_so_many_sleep(void *n);
 void wg_sleep_well(uint32_t n);
 /* The worker that runs the task of a result. */
 uint32_t wg_worker_of(mob_ref r);
+/* It is stopped by a signal. */
+bool wg_is_stopped(mob_ref r);
 
 /* Set-up and tear-down: a session of WG_NODES workers, of one, or with two devices. */
 int wg_open_many(void **state);
