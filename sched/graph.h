@@ -251,9 +251,10 @@ void mobi_graph_share(struct mobi_graph_run *r, bool all);
 
 /* ---- errors (graph_error.c) ---- */
 
-/* Those of a run that failed are the runner's; NULL: it has not failed. malloc'd. */
-struct mobi_error *mobi_graph_error(const struct mobi_graph_head *h,
-				    uint32_t lane, uint32_t run);
+/* Has a run failed? *out_e is its oldest error, malloc'd; NULL if it has not, or
+ * there is no memory for it. */
+bool mobi_graph_failed(const struct mobi_graph_head *h, uint32_t lane,
+		       uint32_t run, struct mobi_error **out_e);
 /* Runner `me` has error e of a run, which is the first that it has. */
 void mobi_graph_fail(const struct mobi_graph_run *r, uint32_t lane,
 		     uint32_t run, const struct mobi_error *e);
@@ -297,6 +298,14 @@ struct mobi_graph_list {
 	uint32_t max;
 };
 
+/* A runner whose task has failed. */
+struct mobi_graph_broken {
+	struct mobi_error *error; /* malloc'd; NULL: there was no memory */
+	uint32_t run;             /* the last that had begun then */
+	bool is;
+	bool fatal; /* others cannot do what it did */
+};
+
 struct mob_graph {
 	uint64_t serial; /* of its session */
 	uint32_t tag;    /* of refs of its capture */
@@ -326,6 +335,7 @@ struct mob_graph {
 	uint64_t sets;                 /* so far */
 	uint64_t copied[MOB_GRAPH_WINDOW_MAX + 1]; /* sets that a lane has */
 	uint64_t runner[MOBI_GRAPH_RUNNERS];       /* results, held; 0: none */
+	struct mobi_graph_broken broken[MOBI_GRAPH_RUNNERS];
 };
 
 /* Room for n more; NULL, and an error, without memory or beyond a limit. */
@@ -351,12 +361,27 @@ int mobi_graph_value_of(const struct mob_graph *g, struct mob_ref ref,
 int mobi_graph_check(const struct mob_graph *g, const char *call);
 /* A view of the graph as those that run it have. */
 struct mobi_graph_run mobi_graph_view(const struct mob_graph *g);
-/* Ends all runs in flight, and waits for those that run (graph_start.c). */
-void mobi_graph_stop(struct mob_graph *g);
 /* All nodes are as after run g->run. Nobody runs any. */
 void mobi_graph_reset(const struct mob_graph *g);
 /* Makes the object. */
 int mobi_graph_build(struct mob_graph *g);
+
+/* ---- runners, for who begins runs (graph_crew.c) ---- */
+
+/* The run that began first, of those in flight, of which there are some. */
+uint32_t mobi_graph_oldest(const struct mob_graph *g, uint32_t *out_lane);
+/* Submits those that are missing. An error: there is none. */
+int mobi_graph_man(struct mob_graph *g);
+/* Looks at those that have ended. */
+void mobi_graph_collect(struct mob_graph *g);
+/* Is nobody left who could do the oldest run, because of an error? */
+bool mobi_graph_broke(const struct mob_graph *g);
+/* That error, which is the caller's; NULL: there was no memory for it. */
+struct mobi_error *mobi_graph_why(struct mob_graph *g);
+/* Waits for one or more to end. */
+int mobi_graph_wait_some(struct mob_graph *g, int64_t timeout_ns);
+/* Ends all runs in flight, and waits for those that run. */
+void mobi_graph_stop(struct mob_graph *g);
 
 static inline uint32_t mobi_graph_up(uint64_t n, uint32_t align)
 {

@@ -33,15 +33,16 @@ static uint32_t who_failed(const struct mobi_graph_head *h, uint32_t lane,
 	return w >> 32 == run ? (uint32_t)w : 0;
 }
 
-struct mobi_error *mobi_graph_error(const struct mobi_graph_head *h,
-				    uint32_t lane, uint32_t run)
+bool mobi_graph_failed(const struct mobi_graph_head *h, uint32_t lane,
+		       uint32_t run, struct mobi_error **out_e)
 {
 	uint32_t who = who_failed(h, lane, run);
 	const struct mobi_graph_error *first = NULL;
 	struct mob_view v = { .type = MOB_TYPE_ERROR };
 
+	*out_e = NULL;
 	if (!who) {
-		return NULL;
+		return false;
 	}
 	for (; who; who &= who - 1) {
 		const struct mobi_graph_error *e =
@@ -53,7 +54,8 @@ struct mobi_error *mobi_graph_error(const struct mobi_graph_head *h,
 	}
 	v.at = first->bytes;
 	v.size = first->size <= sizeof(first->bytes) ? first->size : 0;
-	return mobi_error_read(&v);
+	*out_e = mobi_error_read(&v);
+	return true;
 }
 
 /* Without its payload, which does not fit. */

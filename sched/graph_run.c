@@ -89,7 +89,7 @@ static int load_outer(struct runner *k)
 
 	k->r.outer = calloc(n, sizeof(*k->r.outer));
 	k->values = calloc(n, 16);
-	if (!k->r.outer || !k->values) {
+	if (!k->r.outer || !k->values || MOBI_FAULT_ERR("graph.outer")) {
 		return mobi_err(MOB_E_NOMEM, "no memory for %u arguments", n);
 	}
 	for (uint32_t i = 0; i < n && rc >= 0; i++) {
@@ -202,11 +202,12 @@ static void pass_error(struct runner *k, struct mobi_graph_at n, uint64_t w)
 {
 	struct mobi_graph_run *r = &k->r;
 	uint32_t run = MOBI_N_OF_RUN(w);
-	struct mobi_error *e = mobi_graph_error(r->h, n.lane, run);
+	struct mobi_error *e;
 
-	if (!e) {
-		e = mobi_graph_error(r->h, mobi_graph_lane_before(r->h, n.lane),
-				     run - 1);
+	if (!mobi_graph_failed(r->h, n.lane, run, &e)) {
+		(void)mobi_graph_failed(r->h,
+					mobi_graph_lane_before(r->h, n.lane),
+					run - 1, &e);
 	}
 	/* Also if another has told one: it may take that back, as one that was
 	 * killed before its node had failed, which runs again. */
@@ -250,9 +251,20 @@ static bool has_work(const struct mobi_graph_head *h)
 /* Leaves if nothing is left to run: false if a run has begun meanwhile. */
 static bool leave_idle(struct runner *k)
 {
-	uint64_t w = mobi_load(&k->r.h->crew);
+	struct mobi_graph_head *h = k->r.h;
+	uint64_t w = mobi_load(&h->crew);
 
-	return !has_work(k->r.h) && mobi_cas64(&k->r.h->crew, &w, w & ~k->bit);
+	if (has_work(h)) {
+		return false;
+	}
+	/* Before it leaves: who comes after it has the same bit. */
+	(void)mobi_fetch_and(&h->hungry, ~(uint32_t)k->bit);
+	if (mobi_cas64(&h->crew, &w, w & ~k->bit)) {
+		MOBI_FAULT("graph.idle");
+		return true;
+	}
+	(void)mobi_fetch_or(&h->hungry, (uint32_t)k->bit);
+	return false;
 }
 
 /* Leaves if somebody waits for a run that is done, and nobody else did. */
@@ -338,7 +350,10 @@ static int await_node(struct runner *k, bool *out_left)
 	(void)mobi_fetch_or(&r->h->hungry, bit);
 	if (!find_some(k)) {
 		*out_left = leave_idle(k);
-		rc = *out_left ? 0 : sleep_once(k);
+		if (*out_left) {
+			return 0;
+		}
+		rc = sleep_once(k);
 	}
 	(void)mobi_fetch_and(&r->h->hungry, ~bit);
 	return rc;

@@ -2,10 +2,10 @@
 /*
  * Runs of graphs, for who begins and waits for them.
  *
- * The runners of a graph are tasks like any other; each is there as long as there is
- * anything to run, and is submitted again when it is missing. Who waits for a run waits
- * for any of them to end, and says so in the crew: who does the last of that run
- * leaves. So all that holds for waiting for tasks holds here: what a worker does
+ * The runners of a graph are tasks like any other (graph_crew.c); each is there as long
+ * as there is anything to run, and is submitted again when it is missing. Who waits for
+ * a run waits for any of them to end, and says so in the crew: who does the last of that
+ * run leaves. So all that holds for waiting for tasks holds here: what a worker does
  * meanwhile, cancelling, time-outs.
  */
 #include "graph.h"
@@ -228,183 +228,6 @@ void mobi_graph_reset(const struct mob_graph *g)
 	mobi_store(&r.h->stop, 0u);
 }
 
-/* ---- runners ---- */
-
-static int submit(struct mob_graph *g, uint32_t me, const struct mob_ref *refs)
-{
-	struct mobi_graph_head *h = head(g);
-	uint32_t turn = mobi_fetch_add(&h->turn[me], 1u) + 1;
-	const struct mob_task_opts opts = MOB_OPTS(.retries = -1, .name = "grap"
-									  "h");
-	struct mob_ref self = mobi_ref_of(mobi_rt.store, g->id);
-	struct mob_args outer = { refs, NULL, g->refs.n };
-	struct mob_arg args[4] = { { .value = &self },
-				   { .value = &turn },
-				   { .value = &me },
-				   { .value = &outer } };
-	struct mob_ref ref;
-	int rc;
-
-	(void)mobi_fetch_and(&h->begun, ~(uint32_t)MOBI_BIT(me));
-	/* The turn first: one of an earlier turn does not take this for its own. */
-	(void)mobi_fetch_or(&h->crew, MOBI_BIT(me));
-	rc = mob_submit_raw(&mobi_graph_runner_def, &opts, 4, args, 1, &ref);
-	if (rc < 0) {
-		char why[400];
-
-		(void)mobi_fetch_and(&h->crew, ~MOBI_BIT(me));
-
-		(void)snprintf(why, sizeof(why), "%s", mob_err_detail(rc));
-		/* It is read: nobody is to be told. */
-		(void)mob_join(ref);
-		mob_error_clear();
-		(void)mob_release(ref);
-		return mobi_err(rc, "%s", why);
-	}
-	return mobi_map_own(ref, &g->runner[me]);
-}
-
-static void let_go(struct mob_graph *g, uint32_t me)
-{
-	if (g->runner[me]) {
-		(void)mobi_slot_release(mobi_rt.store, g->runner[me]);
-		g->runner[me] = 0;
-	}
-}
-
-/* Submits those that are missing. An error: there is none. */
-static int man(struct mob_graph *g)
-{
-	struct mobi_graph_head *h = head(g);
-	uint64_t n = (uint64_t)g->width * g->window;
-	const uint64_t *id = g->refs.at;
-	struct mob_ref *refs = NULL;
-	int rc = 0;
-
-	n = n < h->n_runners ? n : h->n_runners;
-	for (uint32_t me = 0; me < n && rc >= 0; me++) {
-		if (mobi_load(&h->crew) & MOBI_BIT(me)) {
-			continue;
-		}
-		let_go(g, me);
-		if (!refs) {
-			refs = malloc((g->refs.n + (size_t)1) * sizeof(*refs));
-			if (!refs) {
-				rc = mobi_err(MOB_E_NOMEM, "mob_graph_start: "
-							   "out of memory");
-				break;
-			}
-			for (uint32_t i = 0; i < g->refs.n; i++) {
-				refs[i] = mobi_ref_of(mobi_rt.store, id[i]);
-			}
-		}
-		rc = submit(g, me, refs);
-	}
-	free(refs);
-	/* Fewer do it, too. */
-	return rc < 0 && !(mobi_load(&h->crew) & (MOBI_GRAPH_WANTED - 1)) ? rc :
-									    0;
-}
-
-/* Collects the results that are there; an error ends all runs. n: that are not. */
-static struct mobi_error *collect(struct mob_graph *g, uint32_t *out_n)
-{
-	struct mob_store *s = mobi_rt.store;
-	struct mobi_error *first = NULL;
-
-	*out_n = 0;
-	for (uint32_t i = 0; i < MOBI_GRAPH_RUNNERS; i++) {
-		struct mob_view v;
-		struct mobi_error *e;
-		uint64_t id = g->runner[i];
-
-		if (!id) {
-			continue;
-		}
-		if (!mobi_resolved(mobi_load(&s->slots[(uint32_t)id].word))) {
-			++*out_n;
-			continue;
-		}
-		e = mobi_map_look(id, &v);
-		mob_view_release(s, &v);
-		(void)mobi_slot_release(s, id);
-		g->runner[i] = 0;
-		/* One that was cancelled says nothing of why. */
-		if (first && first->rc == MOB_E_CANCELLED) {
-			free(first);
-			first = NULL;
-		}
-		if (first) {
-			free(e);
-		} else {
-			first = e;
-		}
-	}
-	return first;
-}
-
-static void cancel(struct mob_graph *g)
-{
-	for (uint32_t i = 0; i < MOBI_GRAPH_RUNNERS; i++) {
-		if (g->runner[i]) {
-			mobi_map_cancel(g->runner[i]);
-		}
-	}
-}
-
-/* Waits for one runner or more that have not ended. */
-static int wait_some(struct mob_graph *g, int64_t timeout_ns)
-{
-	struct mob_ref refs[MOBI_GRAPH_RUNNERS];
-	bool ready[MOBI_GRAPH_RUNNERS];
-	uint64_t one = 0;
-	size_t n = 0;
-	int rc;
-
-	for (uint32_t i = 0; i < MOBI_GRAPH_RUNNERS; i++) {
-		if (g->runner[i]) {
-			one = g->runner[i];
-			refs[n++] = mobi_ref_of(mobi_rt.store, one);
-		}
-	}
-	if (n == 1) {
-		return mobi_wait_one(mobi_rt.store, one, timeout_ns);
-	}
-	rc = mob_object_wait(mobi_rt.store, refs, n, 1, timeout_ns, ready);
-	if (rc == 0) {
-		return mobi_err(MOB_E_TIMEOUT, "the graph still runs");
-	}
-	return rc < 0 ? rc : 0;
-}
-
-void mobi_graph_stop(struct mob_graph *g)
-{
-	struct mobi_graph_run r = mobi_graph_view(g);
-	uint32_t left;
-
-	mobi_store(&r.h->stop, 1u);
-	mobi_graph_ring(&r);
-	cancel(g);
-	free(collect(g, &left));
-	while (left) {
-		/* What cuts the wait short does not end those that run. */
-		int rc = wait_some(g, 10 * MOB_MS);
-
-		if (rc == MOB_E_CLOSED) {
-			break;
-		}
-		if (rc == MOB_E_INTERRUPTED) {
-			mobi_pause_ns(MOB_MS / 5);
-		}
-		free(collect(g, &left));
-	}
-	for (uint32_t i = 0; i < MOBI_GRAPH_RUNNERS; i++) {
-		let_go(g, i);
-	}
-	g->n_flying = 0;
-	g->linked = false;
-}
-
 /* ---- public ---- */
 
 static int check_start(const struct mob_graph *g, const char *call,
@@ -450,6 +273,8 @@ int mob_graph_start(struct mob_graph *g)
 		return mobi_error_pend_rc(rc);
 	}
 	r = mobi_graph_view(g);
+	/* What is broken by now is no matter of this run. */
+	mobi_graph_collect(g);
 	if (!g->linked) {
 		mobi_graph_reset(g);
 	}
@@ -462,7 +287,7 @@ int mob_graph_start(struct mob_graph *g)
 			   (uint64_t)g->run << 32 | (uint32_t)w)) {
 	}
 	mobi_graph_ring(&r);
-	rc = man(g);
+	rc = mobi_graph_man(g);
 	if (rc < 0) {
 		mobi_graph_stop(g);
 		return mobi_error_pend_rc(rc);
@@ -478,21 +303,12 @@ static int64_t left_of(int64_t timeout_ns, int64_t end)
 	return timeout_ns <= 0 ? timeout_ns : left > 0 ? left : 0;
 }
 
-/* The run that began first, of those in flight. */
-static uint32_t oldest(const struct mob_graph *g, uint32_t *out_lane)
-{
-	uint32_t n = head(g)->n_lanes;
-
-	*out_lane = (g->lane + n - (g->n_flying - 1)) % n;
-	return g->run - (g->n_flying - 1);
-}
-
 /* Sleeps until that run may be done. */
 static int sleep_for(struct mob_graph *g, uint32_t lane, uint32_t run,
 		     int64_t timeout_ns)
 {
 	struct mobi_graph_head *h = head(g);
-	int rc = man(g);
+	int rc = mobi_graph_man(g);
 
 	if (rc < 0) {
 		return rc;
@@ -501,76 +317,89 @@ static int sleep_for(struct mob_graph *g, uint32_t lane, uint32_t run,
 	(void)mobi_fetch_or(&h->crew, (uint64_t)MOBI_GRAPH_WANTED);
 	/* Who does the last looks after that. */
 	if (mobi_load(&mobi_graph_lane(h, lane)->done) != run) {
-		rc = wait_some(g, timeout_ns);
+		rc = mobi_graph_wait_some(g, timeout_ns);
 	}
 	(void)mobi_fetch_and(&h->crew, ~(uint64_t)MOBI_GRAPH_WANTED);
 	return rc;
 }
 
-/* Until it is done. *out_e: the runners have failed. */
-static int await(struct mob_graph *g, int64_t timeout_ns,
-		 struct mobi_error **out_e)
+/* Until it is done, or *out_broke: nobody is left who could do it. */
+static int await(struct mob_graph *g, int64_t timeout_ns, bool *out_broke)
 {
 	int64_t end = mobi_deadline(timeout_ns);
 	uint32_t lane;
-	uint32_t run = oldest(g, &lane);
+	uint32_t run = mobi_graph_oldest(g, &lane);
 	const struct mobi_graph_lane *l = mobi_graph_lane(head(g), lane);
-	uint32_t left;
 	int rc = 0;
 
+	*out_broke = false;
 	while (mobi_load(&l->done) != run) {
 		if (rc < 0) {
 			return rc;
 		}
-		*out_e = collect(g, &left);
-		if (*out_e) {
+		mobi_graph_collect(g);
+		/* Who does the last of it may leave the crew after that. */
+		if (mobi_graph_broke(g) && mobi_load(&l->done) != run) {
+			*out_broke = true;
 			return 0;
 		}
 		rc = sleep_for(g, lane, run, left_of(timeout_ns, end));
 	}
-	*out_e = NULL;
 	return 0;
+}
+
+/* The oldest run is over; all are if the runners broke. */
+static int end_run(struct mob_graph *g, bool broke)
+{
+	struct mobi_error *e = NULL;
+	bool failed = broke;
+	uint32_t lane;
+	uint32_t run = mobi_graph_oldest(g, &lane);
+	int rc = 0;
+
+	if (broke) {
+		e = mobi_graph_why(g);
+		mobi_graph_stop(g);
+	} else {
+		failed = mobi_graph_failed(head(g), lane, run, &e);
+		g->seen = lane;
+		/* What is left goes on without who has left to say so. */
+		if (--g->n_flying) {
+			(void)mobi_graph_man(g);
+		}
+	}
+	g->ran = !failed;
+	if (e) {
+		rc = mobi_map_pend(e);
+	} else if (failed) {
+		rc = mobi_error_pend_rc(mobi_err(MOB_E_NOMEM, "mob_graph_wait: "
+							      "the run has "
+							      "failed, and "
+							      "there is no "
+							      "memory for its "
+							      "error"));
+	}
+	free(e);
+	return rc;
 }
 
 int mob_graph_wait(struct mob_graph *g, int64_t timeout_ns)
 {
-	struct mobi_error *e = NULL;
-	uint32_t lane;
-	uint32_t run;
+	bool broke;
 	int rc = mobi_graph_check(g, "mob_graph_wait");
 
 	if (rc >= 0 && !g->n_flying) {
 		rc = mobi_err(MOB_E_STATE, "mob_graph_wait: the graph does not "
 					   "run; call mob_graph_start first");
 	}
-	if (rc >= 0 && timeout_ns < 0 && timeout_ns != MOB_FOREVER) {
-		rc = mobi_err(MOB_E_INVAL,
-			      "mob_graph_wait: timeout_ns is %lld; at least 0, "
-			      "or MOB_FOREVER",
-			      (long long)timeout_ns);
+	if (rc >= 0) {
+		rc = mobi_check_timeout("mob_graph_wait", timeout_ns);
 	}
 	if (rc < 0) {
 		return mobi_error_pend_rc(rc);
 	}
-	rc = await(g, timeout_ns, &e);
-	if (rc < 0) {
-		return mobi_wait_failed(rc);
-	}
-	run = oldest(g, &lane);
-	if (e) {
-		mobi_graph_stop(g);
-	} else {
-		e = mobi_graph_error(head(g), lane, run);
-		g->seen = lane;
-		/* What is left goes on without who has left to say so. */
-		if (--g->n_flying) {
-			(void)man(g);
-		}
-	}
-	g->ran = !e;
-	rc = e ? mobi_map_pend(e) : 0;
-	free(e);
-	return rc;
+	rc = await(g, timeout_ns, &broke);
+	return rc < 0 ? mobi_wait_failed(rc) : end_run(g, broke);
 }
 
 int mob_graph_run(struct mob_graph *g)

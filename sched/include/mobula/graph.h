@@ -153,9 +153,10 @@ MOB_API int mob_graph_start(struct mob_graph *graph);
 /*
  * Waits until the oldest run in flight is done. Returns 0. Errors: TIMEOUT, INTERRUPTED
  * (it goes on; wait again); pending: that of the node that failed first, CRASHED (a node
- * whose worker died each time); CANCELLED, or that of an object among the arguments, and
- * then all runs have ended; STATE (none is in flight). Thread: one at a time. Blocks: up
- * to the time-out. Since 0.1.
+ * whose worker died each time), NOMEM (it has failed, and there is no memory for its
+ * error); CANCELLED, that of an object among the arguments, or another for which no task
+ * can run the graph, and then all runs have ended; STATE (none is in flight). Thread: one
+ * at a time. Blocks: up to the time-out. Since 0.1.
  */
 MOB_API MOB_NODISCARD int mob_graph_wait(struct mob_graph *graph,
 					 int64_t timeout_ns);
