@@ -242,10 +242,9 @@ MOB_TASK_N(mobi_map_loop, (int64_t, done, mob_refs, kids), uint64_t, lo,
 	if (rc < 0) {
 		(void)mobi_error_pend_rc(rc);
 	}
-	if (l.c->attempt) {
-		mobi_task_cancel_children(s, rec,
-					  mobi_load(&s->recs[rec].word));
-	}
+	/* What an attempt before has given away, if there was one: their numbers begin
+	 * anew after 256. */
+	mobi_task_cancel_children(s, rec, mobi_load(&s->recs[rec].word));
 	while (ok && l.lo != l.hi && !is_stopped(&l) && !mob_task_cancelled()) {
 		uint64_t left;
 

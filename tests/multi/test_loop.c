@@ -3,6 +3,7 @@
 #include "live.h"
 
 #include "board.h"
+#include "frame.h"
 #include "os_clock.h"
 #include "os_run.h"
 
@@ -147,6 +148,40 @@ MOB_TASK(void, l_nested, int64_t, lo, int64_t, hi, mob_str, path, int64_t,
 				      10 * (base + i));
 		}
 	}
+}
+
+/* Its worker dies once it has given something away, in the attempt whose number is the
+ * last before they begin anew. */
+MOB_TASK(void, l_wraps, int64_t, lo, int64_t, hi, mob_str, path)
+{
+	mobi_a64 *word =
+		&mobi_rt.store->recs[(uint32_t)mobi_context()->task].word;
+
+	(void)hi;
+	if (lo >= 500) { /* was given away */
+		(void)live_ledger_add(path, STARTED);
+		while (!live_ledger_get(path, GATE) && !mob_task_cancelled()) {
+			mobi_pause_ns(MOB_MS / 5);
+		}
+		if (mob_task_cancelled()) {
+			(void)live_ledger_add(path, ENDED);
+		}
+	} else if (live_ledger_get(path, DIED)) {
+		while (!live_ledger_get(path, GATE) && !mob_task_cancelled()) {
+			mobi_pause_ns(MOB_MS / 5);
+		}
+	} else if (live_ledger_get(path, STARTED)) {
+		(void)live_ledger_add(path, DIED);
+		(void)mobi_fetch_or(word, UINT64_C(255) << 24);
+		(void)raise(SIGKILL);
+	} else {
+		mobi_pause_ns(MOB_MS);
+	}
+}
+
+MOB_TASK(int64_t, l_calls_wraps, mob_str, path)
+{
+	return mob_for_with(MOB_OPTS(.retries = -1), l_wraps, 0, 1000, path);
 }
 
 MOB_TASK(int64_t, l_calls, mob_str, path)
@@ -418,6 +453,31 @@ static void test_for_ends_when_its_task_is_cancelled(void **state)
 	live_ledger_close(&ledger);
 }
 
+static bool has_ended(void *arg)
+{
+	(void)arg;
+	return ledger.at[ENDED] > 0;
+}
+
+/* What an attempt gave away that died is cancelled by the next, whatever its number. */
+static void test_for_attempts_that_begin_anew_end_those_before(void **state)
+{
+	int64_t rc = -1;
+	bool ended;
+	mob_ref r;
+
+	(void)state;
+	live_ledger_open(&ledger, TURN);
+	r = mob_submit(l_calls_wraps, ledger.path);
+	ended = live_await(has_ended, NULL);
+	ledger.at[GATE] = 1;
+	assert_int_equal(mob_take(r, &rc), 0);
+	assert_int_equal(rc, 0);
+	assert_true(ended);
+	assert_int_equal(ledger.at[DIED], 1);
+	live_ledger_close(&ledger);
+}
+
 static void test_for_bad_bodies_are_refused(void **state)
 {
 	struct mob_task_opts o = MOB_OPTS(.retries = -5);
@@ -478,6 +538,7 @@ MOB_MAIN(void)
 		T(ends_with_the_first_error),
 		T(errors_are_retried_if_asked_for),
 		T(survives_deaths_of_workers),
+		T(attempts_that_begin_anew_end_those_before),
 		T(that_dies_too_often_fails),
 		T(ends_when_its_task_is_cancelled),
 		T(bad_bodies_are_refused),
