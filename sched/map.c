@@ -17,6 +17,7 @@
 #include "frame.h"
 #include "get.h"
 #include "object.h"
+#include "opts.h"
 #include "slot.h"
 #include "task_cancel.h"
 #include "unread.h"
@@ -74,22 +75,18 @@ static int check_opts(const struct mob_map_opts *o)
 
 static void set_opts(struct mob_map *m, const struct mob_map_opts *o)
 {
-	static const struct mob_task_opts defaults = MOB_TASK_OPTS_INIT;
-	const struct mob_task_opts *t = o->task ? o->task : &defaults;
+	static const struct mob_task_opts initial = MOB_TASK_OPTS_INIT;
+	const struct mob_task_opts *t = o->task ? o->task : &initial;
 
 	m->o = *o;
 	m->o.task = NULL;
-	m->task = *t;
-	m->task.alone = 1; /* not even of calls that are sent singly */
+	m->given = *t;
 	for (uint32_t i = 0; t->retry_codes && i < t->n_retry_codes; i++) {
 		m->codes[i] = t->retry_codes[i];
 	}
 	if (t->retry_codes) {
-		m->task.retry_codes = m->codes;
+		m->given.retry_codes = m->codes;
 	}
-	/* What is said of a call is not to be of others. */
-	m->singly = t->timeout_ns || t->retry_errors || t->n_retry_codes ||
-		    t->max_calls || t->retries == 0;
 	if (!m->o.chunk_ns) {
 		m->o.chunk_ns = CHUNK_NS;
 	}
@@ -285,12 +282,13 @@ static struct mobi_map_task *half_of(struct mob_map *m,
 				     const struct mobi_map_task *c,
 				     uint32_t first, uint32_t n)
 {
-	struct mob_task_opts opts = m->task;
+	struct mob_task_opts opts;
 	struct mobi_map_task *h = malloc(sizeof(*h));
 
 	if (!h) {
 		return NULL;
 	}
+	mobi_opts_copy(c->def, &m->given, &opts);
 	*h = *c;
 	h->first = first;
 	h->n = n;
@@ -315,10 +313,12 @@ static struct mobi_map_task *half_of(struct mob_map *m,
 static bool halve(struct mob_map *m, struct mobi_map_task *c)
 {
 	uint32_t n = c->n / 2;
+	struct mob_task_opts opts;
 	struct mobi_map_task *a;
 	struct mobi_map_task *b;
 
-	if (c->n < 2 || !c->calls || m->task.retries == 0) {
+	mobi_opts_copy(c->def, &m->given, &opts);
+	if (c->n < 2 || !c->calls || opts.retries == 0) {
 		return false;
 	}
 	a = half_of(m, c, c->first, n);

@@ -70,6 +70,7 @@ struct mobi_loop_opts {
 	int codes[8];
 	char name[64];
 	char resources[512];
+	struct mobi_surround around;
 	/* An object that who called the loop could make, and never does: it is
 	 * resolved when the loop is to end early, also by that one's death. */
 	uint64_t stop;
@@ -180,14 +181,15 @@ struct mobi_fold {
 struct mob_map {
 	uint64_t serial; /* of its session */
 	struct mob_map_opts o;
-	struct mob_task_opts task;
+	struct mob_task_opts given; /* of each task, whatever it calls */
 	int codes[8];
-	bool singly; /* each call is a task */
 	bool over;
 	uint32_t workers;
 
 	/* The function of the last call. */
 	const struct mob_task_def *def;
+	struct mob_task_opts task; /* with what it has of its own */
+	bool singly;               /* each call is a task */
 	uint32_t fn;
 	bool plain_bytes; /* its arguments can be such */
 	uint32_t stride;

@@ -9,6 +9,7 @@
 #include "err.h"
 #include "error.h"
 #include "module.h"
+#include "opts.h"
 #include "os_clock.h"
 #include "slot.h"
 #include "value.h"
@@ -152,6 +153,11 @@ static int change_def(struct mob_map *m, const struct mob_task_def *def)
 		return rc;
 	}
 	m->def = def;
+	mobi_opts_copy(def, &m->given, &m->task);
+	/* What is said of a call is not to be of others. */
+	m->singly = m->task.timeout_ns || m->task.retry_errors ||
+		    m->task.n_retry_codes || m->task.max_calls ||
+		    m->task.retries == 0;
 	m->grown = 1;
 	m->sized = false;
 	m->arg_bytes = 0;

@@ -17,6 +17,7 @@
 #include "frame.h"
 #include "get.h"
 #include "module.h"
+#include "opts.h"
 #include "slot.h"
 #include "unread.h"
 #include "value.h"
@@ -60,8 +61,7 @@ static uint32_t parts_of(uint32_t fn)
 static int submit(const struct mob_task_def *op, const struct mob_task_opts *o,
 		  const struct mob_ref *refs, uint32_t n, uint64_t *out_id)
 {
-	static const struct mob_task_opts defaults = MOB_TASK_OPTS_INIT;
-	struct mob_task_opts opts = o ? *o : defaults;
+	struct mob_task_opts opts;
 	struct mob_args list = { refs, NULL, n };
 	struct mob_ref ref = MOB_REF_NONE;
 	uint32_t fn;
@@ -71,9 +71,8 @@ static int submit(const struct mob_task_def *op, const struct mob_task_opts *o,
 	if (rc < 0) {
 		return rc;
 	}
-	if (!opts.name) {
-		opts.name = op->name;
-	}
+	mobi_opts_copy(op, o, &opts);
+	opts.name = opts.name ? opts.name : op->name;
 	(void)mob_submit_raw(&mobi_map_parts_def, &opts, 2, args, 1, &ref);
 	return mobi_map_own(ref, out_id);
 }
@@ -195,7 +194,7 @@ static int add_part(struct mob_map *m, uint64_t id)
 		if (f->level[l].n < parts_of(fn)) {
 			break;
 		}
-		rc = fold_ids(f->op, &m->task, f->level[l].id, f->level[l].n,
+		rc = fold_ids(f->op, &m->given, f->level[l].id, f->level[l].n,
 			      &id);
 		f->level[l].n = 0;
 		if (rc >= 0) {
@@ -290,7 +289,7 @@ static int close_tree(struct mob_map *m)
 		f->level[l].n = 0;
 	}
 	while (n > 1 && rc >= 0) {
-		rc = next_level(f->op, &m->task, id, n, parts_of(fn), &n);
+		rc = next_level(f->op, &m->given, id, n, parts_of(fn), &n);
 	}
 	for (size_t i = 0; rc < 0 && i < n; i++) {
 		(void)mobi_slot_release(mobi_rt.store, id[i]);

@@ -12,7 +12,9 @@
 #include "get.h"
 #include "module.h"
 #include "object.h"
+#include "opts.h"
 #include "slot.h"
+#include "surround.h"
 #include "task_cancel.h"
 #include "wait.h"
 
@@ -26,8 +28,7 @@ static bool is_integer(mob_type_id id)
 	       id == MOB_TYPE_U64;
 }
 
-static int check_body(const struct mob_task_def *d,
-		      const struct mob_task_opts *o, uint32_t n_args,
+static int check_body(const struct mob_task_def *d, uint32_t n_args,
 		      const struct mob_arg *args)
 {
 	if (d->n_args < 2 || d->n_rets != 1 ||
@@ -45,14 +46,23 @@ static int check_body(const struct mob_task_def *d,
 				"%u; the range is given by values",
 				d->name, d->n_args, n_args);
 	}
+	return 0;
+}
+
+/* Those that each task of the loop has, which other processes have to read. */
+static int take_opts(const struct mob_task_def *body,
+		     const struct mob_task_opts *o, struct mob_task_opts *out)
+{
 	if (o && o->struct_size != sizeof(*o)) {
 		return mobi_err(MOB_E_VERSION,
 				"mob_for: options of %u bytes; this library "
 				"knows %zu; start from MOB_OPTS",
 				o->struct_size, sizeof(*o));
 	}
-	if (o && (o->n_retry_codes > 8 ||
-		  (o->resources && strlen(o->resources) >= 512))) {
+	mobi_opts_copy(body, o, out);
+	out->name = out->name ? out->name : body->name;
+	if (out->n_retry_codes > 8 ||
+	    (out->resources && strlen(out->resources) >= 512)) {
 		return mobi_err(MOB_E_INVAL, "mob_for: at most 8 retry_codes, "
 					     "and 511 "
 					     "characters of resources");
@@ -80,31 +90,28 @@ static bool is_empty(const struct mob_type *t, uint64_t lo, uint64_t hi)
 		       lo >= hi;
 }
 
-static void pack_opts(struct mobi_loop_opts *to, const struct mob_task_opts *o,
-		      const struct mob_task_def *body)
+static int pack_opts(struct mobi_loop_opts *to, const struct mob_task_opts *o)
 {
-	static const struct mob_task_opts defaults = MOB_TASK_OPTS_INIT;
-	const char *name;
-
 	memset(to, 0, sizeof(*to));
-	to->o = o ? *o : defaults;
-	name = to->o.name ? to->o.name : body->name;
-	(void)snprintf(to->name, sizeof(to->name), "%s", name);
-	if (to->o.resources) {
+	to->o = *o;
+	(void)snprintf(to->name, sizeof(to->name), "%s", o->name);
+	if (o->resources) {
 		(void)snprintf(to->resources, sizeof(to->resources), "%s",
-			       to->o.resources);
+			       o->resources);
 	}
-	for (uint32_t i = 0; to->o.retry_codes && i < to->o.n_retry_codes;
-	     i++) {
-		to->codes[i] = to->o.retry_codes[i];
+	for (uint32_t i = 0; o->retry_codes && i < o->n_retry_codes; i++) {
+		to->codes[i] = o->retry_codes[i];
 	}
-	if (!to->o.retry_codes) {
+	if (!o->retry_codes) {
 		to->o.n_retry_codes = 0;
 	}
 	/* Pointers of this process are none of another's. */
 	to->o.name = NULL;
 	to->o.resources = NULL;
 	to->o.retry_codes = NULL;
+	to->o.env = NULL;
+	to->o.cwd = NULL;
+	return mobi_surround_encode(o, &to->around);
 }
 
 /* Refs: of the loop's object first, then those that the body waits for; and, for the
@@ -191,7 +198,6 @@ static int begin_loop(const struct mob_task_def *body,
 		      const struct mob_arg *args, uint64_t lo, uint64_t hi,
 		      struct mob_ref *out_refs)
 {
-	struct mob_task_opts opts = MOB_TASK_OPTS_INIT;
 	struct gather g = { .need = malloc(sizeof(*g.need)) };
 	struct mobi_args_plan p;
 	char why[400];
@@ -218,10 +224,8 @@ static int begin_loop(const struct mob_task_def *body,
 	if (rc >= 0) {
 		struct mob_args with = { g.need, NULL, g.n_need + 1 };
 
-		opts = o ? *o : opts;
-		opts.name = opts.name ? opts.name : body->name;
 		g.need[0] = mobi_ref_of(mobi_rt.store, id);
-		rc = mobi_loop_submit(&opts, lo, hi, &with, out_refs);
+		rc = mobi_loop_submit(o, lo, hi, &with, out_refs);
 		if (rc < 0) {
 			(void)snprintf(why, sizeof(why), "%s",
 				       mob_err_detail(rc));
@@ -330,9 +334,11 @@ static int run_loop(const struct mob_task_def *body,
 	struct mob_ref root[2];
 	int rc;
 
-	pack_opts(&l, opts, body);
-	l.maker = s->me;
-	rc = mobi_slot_new(s, MOBI_F_OWNED, &l.stop);
+	rc = pack_opts(&l, opts);
+	if (rc >= 0) {
+		l.maker = s->me;
+		rc = mobi_slot_new(s, MOBI_F_OWNED, &l.stop);
+	}
 	if (rc < 0) {
 		return mobi_error_pend_rc(rc);
 	}
@@ -356,13 +362,17 @@ int mob_for_raw(const struct mob_task_def *body,
 		const struct mob_task_opts *opts, uint32_t n_args,
 		const struct mob_arg *args)
 {
+	struct mob_task_opts o;
 	struct mob_scope scope;
 	uint64_t lo;
 	uint64_t hi;
 	int rc = mobi_rt_check("mob_for");
 
 	if (rc >= 0) {
-		rc = check_body(body, opts, n_args, args);
+		rc = check_body(body, n_args, args);
+	}
+	if (rc >= 0) {
+		rc = take_opts(body, opts, &o);
 	}
 	if (rc < 0) {
 		return mobi_error_pend_rc(rc);
@@ -373,7 +383,7 @@ int mob_for_raw(const struct mob_task_def *body,
 		return 0;
 	}
 	scope = mob_scope_open();
-	rc = run_loop(body, opts, args, lo, hi);
+	rc = run_loop(body, &o, args, lo, hi);
 	mob_scope_close(&scope);
 	return rc;
 }

@@ -28,6 +28,7 @@
 #include "module.h"
 #include "os_clock.h"
 #include "slot.h"
+#include "surround.h"
 #include "task_cancel.h"
 
 #include <stdlib.h>
@@ -41,6 +42,7 @@ struct loop {
 	struct mobi_context *c;
 	const struct mob_args *with; /* the loop, and what it waits for */
 	struct mobi_loop_opts opts;
+	const char *env[sizeof(((struct mobi_surround *)0)->text) / 3 + 1];
 	struct mobi_args_ready ready;
 	struct mobi_call_ret ret;
 	uint64_t lo;
@@ -83,6 +85,8 @@ static const struct mob_task_def *read_loop(struct loop *l)
 	l->opts.o.name = l->opts.name;
 	l->opts.o.retry_codes = l->opts.codes;
 	l->opts.o.resources = l->opts.resources[0] ? l->opts.resources : NULL;
+	mobi_surround_decode(&l->opts.around, l->env,
+			     sizeof(l->env) / sizeof(l->env[0]), &l->opts.o);
 	def = mobi_call_def(b.fn);
 	if (!def) {
 		return NULL;

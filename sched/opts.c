@@ -76,6 +76,20 @@ const struct mob_task_opts *mobi_opts_of(const struct mob_task_def *def,
 	return space;
 }
 
+void mobi_opts_copy(const struct mob_task_def *def,
+		    const struct mob_task_opts *o, struct mob_task_opts *out)
+{
+	const struct mob_task_opts *e = mobi_opts_of(def, o, out);
+
+	if (e->struct_size != sizeof(*e)) {
+		*out = initial;
+		out->struct_size = e->struct_size;
+	} else if (e != out) {
+		*out = *e;
+	}
+	out->alone = out->alone ? out->alone : 1;
+}
+
 int mobi_opts_check(const struct mob_task_opts *o)
 {
 	if (o->struct_size != sizeof(*o)) {

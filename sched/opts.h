@@ -18,6 +18,10 @@ static inline bool mobi_has_defaults(const struct mob_task_def *def)
 const struct mob_task_opts *mobi_opts_of(const struct mob_task_def *def,
 					 const struct mob_task_opts *o,
 					 struct mob_task_opts *space);
+/* The same in *out, for a task of the library that calls the function: with .alone, so
+ * that nothing is added to it. Of another size: only that, which the check tells. */
+void mobi_opts_copy(const struct mob_task_def *def,
+		    const struct mob_task_opts *o, struct mob_task_opts *out);
 /* Errors: VERSION, INVAL. */
 int mobi_opts_check(const struct mob_task_opts *o);
 

@@ -36,7 +36,8 @@ static int too_long(void)
 }
 
 /* The directory, "" if there is none, then the entries; a NUL behind each. */
-static int encode(const struct mob_task_opts *o, struct mobi_surround *out)
+int mobi_surround_encode(const struct mob_task_opts *o,
+			 struct mobi_surround *out)
 {
 	size_t n = o->cwd ? strlen(o->cwd) + 1 : 1;
 
@@ -67,6 +68,24 @@ static int encode(const struct mob_task_opts *o, struct mobi_surround *out)
 	return 0;
 }
 
+void mobi_surround_decode(const struct mobi_surround *s, const char **env,
+			  size_t max, struct mob_task_opts *out)
+{
+	/* One that is damaged is empty. */
+	bool good = s->len && s->len <= sizeof(s->text) && !s->text[s->len - 1];
+	const char *at = good ? s->text : "";
+	const char *end = good ? at + s->len : at;
+	size_t n = 0;
+
+	out->cwd = *at ? at : NULL;
+	for (at += strlen(at) + 1; at < end && n + 1 < max;
+	     at += strlen(at) + 1) {
+		env[n++] = at;
+	}
+	env[n] = NULL;
+	out->env = n ? env : NULL;
+}
+
 int mobi_surround_row(struct mobi_sched *sh, const struct mob_task_opts *o,
 		      uint32_t *out_row)
 {
@@ -78,7 +97,7 @@ int mobi_surround_row(struct mobi_sched *sh, const struct mob_task_opts *o,
 		return 0;
 	}
 	memset(&want, 0, sizeof(want));
-	rc = encode(o, &want);
+	rc = mobi_surround_encode(o, &want);
 	if (rc < 0) {
 		return rc;
 	}

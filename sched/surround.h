@@ -8,6 +8,13 @@
 
 #include "runtime.h"
 
+/* What the options ask for, as text. Errors: INVAL. */
+int mobi_surround_encode(const struct mob_task_opts *o,
+			 struct mobi_surround *out);
+/* The same as options, which point into it, and to env, an array of max. */
+void mobi_surround_decode(const struct mobi_surround *s, const char **env,
+			  size_t max, struct mob_task_opts *out);
+
 /* Row + 1 of what the options ask for; 0: nothing. Errors: INVAL, LIMIT. */
 int mobi_surround_row(struct mobi_sched *sh, const struct mob_task_opts *o,
 		      uint32_t *out_row);

@@ -2,14 +2,17 @@
 /* Options as defaults of a function, and those of a call on top; memory. */
 #include "live.h"
 
+#include "os_run.h"
+
 #include <mobula/graph.h>
+#include <mobula/map.h>
 
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUNS, OPEN, BEGAN, AGAIN, WORDS };
+enum { RUNS, OPEN, BEGAN, AGAIN, SHARED, RIGHT, WRONG, WORDS };
 static struct live_ledger ledger;
 
 static const char *const env[] = { "TEST_DEFAULT=function", NULL };
@@ -52,6 +55,56 @@ MOB_TASK(int64_t, d_quick, void)
 {
 	return 1;
 }
+
+/* The same without options. */
+MOB_TASK(mob_str, d_plain, void)
+{
+	const char *v = getenv("TEST_DEFAULT");
+
+	return v ? v : "none";
+}
+
+static const char *const env_of_op[] = { "TEST_DEFAULT=operator", NULL };
+
+/* What is around where two values become one. */
+MOB_TASK(mob_str, d_op, mob_str, a, mob_str, b)
+{
+	const char *v = getenv("TEST_DEFAULT");
+
+	(void)a;
+	(void)b;
+	return v ? v : "none";
+}
+MOB_TASK_DEFAULTS(d_op, .env = env_of_op);
+
+/* Turns in which it is as it should be, and those in which it is not; the second half
+ * is given away before the first has ended. */
+MOB_TASK(void, d_turns, int64_t, lo, int64_t, hi, mob_str, path, mob_str, want)
+{
+	const char *v = getenv("TEST_DEFAULT");
+	bool right = !strcmp(v ? v : "none", want);
+
+	for (int64_t i = lo; i < hi; i++) {
+		(void)live_ledger_add(path, right ? RIGHT : WRONG);
+		if (i >= 500) {
+			(void)live_ledger_add(path, SHARED);
+		} else if (!live_ledger_get(path, SHARED)) {
+			mobi_pause_ns(MOB_MS);
+		}
+	}
+}
+MOB_TASK_DEFAULTS(d_turns, .env = env, .cwd = "/");
+
+/* Dies once. */
+MOB_TASK(void, d_turn_dies, int64_t, lo, int64_t, hi, mob_str, path)
+{
+	(void)lo;
+	(void)hi;
+	if (!live_ledger_add(path, RUNS)) {
+		(void)raise(SIGKILL);
+	}
+}
+MOB_TASK_DEFAULTS(d_turn_dies, .retries = 0);
 
 static void expect_env(mob_ref r, const char *want)
 {
@@ -133,6 +186,163 @@ static void test_defaults_that_are_wrong_are_told_at_submit(void **state)
 	assert_int_equal(mob_get(mob_submit_with(o, d_bad), &x), MOB_E_VERSION);
 	mob_error_clear();
 }
+
+/* ---- maps, folds, loops ---- */
+
+static void expect_next(struct mob_map *m, const char *want)
+{
+	mob_str got;
+
+	assert_int_equal(mob_map_next(m, &got), 1);
+	assert_string_equal(got, want);
+}
+
+/* n calls, chunk by chunk; those of another function have nothing of them. */
+static void expect_map(const struct mob_task_opts *task, uint32_t chunk,
+		       const char *want, const char *plain)
+{
+	struct mob_map_opts o = MOB_MAP_OPTS_INIT;
+	struct mob_map *m;
+
+	o.task = task;
+	o.chunk = chunk;
+	o.window = 100;
+	assert_int_equal(mob_map_open(&o, &m), 0);
+	/* Beyond the window of before the first result is known. */
+	assert_int_equal(mob_map_add(m, d_env), 0);
+	expect_next(m, want);
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(mob_map_add(m, d_env), 0);
+	}
+	assert_int_equal(mob_map_add(m, d_plain), 0);
+	for (int i = 0; i < 20; i++) {
+		expect_next(m, want);
+	}
+	expect_next(m, plain);
+	mob_map_close(m);
+}
+
+static void test_defaults_are_those_of_the_calls_of_a_map(void **state)
+{
+	struct mob_task_opts call = MOB_OPTS(.env = env_of_call);
+	struct mob_task_opts other = MOB_OPTS(.priority = 3);
+	struct mob_task_opts alone = MOB_OPTS(.alone = 1);
+
+	(void)state;
+	for (uint32_t chunk = 0; chunk < 8; chunk += 3) {
+		expect_map(NULL, chunk, "function", "none");
+		expect_map(&other, chunk, "function", "none");
+		expect_map(&call, chunk, "call", "call");
+		expect_map(&alone, chunk, "none", "none");
+	}
+}
+
+static void test_defaults_of_a_map_say_how_often_it_is_retried(void **state)
+{
+	struct mob_task_opts twice = MOB_OPTS(.retries = 2);
+	struct mob_map_opts o = MOB_MAP_OPTS_INIT;
+
+	(void)state;
+	for (int call = 0; call < 2; call++) {
+		struct mob_map *m;
+		int64_t x;
+
+		o.task = call ? &twice : NULL;
+		ledger.at[RUNS] = 0;
+		assert_int_equal(mob_map_open(&o, &m), 0);
+		assert_int_equal(mob_map_add(m, d_dies, ledger.path, 2), 0);
+		assert_int_equal(mob_map_next(m, &x), call ? 1 : MOB_E_CRASHED);
+		mob_error_clear();
+		assert_int_equal(ledger.at[RUNS], call ? 3 : 1);
+		assert_int_equal(mob_map_add(m, d_bad), 0);
+		assert_int_equal(mob_map_next(m, &x), call ? 1 : MOB_E_INVAL);
+		mob_error_clear();
+		mob_map_close(m);
+	}
+}
+
+/* One that is not to be retried is not looked for in a chunk whose worker died; not
+ * even when the map has gone on to another function. */
+static void test_defaults_of_a_map_say_what_becomes_of_a_chunk(void **state)
+{
+	struct mob_map_opts o = MOB_MAP_OPTS_INIT;
+	struct mob_map *m;
+	mob_str text;
+	int64_t x;
+
+	(void)state;
+	o.chunk = 4;
+	o.chunk_ns = 60 * (uint64_t)MOB_SEC; /* none is kept back too long */
+	ledger.at[RUNS] = 0;
+	assert_int_equal(mob_map_open(&o, &m), 0);
+	assert_int_equal(mob_map_add(m, d_plain), 0);
+	assert_int_equal(mob_map_next(m, &text), 1);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(mob_map_add(m, d_dies, ledger.path, 1), 0);
+	}
+	assert_int_equal(mob_map_add(m, d_plain), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(mob_map_next(m, &x), MOB_E_CRASHED);
+		mob_error_clear();
+	}
+	expect_next(m, "none");
+	assert_int_equal(ledger.at[RUNS], 1);
+	mob_map_close(m);
+}
+
+static void test_defaults_of_an_operator_are_those_of_folds(void **state)
+{
+	struct mob_map_opts o = MOB_MAP_OPTS_INIT;
+	struct mob_map *m;
+	mob_ref refs[5];
+
+	(void)state;
+	for (int i = 0; i < 5; i++) {
+		refs[i] = mob_submit(d_plain);
+	}
+	expect_env(mob_reduce(d_op, refs, 5), "operator");
+	o.chunk = 1;
+	assert_int_equal(mob_map_open(&o, &m), 0);
+	assert_int_equal(mob_map_fold(m, d_op), 0);
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(mob_map_add(m, d_plain), 0);
+	}
+	expect_next(m, "operator");
+	mob_map_close(m);
+}
+
+static void expect_turns(int rc)
+{
+	assert_int_equal(rc, 0);
+	assert_int_equal(ledger.at[RIGHT], 1000);
+	assert_int_equal(ledger.at[WRONG], 0);
+	ledger.at[RIGHT] = ledger.at[SHARED] = 0;
+}
+
+static void test_defaults_are_those_of_a_loop(void **state)
+{
+	const char *own = "function";
+
+	(void)state;
+	memset(ledger.at, 0, WORDS * sizeof(*ledger.at));
+	for (int i = 0; i < 10; i++) {
+		expect_turns(mob_for(d_turns, 0, 1000, ledger.path, own));
+		expect_turns(mob_for_with(MOB_OPTS(.env = env_of_call), d_turns,
+					  0, 1000, ledger.path, "call"));
+		expect_turns(mob_for_with(MOB_OPTS(.alone = 1), d_turns, 0,
+					  1000, ledger.path, "none"));
+	}
+	assert_int_equal(mob_for(d_turn_dies, 0, 1, ledger.path),
+			 MOB_E_CRASHED);
+	mob_error_clear();
+	ledger.at[RUNS] = 0;
+	assert_int_equal(mob_for_with(MOB_OPTS(.retries = 1), d_turn_dies, 0, 1,
+				      ledger.path),
+			 0);
+	assert_int_equal(ledger.at[RUNS], 2);
+}
+
+/* ---- memory ---- */
 
 /* Two that wish for more than half of it do not run at once. */
 static void test_options_memory_bounds_what_runs_at_once(void **state)
@@ -224,6 +434,14 @@ MOB_MAIN(void)
 		cmocka_unit_test(test_defaults_are_left_aside_if_asked_for),
 		cmocka_unit_test(
 			test_defaults_that_are_wrong_are_told_at_submit),
+		cmocka_unit_test(test_defaults_are_those_of_the_calls_of_a_map),
+		cmocka_unit_test(
+			test_defaults_of_a_map_say_how_often_it_is_retried),
+		cmocka_unit_test(
+			test_defaults_of_a_map_say_what_becomes_of_a_chunk),
+		cmocka_unit_test(
+			test_defaults_of_an_operator_are_those_of_folds),
+		cmocka_unit_test(test_defaults_are_those_of_a_loop),
 		cmocka_unit_test(test_options_memory_bounds_what_runs_at_once),
 		cmocka_unit_test(test_options_memory_bad_wishes_are_refused),
 	};

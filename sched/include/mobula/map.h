@@ -28,8 +28,9 @@
  * far, and not so many that a worker could be without. A chunk begins with one
  * call and grows at most fourfold at a time. A call is a task of its own as long as
  * its time is not known, if an argument of it is not resolved when it is given, if
- * it returns refs, and if opts.task has timeout_ns, retry_errors, retry_codes,
- * max_calls or retries of 0 and opts.chunk is 0. Options are otherwise of a chunk:
+ * it returns refs, and if its options (opts.task, MOB_TASK_DEFAULTS) have timeout_ns,
+ * retry_errors, retry_codes, max_calls or retries of 0 and opts.chunk is 0. Options are
+ * otherwise of a chunk:
  * a worker's death runs the calls of its chunk again; cpus and resources are held
  * for the chunk; timeout_ns and deadline_ns end all of it; an error that is to be
  * retried runs all of it again.
@@ -70,8 +71,10 @@ struct mob_map_opts {
 	uint32_t chunk; /* calls a task; 0: from their cost; at most 65,536 */
 	uint32_t reserved; /* 0 */
 	uint64_t chunk_ns; /* aim for a chunk; 0: 100 us; at most a minute */
-	/* Of each chunk. Copied; the strings in it are borrowed until close. Its
-	 * name is the function's if it has none. NULL: the defaults. */
+	/* Of each chunk. Copied; what it points to, but for retry_codes, is borrowed
+	 * until close. What it does not say is as MOB_TASK_DEFAULTS says of the
+	 * function, or of the operator of a task that folds; so is all if it is NULL.
+	 * Its name is the function's if it has none. */
 	const struct mob_task_opts *task;
 };
 #define MOB_MAP_OPTS_INIT                                                      \
@@ -174,7 +177,7 @@ MOB_API uint64_t mob_map_index(const struct mob_map *map);
  * Folds n objects by the operator, in their order, as a tree of tasks, and gives
  * the ref of the result, in the caller's frame; always, an error is in it: INVAL
  * (n is 0, or not such an operator, see mob_map_fold_raw), or that of an object.
- * opts are of each task; NULL: the defaults. Thread: any. Blocks: no. Since 0.1.
+ * opts are of each task, as of a submit of op. Thread: any. Blocks: no. Since 0.1.
  */
 MOB_API struct mob_ref mob_reduce_raw(const struct mob_task_def *op,
 				      const struct mob_task_opts *opts,
@@ -191,7 +194,8 @@ MOB_API struct mob_ref mob_reduce_raw(const struct mob_task_def *op,
  * runs any more. A task that is run again (opts.retries, after the death of its
  * worker; retry_errors) begins its range anew, with what it had given away, so
  * turns of it may then run twice, and at the same time for a moment. opts are of
- * each task; timeout_ns and deadline_ns of each, not of the loop. Returns 0. Errors,
+ * each task, as of a submit of body; timeout_ns and deadline_ns of each, not of the
+ * loop. Returns 0. Errors,
  * pending: that of a turn; INVAL (not such a body). Thread: any. Blocks: until
  * the loop has ended. Since 0.1.
  */

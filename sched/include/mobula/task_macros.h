@@ -260,9 +260,10 @@ static inline struct mob_ref mobi_submit_one(const struct mob_task_def *def,
 /*
  * MOB_TASK_DEFAULTS(f, .retries = 0, .cpus = 2); after MOB_TASK of f, in the same
  * file: options of each mob_submit of f. What a call says itself (MOB_OPTS) goes
- * before, one by one; a call with .alone = 1 leaves them aside. Maps, folds and loops
- * have their own options. What the options point to has to be static. Wrong ones are
- * an error of the submit. Since 0.1.
+ * before, one by one; a call with .alone = 1 leaves them aside. Those of maps, folds and
+ * loops go before in the same way; of a task that folds, they are the operator's. What
+ * the options point to has to be static. Wrong ones are an error of the submit; of a
+ * map, of each call. Since 0.1.
  */
 #define MOB_TASK_DEFAULTS(f, ...)                                              \
 	__attribute__((constructor)) static void mobi_defaults_##f(void)       \
