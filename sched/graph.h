@@ -51,7 +51,8 @@
 #define MOBI_GRAPH_FAN 32u /* of the tree of ends */
 #define MOBI_GRAPH_RUNNERS 31u
 #define MOBI_GRAPH_WANTED 0x80000000u /* in crew: somebody waits */
-#define MOBI_GRAPH_DEATHS 3u   /* times that a node is run again for them */
+#define MOBI_GRAPH_DEATHS 14u         /* so many are counted of a node */
+#define MOBI_GRAPH_FOR_EVER 15u
 #define MOBI_GRAPH_ERROR 8192u /* bytes of an error, with its time */
 
 enum {
@@ -89,6 +90,12 @@ struct mobi_graph_node {
 };
 _Static_assert(sizeof(struct mobi_graph_node) == 64, "a node is a line");
 
+/* What a node has of its options. */
+struct mobi_graph_opts {
+	uint8_t name;    /* row of its own name + 1, or 0 */
+	uint8_t retries; /* after its worker died; or MOBI_GRAPH_FOR_EVER */
+};
+
 /* One that takes a result: {node 24, arguments 8}. */
 #define MOBI_GRAPH_NEXT(node, args) ((node) << 8 | (args))
 
@@ -116,6 +123,7 @@ struct mobi_graph_head {
 	uint32_t
 		next; /* MOBI_GRAPH_NEXT of nodes, of the same run and the next */
 	uint32_t outer;
+	uint32_t opts; /* struct mobi_graph_opts of each node */
 	uint32_t root; /* nodes that need no other */
 	uint32_t tail; /* MOBI_GRAPH_NEXT of those that read channels */
 	uint32_t lane; /* the first */
@@ -287,6 +295,7 @@ struct mobi_graph_call {
 	uint32_t n_next;
 	uint32_t n_later;
 	uint32_t level;
+	struct mobi_graph_opts opts;
 };
 
 #define MOBI_GRAPH_BYTES_MAX (1u << 30) /* of constants, or of inputs */
@@ -352,8 +361,8 @@ int mobi_graph_add(struct mob_graph *g, uint32_t n, uint32_t call,
 void mobi_graph_refuse(struct mob_graph *g, int rc);
 /* mob_submit_raw while c records. */
 int mobi_graph_record(struct mobi_context *c, const struct mob_task_def *def,
-		      bool has_opts, const struct mob_arg *args, size_t n_refs,
-		      struct mob_ref *out_refs);
+		      const struct mob_task_opts *o, const struct mob_arg *args,
+		      size_t n_refs, struct mob_ref *out_refs);
 /* Value of a ref of the capture; BAD_REF. */
 int mobi_graph_value_of(const struct mob_graph *g, struct mob_ref ref,
 			const char *call, struct mobi_graph_value **out_value);

@@ -178,6 +178,7 @@ static int lay_out(struct plan *p)
 	p->h.root = section(p, p->h.n_roots * sizeof(uint32_t));
 	p->h.tail = section(p, p->h.n_tails * sizeof(uint32_t));
 	p->h.outer = section(p, g->outers.n * sizeof(struct mobi_graph_outer));
+	p->h.opts = section(p, g->calls.n * sizeof(struct mobi_graph_opts));
 	p->consts = section(p, g->consts.n);
 	p->h.lane = section(p, 0);
 	p->h.lane_size = (uint32_t)lane;
@@ -263,6 +264,7 @@ static int write_nodes(struct plan *p, unsigned char *at)
 	struct mobi_graph_node *node = (void *)(at + p->h.lane + p->h.node);
 	uint32_t *root = (void *)(at + p->h.root);
 	uint32_t *tail = (void *)(at + p->h.tail);
+	struct mobi_graph_opts *opts = (void *)(at + p->h.opts);
 	uint32_t n_next = 0;
 	uint32_t n_later = p->n_next;
 	uint32_t n_ends = 0;
@@ -274,6 +276,7 @@ static int write_nodes(struct plan *p, unsigned char *at)
 		if (rc < 0) {
 			return rc;
 		}
+		opts[n] = calls[n].opts;
 		node[n].fn = (uint16_t)fn;
 		node[n].ret = v[calls[n].first].off;
 		node[n].n_next = calls[n].n_next;

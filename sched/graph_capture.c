@@ -9,6 +9,7 @@
 #include "error.h"
 #include "module.h"
 #include "slot.h"
+#include "task.h"
 #include "value.h"
 
 #include <stdio.h>
@@ -290,16 +291,62 @@ static int record_arg(const struct recorder *k, const struct mob_arg *arg)
 
 /* ---- calls ---- */
 
-static int check_def(const struct mob_task_def *def, bool has_opts)
+/* An option that says what a node cannot have; NULL: there is none. Those that say
+ * nothing without one of these are not looked at. */
+static const char *bad_opt(const struct mob_task_opts *o)
 {
-	if (has_opts) {
-		return mobi_err(MOB_E_INVAL,
-				"mob_submit: a call of %s that is recorded "
-				"takes no options, and its function has none "
-				"(MOB_TASK_DEFAULTS); record a function "
-				"without",
-				def->name);
+	static const struct mob_task_opts initial = MOB_TASK_OPTS_INIT;
+	const struct {
+		bool is;
+		const char *name;
+	} said[] = {
+		{ o->cpus < initial.cpus || o->cpus > initial.cpus, "cpus" },
+		{ o->deadline_ns, "deadline_ns" },
+		{ o->priority != 0, "priority" },
+		{ o->policy_hint, "policy_hint" },
+		{ o->retry_errors, "retry_errors" },
+		{ o->n_retry_codes, "retry_codes" },
+		{ o->backoff_ns || o->backoff_max_ns, "backoff_ns" },
+		{ o->timeout_ns, "timeout_ns" },
+		{ o->max_calls, "max_calls" },
+		{ o->resources != NULL, "resources" },
+		{ o->env != NULL, "env" },
+		{ o->cwd != NULL, "cwd" },
+		{ o->memory, "memory" },
+	};
+
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+		if (said[i].is) {
+			return said[i].name;
+		}
 	}
+	return NULL;
+}
+
+static int check_opts(const struct mob_task_def *def,
+		      const struct mob_task_opts *o)
+{
+	const char *bad = bad_opt(o);
+
+	if (bad) {
+		return mobi_err(MOB_E_INVAL,
+				"mob_submit: a call of %s that is recorded has "
+				"%s, of its options or of its function's "
+				"(MOB_TASK_DEFAULTS); in a graph it can have "
+				"name and retries: give .alone = 1, and those",
+				def->name, bad);
+	}
+	if (o->retries > (int32_t)MOBI_GRAPH_DEATHS) {
+		return mobi_err(MOB_E_INVAL,
+				"mob_submit: retries is %d for a call of %s "
+				"that is recorded; 0 to %u, or -1 for ever",
+				o->retries, def->name, MOBI_GRAPH_DEATHS);
+	}
+	return 0;
+}
+
+static int check_def(const struct mob_task_def *def)
+{
 	if (def->n_rets == MOB_RETS_STREAM) {
 		return mobi_err(MOB_E_INVAL,
 				"mob_submit: %s yields a stream; a call that "
@@ -328,7 +375,7 @@ static int check_def(const struct mob_task_def *def, bool has_opts)
 }
 
 static int record(struct mob_graph *g, const struct mob_task_def *def,
-		  const struct mob_arg *args)
+		  const struct mob_task_opts *o, const struct mob_arg *args)
 {
 	struct mobi_graph_call *call = mobi_graph_grow(&g->calls, sizeof(*call),
 						       1, MOB_GRAPH_NODES_MAX);
@@ -339,6 +386,10 @@ static int record(struct mob_graph *g, const struct mob_task_def *def,
 		return no_room(&g->calls, 1, MOB_GRAPH_NODES_MAX);
 	}
 	call->def = def;
+	call->opts.name = o->name ? mobi_task_name_row(mobi_rt.sched, o->name) :
+				    0;
+	call->opts.retries = (uint8_t)(o->retries < 0 ? MOBI_GRAPH_FOR_EVER :
+							(uint32_t)o->retries);
 	call->first = g->values.n;
 	for (k.i = 0; k.i < def->n_args; k.i++) {
 		rc = record_arg(&k, &args[k.i]);
@@ -359,19 +410,22 @@ void mobi_graph_refuse(struct mob_graph *g, int rc)
 }
 
 int mobi_graph_record(struct mobi_context *c, const struct mob_task_def *def,
-		      bool has_opts, const struct mob_arg *args, size_t n_refs,
-		      struct mob_ref *out_refs)
+		      const struct mob_task_opts *o, const struct mob_arg *args,
+		      size_t n_refs, struct mob_ref *out_refs)
 {
 	struct mob_graph *g = c->capture;
 	uint32_t first = g->values.n;
 	uint32_t fn;
-	int rc = check_def(def, has_opts);
+	int rc = check_def(def);
 
+	if (rc >= 0) {
+		rc = check_opts(def, o);
+	}
 	if (rc >= 0) {
 		rc = mobi_module_number(mobi_rt.sched, def, &fn);
 	}
 	if (rc >= 0) {
-		rc = record(g, def, args);
+		rc = record(g, def, o, args);
 	}
 	if (rc < 0) {
 		mobi_graph_refuse(g, rc);

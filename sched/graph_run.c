@@ -180,16 +180,28 @@ static void end_node(struct runner *k, struct mobi_graph_at n, uint64_t w,
 	mobi_graph_follow(&k->r, n, w);
 }
 
+static const struct mobi_graph_opts *opts_of(const struct runner *k, uint32_t n)
+{
+	const struct mobi_graph_opts *o =
+		(const void *)(k->r.at + k->r.h->opts);
+
+	return &o[n];
+}
+
 /* It has failed, with the pending error. */
 static void fail_node(struct runner *k, struct mobi_graph_at n, uint64_t w)
 {
 	const struct mob_task_def *def =
 		mobi_call_def(mobi_graph_node(&k->r, n)->fn);
+	uint32_t row = opts_of(k, n.n)->name;
 	struct mobi_error *e = k->c->error;
 
 	k->c->error = NULL;
 	if (def) {
-		e = mobi_task_place_error(e, def, def->name, MOBI_N_DEATHS(w));
+		e = mobi_task_place_error(
+			e, def,
+			row ? mobi_rt.sched->name[row - 1].text : def->name,
+			MOBI_N_DEATHS(w));
 	}
 	mobi_graph_fail(&k->r, n.lane, MOBI_N_OF_RUN(w), e);
 	free(e);
@@ -364,9 +376,10 @@ static int await_node(struct runner *k, bool *out_left)
 /* A node that this runner was running when its worker died. */
 static void put_back(struct runner *k, struct mobi_graph_at n, uint64_t w)
 {
+	uint32_t retries = opts_of(k, n.n)->retries;
 	uint32_t deaths = MOBI_N_DEATHS(w) + 1;
 
-	if (deaths > MOBI_GRAPH_DEATHS) {
+	if (deaths > retries) {
 		(void)mobi_error_pend_rc(mobi_err(MOB_E_CRASHED,
 						  "its worker died %u times "
 						  "while it ran in a "
@@ -375,6 +388,8 @@ static void put_back(struct runner *k, struct mobi_graph_at n, uint64_t w)
 		fail_node(k, n, w);
 		return;
 	}
+	/* For ever: they are not counted any more. */
+	deaths = deaths > MOBI_GRAPH_DEATHS ? MOBI_GRAPH_DEATHS : deaths;
 	mobi_store(&mobi_graph_node(&k->r, n)->word,
 		   MOBI_N_WORD(MOBI_N_OF_RUN(w), MOBI_N_HERE(w), 0,
 			       MOBI_N_BAD(w), deaths, MOBI_N_READY));

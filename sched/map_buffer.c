@@ -8,6 +8,7 @@
 #include "args.h"
 #include "err.h"
 #include "error.h"
+#include "graph.h"
 #include "module.h"
 #include "object.h"
 #include "site.h"
@@ -59,6 +60,26 @@ void mobi_map_drop(struct mob_map *m, struct mobi_map_task *c)
 	free(c);
 }
 
+/* A ref of what is submitted; whatever is wrong with it, the ref says. */
+static struct mob_ref submit(const struct mob_task_def *def,
+			     const struct mob_task_opts *o,
+			     const struct mob_arg *args)
+{
+	struct mobi_context *c = mobi_context();
+	struct mob_ref ref = MOB_REF_NONE;
+
+	if (c->capture && mobi_graph_records(c)) {
+		return mobi_error_ref(mobi_err(MOB_E_STATE, "this thread "
+							    "records; the "
+							    "calls "
+							    "of a map are no "
+							    "part of a "
+							    "graph"));
+	}
+	(void)mob_submit_raw(def, o, def->n_args, args, 1, &ref);
+	return ref;
+}
+
 int mobi_map_submit(const struct mob_task_opts *o, struct mobi_map_task *c)
 {
 	struct mob_task_opts opts = *o;
@@ -68,13 +89,11 @@ int mobi_map_submit(const struct mob_task_opts *o, struct mobi_map_task *c)
 		{ .value = &c->first },
 		{ .value = &c->n },
 	};
-	struct mob_ref ref = MOB_REF_NONE;
 
 	if (!opts.name) {
 		opts.name = c->def->name;
 	}
-	(void)mob_submit_raw(&mobi_map_chunk_def, &opts, 3, args, 1, &ref);
-	return mobi_map_own(ref, &c->id);
+	return mobi_map_own(submit(&mobi_map_chunk_def, &opts, args), &c->id);
 }
 
 static struct mobi_map_task *chunk_new(struct mob_map *m, uint64_t index,
@@ -348,7 +367,6 @@ int mobi_map_buffer(struct mob_map *m, const struct mob_arg *args,
 int mobi_map_alone(struct mob_map *m, const struct mob_arg *args,
 		   uint64_t bytes)
 {
-	struct mob_ref ref = MOB_REF_NONE;
 	struct mobi_map_task *c;
 	int rc = mobi_map_flush(m);
 
@@ -359,9 +377,7 @@ int mobi_map_alone(struct mob_map *m, const struct mob_arg *args,
 	if (!c) {
 		return mobi_err(MOB_E_NOMEM, "out of memory");
 	}
-	/* Whatever is wrong with it, the ref says. */
-	(void)mob_submit_raw(m->def, &m->task, m->def->n_args, args, 1, &ref);
-	rc = mobi_map_own(ref, &c->id);
+	rc = mobi_map_own(submit(m->def, &m->task, args), &c->id);
 	if (rc < 0) {
 		free(c);
 		return rc;

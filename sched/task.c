@@ -174,8 +174,7 @@ static uint64_t parent_of(const struct mobi_context *c)
 	return c->task + 1;
 }
 
-/* Row + 1 of a name; 0 if there are too many, then the function's serves. */
-static uint8_t name_row(struct mobi_sched *sh, const char *name)
+uint8_t mobi_task_name_row(struct mobi_sched *sh, const char *name)
 {
 	char text[sizeof(sh->name[0].text)] = "";
 
@@ -238,7 +237,7 @@ static int fill_task(struct mobi_task *t, const struct mobi_context *c,
 	t->from = (uint8_t)(mobi_rt.place == MOBI_NO_PLACE ? 0 :
 							     mobi_rt.place + 1);
 	t->job = (uint8_t)job_of(c);
-	t->name = o->name ? name_row(sh, o->name) : 0;
+	t->name = o->name ? mobi_task_name_row(sh, o->name) : 0;
 	t->seq = mobi_fetch_add(&sh->ticket, UINT64_C(1));
 	return 0;
 }
@@ -567,8 +566,7 @@ int mob_submit_raw(const struct mob_task_def *def,
 	b.g.s = mobi_rt.store;
 	b.g.gen = UINT32_MAX;
 	if (rc >= 0 && c && c->capture && mobi_graph_records(c)) {
-		return mobi_graph_record(c, def, opts || mobi_has_defaults(def),
-					 args, n_refs, out_refs);
+		return mobi_graph_record(c, def, o, args, n_refs, out_refs);
 	}
 	if (rc >= 0 && n_refs > 1) {
 		b.ids = malloc(n_refs * sizeof(*b.ids));

@@ -61,6 +61,8 @@ struct mobi_error *mobi_task_place_error(struct mobi_error *e,
 					 const char *name, uint32_t attempt);
 
 /* Name under which it is listed. */
+/* Row + 1 of a name; 0 if there are too many, then the function's serves. */
+uint8_t mobi_task_name_row(struct mobi_sched *sh, const char *name);
 const char *mobi_task_name(const struct mobi_sched *sh,
 			   const struct mobi_task *t);
 

@@ -724,8 +724,6 @@ static void test_graph_bad_calls_are_refused_when_recorded(void **state)
 	assert_int_equal(mob_capture_end(other), 0);
 	REFUSED(MOB_E_INVAL, "fixed size", mob_submit(g_text, 1));
 	REFUSED(MOB_E_INVAL, "yields a stream", mob_submit(g_yields, 1));
-	REFUSED(MOB_E_INVAL, "no options",
-		mob_submit_with(MOB_OPTS(.retries = 1), g_seed, 1));
 	REFUSED(MOB_E_INVAL, "mob_args",
 		mob_submit(g_list, mob_args_of(&in_, 1)));
 	REFUSED(MOB_E_INVAL, "unary", mob_submit(g_apply, g_seed, 1));

@@ -25,13 +25,17 @@
  * NODES. Results have fixed sizes: numbers, types of MOB_STRUCT, and nothing (void).
  * An argument is a value; an input; a result of the same type; or an object of the
  * session, which the graph keeps, and whose value is read in each run. Lists of
- * arguments, lists of refs, slices and functions are no arguments of nodes. A call
- * takes no options.
+ * arguments, lists of refs, slices and functions are no arguments of nodes.
+ *
+ * OPTIONS of a call, and those of its function (MOB_TASK_DEFAULTS), are kept if they
+ * are name, which its errors have, and retries, 0 to 14 or -1. Another one that says
+ * anything is refused: .alone = 1 leaves those of the function aside. The calls of maps
+ * and loops are not recorded, and fail.
  *
  * RUNNING. A run is done by as many tasks as the graph is wide, at most one a worker,
  * which call the functions of the nodes. All that a run needs, the place of each result
  * included, was reserved when the capture ended. A node is called once in a run; if
- * its worker dies meanwhile, it is called again, up to 3 times, as with a
+ * its worker dies meanwhile, it is called again, up to 3 times (retries), as with a
  * task. What a node submits, gets and fails is as in a task. What a node
  * gives that fails is its error: who reads it fails, too, without a call; the other
  * nodes run. The run fails with the error that came first, and the graph can be run

@@ -263,7 +263,7 @@ static inline struct mob_ref mobi_submit_one(const struct mob_task_def *def,
  * before, one by one; a call with .alone = 1 leaves them aside. Those of maps, folds and
  * loops go before in the same way; of a task that folds, they are the operator's. What
  * the options point to has to be static. Wrong ones are an error of the submit; of a
- * map, of each call. Since 0.1.
+ * map, of each call. Of a call that is recorded: graph.h. Since 0.1.
  */
 #define MOB_TASK_DEFAULTS(f, ...)                                              \
 	__attribute__((constructor)) static void mobi_defaults_##f(void)       \
