@@ -99,16 +99,25 @@ int mob_capture_end(struct mob_graph *g)
 	return rc < 0 ? mobi_error_pend_rc(rc) : 0;
 }
 
-int mob_graph_window(struct mob_graph *g, uint32_t runs)
+/* Does this thread record g? */
+static int check_records(const struct mob_graph *g, const char *call)
 {
 	struct mobi_context *c = mobi_context();
-	int rc = mobi_rt_check("mob_graph_window");
+	int rc = mobi_rt_check(call);
 
 	if (rc >= 0 && (!c || !mobi_graph_records(c) || c->capture != g)) {
-		rc = mobi_err(MOB_E_STATE, "mob_graph_window: this thread does "
-					   "not record this graph; the window "
-					   "is set before mob_capture_end");
+		rc = mobi_err(MOB_E_STATE,
+			      "%s: this thread does not record this graph; it "
+			      "is called before mob_capture_end",
+			      call);
 	}
+	return rc;
+}
+
+int mob_graph_window(struct mob_graph *g, uint32_t runs)
+{
+	int rc = check_records(g, "mob_graph_window");
+
 	if (rc >= 0 && (!runs || runs > MOB_GRAPH_WINDOW_MAX)) {
 		rc = mobi_err(MOB_E_INVAL,
 			      "mob_graph_window: %u runs in flight; 1 to %u",
@@ -118,6 +127,22 @@ int mob_graph_window(struct mob_graph *g, uint32_t runs)
 		return mobi_error_pend_rc(rc);
 	}
 	g->window = runs;
+	return 0;
+}
+
+int mob_graph_room(struct mob_graph *g, uint64_t bytes)
+{
+	int rc = check_records(g, "mob_graph_room");
+
+	if (rc >= 0 && bytes > MOB_GRAPH_ROOM_MAX) {
+		rc = mobi_err(MOB_E_INVAL,
+			      "mob_graph_room: %llu bytes; at most %u",
+			      (unsigned long long)bytes, MOB_GRAPH_ROOM_MAX);
+	}
+	if (rc < 0) {
+		return mobi_error_pend_rc(rc);
+	}
+	g->room_max = (uint32_t)bytes;
 	return 0;
 }
 

@@ -272,8 +272,16 @@ void mobi_graph_unfail(const struct mobi_graph_run *r, uint32_t lane,
 
 /* ---- recording (graph_capture.c, graph_build.c) ---- */
 
+/* A string or a span, where values are: this, and its bytes. */
+struct mobi_graph_sized {
+	uint64_t len;
+	uint64_t max; /* of what mob_graph_room allowed; constant */
+};
+
 struct mobi_graph_value {
 	const struct mob_type *type;
+	uint32_t size; /* bytes that it takes */
+	uint32_t max;  /* of a string or a span */
 	uint32_t call; /* that gives it; MOBI_GRAPH_INPUT: nobody */
 	uint32_t off;  /* in the first lane; while recording, of its results */
 	uint32_t from; /* of a channel: the value that is written to it */
@@ -323,16 +331,17 @@ struct mob_graph {
 	bool ran;        /* the last run went well */
 	bool linked; /* what the last run writes to channels is, or will be there */
 	int rc;      /* first error of recording */
-	char why[400];      /* and its text */
-	uint64_t id;        /* of the object, which it holds */
-	unsigned char *at;  /* the object, which may be written to */
-	uint32_t window;    /* runs that may be in flight */
-	uint32_t run;       /* the last that began */
-	uint32_t lane;      /* of it */
-	uint32_t n_flying;  /* runs in flight, the last included */
-	uint32_t seen;      /* lane of the last that was waited for */
-	uint32_t n_workers; /* of the session */
-	uint32_t width;     /* nodes of the widest level */
+	char why[400];     /* and its text */
+	uint64_t id;       /* of the object, which it holds */
+	unsigned char *at; /* the object, which may be written to */
+	uint32_t room_max; /* of strings and spans that are recorded; 0: none */
+	uint32_t window;   /* runs that may be in flight */
+	uint32_t run;      /* the last that began */
+	uint32_t lane;     /* of it */
+	uint32_t n_flying; /* runs in flight, the last included */
+	uint32_t seen;     /* lane of the last that was waited for */
+	uint32_t n_workers;            /* of the session */
+	uint32_t width;                /* nodes of the widest level */
 	struct mobi_graph_list values; /* struct mobi_graph_value */
 	struct mobi_graph_list calls;  /* struct mobi_graph_call */
 	struct mobi_graph_list consts; /* bytes */
@@ -357,6 +366,11 @@ struct mob_ref mobi_graph_ref(const struct mob_graph *g, uint32_t value);
 /* n values more, which a call gives, or are inputs or channels. */
 int mobi_graph_add(struct mob_graph *g, uint32_t n, uint32_t call,
 		   const struct mob_type *const *types);
+static inline bool mobi_graph_is_sized(const struct mob_type *type)
+{
+	return type->kind == MOB_KIND_STR || type->kind == MOB_KIND_SPAN;
+}
+
 /* The capture fails with that. */
 void mobi_graph_refuse(struct mob_graph *g, int rc);
 /* mob_submit_raw while c records. */
@@ -368,6 +382,12 @@ int mobi_graph_value_of(const struct mob_graph *g, struct mob_ref ref,
 			const char *call, struct mobi_graph_value **out_value);
 /* Is the graph one that can run? */
 int mobi_graph_check(const struct mob_graph *g, const char *call);
+/* Writes a value to where it is; LIMIT: it is too large. what: for the message. */
+int mobi_graph_store(const struct mob_type *type, const void *value, void *to,
+		     const char *what);
+/* Reads it; strings and spans point to it. */
+int mobi_graph_load(const struct mob_type *type, const void *at,
+		    const char *what, void *out);
 /* A view of the graph as those that run it have. */
 struct mobi_graph_run mobi_graph_view(const struct mob_graph *g);
 /* All nodes are as after run g->run. Nobody runs any. */

@@ -34,12 +34,14 @@ static uint32_t section(struct plan *p, uint64_t bytes)
 	return (uint32_t)at;
 }
 
-static uint64_t results_of(const struct mob_task_def *def)
+static uint64_t results_of(const struct mob_graph *g,
+			   const struct mobi_graph_call *call)
 {
+	const struct mobi_graph_value *v = g->values.at;
 	uint64_t size = 0;
 
-	for (uint32_t i = 0; i < def->n_rets; i++) {
-		size += mobi_graph_up(def->rets[i]->size, 16);
+	for (uint32_t i = 0; i < call->def->n_rets; i++) {
+		size += v[call->first + i].size;
 	}
 	return size;
 }
@@ -152,7 +154,7 @@ static void lay_out_lane(struct plan *p)
 			     p->h.n_runners * sizeof(struct mobi_graph_error));
 	p->inputs = section(p, g->stage.n);
 	for (uint32_t n = 0; n < g->calls.n; n++) {
-		results += results_of(calls[n].def);
+		results += results_of(g, &calls[n]);
 	}
 	p->results = section(p, results);
 	p->size = section(p, 0);
@@ -210,7 +212,7 @@ static void place_values(struct plan *p)
 		for (uint32_t i = 0; i < calls[n].def->n_rets; i++) {
 			v[calls[n].first + i].off += result;
 		}
-		result += (uint32_t)results_of(calls[n].def);
+		result += (uint32_t)results_of(p->g, &calls[n]);
 	}
 }
 
@@ -300,6 +302,20 @@ static int write_nodes(struct plan *p, unsigned char *at)
 	return 0;
 }
 
+/* How large results may be, that have no fixed size. */
+static void write_sizes(const struct plan *p, unsigned char *at)
+{
+	const struct mobi_graph_value *v = p->g->values.at;
+
+	for (uint32_t i = 0; i < p->g->values.n; i++) {
+		struct mobi_graph_sized s = { 0, v[i].max };
+
+		if (mobi_graph_is_sized(v[i].type)) {
+			memcpy(at + v[i].off, &s, sizeof(s));
+		}
+	}
+}
+
 /* The other lanes are as the first, and their offsets into themselves. */
 static void write_lanes(const struct plan *p, unsigned char *at)
 {
@@ -355,6 +371,7 @@ static int fill(struct plan *p, unsigned char *at)
 	}
 	rc = write_nodes(p, at);
 	if (rc >= 0) {
+		write_sizes(p, at);
 		write_lanes(p, at);
 		rc = nest(p, &p->g->refs);
 	}

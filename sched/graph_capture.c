@@ -102,7 +102,13 @@ int mobi_graph_add(struct mob_graph *g, uint32_t n, uint32_t call,
 		v[i].type = types[i];
 		v[i].call = call;
 		v[i].off = off;
-		off += mobi_graph_up(types[i]->size, 16);
+		v[i].size = mobi_graph_up(types[i]->size, 16);
+		if (mobi_graph_is_sized(types[i])) {
+			v[i].max = g->room_max;
+			v[i].size = (uint32_t)sizeof(struct mobi_graph_sized) +
+				    mobi_graph_up(v[i].max, 16);
+		}
+		off += v[i].size;
 	}
 	return 0;
 }
@@ -345,7 +351,7 @@ static int check_opts(const struct mob_task_def *def,
 	return 0;
 }
 
-static int check_def(const struct mob_task_def *def)
+static int check_def(const struct mob_graph *g, const struct mob_task_def *def)
 {
 	if (def->n_rets == MOB_RETS_STREAM) {
 		return mobi_err(MOB_E_INVAL,
@@ -362,12 +368,23 @@ static int check_def(const struct mob_task_def *def)
 				def->name);
 	}
 	for (uint32_t i = 0; i < def->n_rets; i++) {
-		if (!is_fixed(def->rets[i])) {
+		bool sized = mobi_graph_is_sized(def->rets[i]);
+
+		if (!is_fixed(def->rets[i]) && !(sized && g->room_max)) {
 			return mobi_err(MOB_E_INVAL,
-					"mob_submit: %s returns a %s, which "
-					"has no fixed size; a call that is "
-					"recorded returns numbers, types of "
-					"MOB_STRUCT, or nothing",
+					sized ? "mob_submit: %s returns a %s, "
+						"which "
+						"has no fixed size; call "
+						"mob_graph_room before" :
+						"mob_submit: %s returns a %s, "
+						"which "
+						"has no fixed size; a call "
+						"that is "
+						"recorded returns numbers, "
+						"types of "
+						"MOB_STRUCT, strings, spans, "
+						"or "
+						"nothing",
 					def->name, def->rets[i]->name);
 		}
 	}
@@ -416,7 +433,7 @@ int mobi_graph_record(struct mobi_context *c, const struct mob_task_def *def,
 	struct mob_graph *g = c->capture;
 	uint32_t first = g->values.n;
 	uint32_t fn;
-	int rc = check_def(def);
+	int rc = check_def(g, def);
 
 	if (rc >= 0) {
 		rc = check_opts(def, o);

@@ -21,6 +21,7 @@
 #include "value.h"
 #include "wait.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,39 +129,108 @@ static void clear_frame(struct runner *k)
 	}
 }
 
+/* A value in C that is not the bytes themselves. */
+struct in_c {
+	_Alignas(16) unsigned char at[16];
+};
+
+/* Where its arguments are. Errors: pending. */
+static bool find_args(struct runner *k, const struct mobi_graph_node *node,
+		      const struct mob_task_def *def, struct in_c *value,
+		      const void **arg)
+{
+	for (uint32_t i = 0; i < def->n_args; i++) {
+		uint32_t off = node->arg[i];
+		const struct mob_type *t = def->args[i];
+
+		if (off & MOBI_GRAPH_OUTER) {
+			arg[i] = k->r.outer[off & ~MOBI_GRAPH_OUTER];
+		} else if (mobi_graph_is_sized(t)) {
+			int rc = mobi_graph_load(t, k->r.at + off, def->name,
+						 value[i].at);
+
+			if (rc < 0) {
+				(void)mobi_error_pend_rc(rc);
+				return false;
+			}
+			arg[i] = value[i].at;
+		} else {
+			arg[i] = k->r.at + off;
+		}
+	}
+	return true;
+}
+
+/* Where its results go: those without a fixed size are copied after the call. */
+static void find_rets(struct runner *k, const struct mobi_graph_node *node,
+		      const struct mob_task_def *def, struct in_c *value,
+		      void **ret)
+{
+	unsigned char *to = k->r.at + node->ret;
+
+	for (uint32_t i = 0; i < def->n_rets; i++) {
+		struct mobi_graph_sized s;
+
+		if (mobi_graph_is_sized(def->rets[i])) {
+			memcpy(&s, to, sizeof(s));
+			memset(value[i].at, 0, sizeof(value[i].at));
+			ret[i] = value[i].at;
+			to += sizeof(s) + mobi_graph_up(s.max, 16);
+		} else {
+			ret[i] = to;
+			memset(to, 0, def->rets[i]->size);
+			to += mobi_graph_up(def->rets[i]->size, 16);
+		}
+	}
+}
+
+/* Copies those. Errors: pending. */
+static void keep_rets(struct runner *k, const struct mobi_graph_node *node,
+		      const struct mob_task_def *def, void *const *ret)
+{
+	unsigned char *to = k->r.at + node->ret;
+
+	for (uint32_t i = 0; i < def->n_rets && !k->c->error; i++) {
+		struct mobi_graph_sized s;
+		char what[32];
+		int rc;
+
+		if (!mobi_graph_is_sized(def->rets[i])) {
+			to += mobi_graph_up(def->rets[i]->size, 16);
+			continue;
+		}
+		memcpy(&s, to, sizeof(s));
+		(void)snprintf(what, sizeof(what), "result %u", i + 1);
+		rc = mobi_graph_store(def->rets[i], ret[i], to, what);
+		MOBI_FAULT("graph.result");
+		if (rc < 0) {
+			(void)mobi_error_pend_rc(rc);
+		}
+		to += sizeof(s) + mobi_graph_up(s.max, 16);
+	}
+}
+
 /* Calls its function. False: it failed, and the error is pending. */
 static bool call(struct runner *k, const struct mobi_graph_node *node)
 {
 	const struct mob_task_def *def = mobi_call_def(node->fn);
-	unsigned char *to = k->r.at + node->ret;
+	struct in_c value[MOB_ARGS_MAX + MOB_RETS_MAX];
 	const void *arg[MOB_ARGS_MAX];
 	void *ret[MOB_RETS_MAX];
 
-	if (!def) {
+	if (!def || !find_args(k, node, def, value, arg)) {
 		return false;
 	}
-	for (uint32_t i = 0; i < def->n_args; i++) {
-		uint32_t at = node->arg[i];
-
-		arg[i] = at & MOBI_GRAPH_OUTER ?
-				 k->r.outer[at & ~MOBI_GRAPH_OUTER] :
-				 k->r.at + at;
-	}
-	for (uint32_t i = 0; i < def->n_rets; i++) {
-		ret[i] = to;
-		memset(to, 0, def->rets[i]->size);
-		to += mobi_graph_up(def->rets[i]->size, 16);
-	}
+	find_rets(k, node, def, value + MOB_ARGS_MAX, ret);
 	def->run(arg, ret, def->n_rets);
 	if (!mobi_load_relaxed(k->s->not_forked)) {
 		/* A child that the call forked: it is no second worker. */
 		mobi_exit_now(FORKED_CHILD);
 	}
+	/* Before what the function has got is given back, in which they may lie. */
+	keep_rets(k, node, def, ret);
 	clear_frame(k);
-	if (k->c->error) {
-		return false;
-	}
-	return true;
+	return !k->c->error;
 }
 
 static bool is_told(const struct runner *k)

@@ -91,6 +91,18 @@ static int check_inputs(const struct mob_graph *g)
 	return 0;
 }
 
+/* Bytes of a value that say something. */
+static size_t taken(const struct mobi_graph_value *v, const void *at)
+{
+	struct mobi_graph_sized s;
+
+	if (!mobi_graph_is_sized(v->type)) {
+		return v->type->size;
+	}
+	memcpy(&s, at, sizeof(s));
+	return sizeof(s) + s.len;
+}
+
 /* What was set since the last run of this lane. */
 static void copy_inputs(struct mob_graph *g)
 {
@@ -102,9 +114,10 @@ static void copy_inputs(struct mob_graph *g)
 		const struct mobi_graph_value *in = &v[inputs[i]];
 
 		if (in->set > g->copied[g->lane]) {
-			memcpy(to + in->off,
-			       (unsigned char *)g->stage.at + in->room,
-			       in->type->size);
+			const unsigned char *from =
+				(unsigned char *)g->stage.at + in->room;
+
+			memcpy(to + in->off, from, taken(in, from));
 		}
 	}
 	g->copied[g->lane] = g->sets;

@@ -8,17 +8,68 @@
 #include "err.h"
 #include "error.h"
 
+#include "value.h"
+
 #include <string.h>
+
+/* ---- where they are ---- */
+
+int mobi_graph_store(const struct mob_type *type, const void *value, void *to,
+		     const char *what)
+{
+	struct mobi_graph_sized s;
+	uint64_t bytes;
+	int rc = mobi_value_bytes(type, value, &bytes);
+
+	if (rc < 0) {
+		return rc;
+	}
+	if (!mobi_graph_is_sized(type)) {
+		mobi_value_store(type, value, to);
+		return 0;
+	}
+	memcpy(&s, to, sizeof(s));
+	if (bytes > s.max) {
+		return mobi_err(MOB_E_LIMIT,
+				"%s: a %s of %llu bytes; mob_graph_room allows "
+				"%llu",
+				what, type->name, (unsigned long long)bytes,
+				(unsigned long long)s.max);
+	}
+	mobi_value_store(type, value, (unsigned char *)to + sizeof(s));
+	s.len = bytes;
+	memcpy(to, &s, sizeof(s));
+	return 0;
+}
+
+int mobi_graph_load(const struct mob_type *type, const void *at,
+		    const char *what, void *out)
+{
+	struct mobi_graph_sized s;
+
+	if (!mobi_graph_is_sized(type)) {
+		return mobi_value_load(type, at, type->size, type->id, what,
+				       out);
+	}
+	memcpy(&s, at, sizeof(s));
+	if (s.len > s.max) {
+		return mobi_err(MOB_E_CORRUPT, "%s: a graph is damaged", what);
+	}
+	return mobi_value_load(type, (const unsigned char *)at + sizeof(s),
+			       s.len, type->id, what, out);
+}
 
 /* ---- while recording ---- */
 
 static int add_room(struct mob_graph *g, const struct mob_type *type,
 		    uint32_t kind)
 {
-	uint32_t n = mobi_graph_up(type->size, 16);
+	struct mobi_graph_sized s = { 0, g->room_max };
 	uint32_t value = g->values.n;
 	struct mobi_graph_value *v;
 	uint32_t *input;
+	unsigned char *at;
+	uint32_t n;
 	int rc = mobi_graph_add(g, 1, kind, &type);
 
 	if (rc < 0) {
@@ -33,9 +84,16 @@ static int add_room(struct mob_graph *g, const struct mob_type *type,
 	v = g->values.at;
 	v[value].room = g->stage.n;
 	v[value].from = MOBI_GRAPH_NOBODY;
-	return mobi_graph_grow(&g->stage, 1, n, MOBI_GRAPH_BYTES_MAX) ? 0 :
-	       n > MOBI_GRAPH_BYTES_MAX - g->stage.n ? MOB_E_LIMIT :
-						       MOB_E_NOMEM;
+	n = v[value].size;
+	at = mobi_graph_grow(&g->stage, 1, n, MOBI_GRAPH_BYTES_MAX);
+	if (!at) {
+		return n > MOBI_GRAPH_BYTES_MAX - g->stage.n ? MOB_E_LIMIT :
+							       MOB_E_NOMEM;
+	}
+	if (mobi_graph_is_sized(type)) {
+		memcpy(at, &s, sizeof(s));
+	}
+	return 0;
 }
 
 static struct mob_ref add(const struct mob_type *type, uint32_t kind,
@@ -50,10 +108,11 @@ static struct mob_ref add(const struct mob_type *type, uint32_t kind,
 			      "mob_capture_begin first",
 			      call);
 	}
-	if (rc >= 0 && type->kind != MOB_KIND_POD) {
+	if (rc >= 0 && type->kind != MOB_KIND_POD &&
+	    !(mobi_graph_is_sized(type) && c->capture->room_max)) {
 		rc = mobi_err(MOB_E_INVAL,
-			      "%s: a %s has no fixed size; give its ref to the "
-			      "calls instead",
+			      "%s: a %s has no fixed size; call mob_graph_room "
+			      "before, or give its ref to the calls instead",
 			      call, type->name);
 	}
 	if (rc >= 0) {
@@ -177,7 +236,12 @@ int mob_graph_set_raw(struct mob_graph *g, struct mob_ref input,
 	if (rc < 0) {
 		return mobi_error_pend_rc(rc);
 	}
-	memcpy((unsigned char *)g->stage.at + v->room, value, type->size);
+	rc = mobi_graph_store(type, value,
+			      (unsigned char *)g->stage.at + v->room,
+			      "mob_graph_set");
+	if (rc < 0) {
+		return mobi_error_pend_rc(rc);
+	}
 	v->set = ++g->sets;
 	return 0;
 }
@@ -222,13 +286,8 @@ int mob_graph_get_raw(struct mob_graph *g, struct mob_ref ref,
 	}
 	if (rc >= 0) {
 		at = value_at(g, v);
-		rc = at ? 0 : MOB_E_STATE;
+		rc = at ? mobi_graph_load(type, at, "mob_graph_get", out) :
+			  MOB_E_STATE;
 	}
-	if (rc < 0) {
-		return mobi_error_pend_rc(rc);
-	}
-	if (type->size) {
-		memcpy(out, at, type->size);
-	}
-	return 0;
+	return rc < 0 ? mobi_error_pend_rc(rc) : 0;
 }

@@ -22,7 +22,10 @@
  * mob_graph_get. Anything else that is given one says MOB_E_BAD_REF. A node comes
  * after those whose refs it has, so a graph has no cycles.
  *
- * NODES. Results have fixed sizes: numbers, types of MOB_STRUCT, and nothing (void).
+ * NODES. Results have fixed sizes: numbers, types of MOB_STRUCT, and nothing (void); or
+ * a bound, mob_graph_room: strings and spans, which are copied once, from where the
+ * function has them, and are views for those that take them. A larger one is the error of
+ * its node (LIMIT).
  * An argument is a value; an input; a result of the same type; or an object of the
  * session, which the graph keeps, and whose value is read in each run. Lists of
  * arguments, lists of refs, slices and functions are no arguments of nodes.
@@ -52,8 +55,8 @@
  *
  * It has one writer, and any number of readers. What is set is read by one run instead
  * of what the run before gives: the first has nothing else. It goes the way of any
- * value: its room was reserved, is used again, and is as large as its type; a
- * node that is called again reads the same.
+ * value: its room was reserved, is used again, and is as large as its type, or as
+ * mob_graph_room said; a node that is called again reads the same.
  *
  * RUNS IN FLIGHT. With a window of n, up to n runs may have begun and not been waited
  * for. A node of a run is called as soon as there is what it reads, whether or not the
@@ -76,6 +79,8 @@ struct mob_graph;
 
 /* Nodes of a graph, and values: results, inputs. */
 #define MOB_GRAPH_NODES_MAX 1048576u
+/* Bytes of a string or a span. */
+#define MOB_GRAPH_ROOM_MAX 268435456u
 /* Runs in flight. */
 #define MOB_GRAPH_WINDOW_MAX 32u
 
@@ -120,6 +125,16 @@ MOB_API struct mob_ref mob_graph_input_raw(const struct mob_type *type);
 MOB_API int mob_graph_window(struct mob_graph *graph, uint32_t runs);
 
 /*
+ * Lets strings and spans be values of the graph, of up to so many bytes each (a string
+ * with its NUL): results, inputs and channels that are recorded from now on. The graph
+ * takes that room for each of them, in each run in flight. 0, as at the beginning: they
+ * are not. While recording. Returns 0. Errors, pending: INVAL (more than
+ * MOB_GRAPH_ROOM_MAX), STATE (this thread does not record this graph). Thread: the one
+ * that records. Since 0.1.
+ */
+MOB_API int mob_graph_room(struct mob_graph *graph, uint64_t bytes);
+
+/*
  * A channel, while recording; mob_graph_channel(T) gives the type. Its ref is of the
  * capture, and stands for what the run before has written. Returns the ref; on failure
  * one that holds the error: as mob_graph_input_raw. Thread: the one that records.
@@ -138,8 +153,9 @@ MOB_API int mob_graph_write(struct mob_ref channel, struct mob_ref result);
 /*
  * Sets an input for the runs that begin from now on, or a channel for the next one;
  * mob_graph_set has types checked. value is copied. Returns 0. Errors, pending: BAD_REF
- * (neither of this graph), TYPE (another type than it has), STATE (it records; it runs,
- * and has a window of 1; its session has ended). Thread: one at a time. Blocks: no.
+ * (neither of this graph), TYPE (another type than it has), LIMIT (of a string or a
+ * span: more bytes than mob_graph_room allowed), INVAL (a string or a span is NULL),
+ * STATE (it records; it runs, and has a window of 1; its session has ended). Thread: one at a time. Blocks: no.
  * Since 0.1.
  */
 MOB_API int mob_graph_set_raw(struct mob_graph *graph, struct mob_ref input,
@@ -171,7 +187,9 @@ MOB_API int mob_graph_run(struct mob_graph *graph);
 
 /*
  * Reads what a node gave in the run that was waited for last, or an input;
- * mob_graph_get has types checked. Returns 0. Errors, pending, and *out is zero bytes:
+ * mob_graph_get has types checked. A string or a span is a view, borrowed until the
+ * next mob_graph_start, mob_graph_wait, mob_graph_set or mob_graph_close of the graph.
+ * Returns 0. Errors, pending, and *out is zero bytes:
  * BAD_REF (not of this graph; of a channel), TYPE, STATE (none was waited for, or that
  * one failed; it runs, and has a window of 1). Thread: one at a time. Blocks: no.
  * Since 0.1.
@@ -191,18 +209,18 @@ MOB_EXTERN_C_END
 /* mob_graph_channel(int64_t): see mob_graph_channel_raw. */
 #define mob_graph_channel(T) mob_graph_channel_raw(MOBI_TYPE_OF(T))
 
-/* mob_graph_set(g, input, &x), mob_graph_set_as(T, g, input, &x): x is a number, or
- * of a type of MOB_STRUCT. */
+/* mob_graph_set(g, input, &x): x is a number, a string or a built-in span;
+ * mob_graph_set_as(T, g, input, &x): of any type that is a value of a graph. */
 #define mob_graph_set(graph, input, value)                                     \
-	mob_graph_set_raw(graph, input, MOBI_VALUE_AT(value), value)
+	mob_graph_set_raw(graph, input, MOBI_TYPE_AT(value), value)
 #define mob_graph_set_as(T, graph, input, value)                               \
-	mob_graph_set_raw(graph, input, MOBI_TYPE_OF(T), MOBI_TO_POD(T, value))
+	mob_graph_set_raw(graph, input, MOBI_TYPE_OF(T), MOBI_TO(T, value))
 
 /* mob_graph_get(g, ref, &x), mob_graph_get_as(T, g, ref, &x): likewise. */
 #define mob_graph_get(graph, ref, out)                                         \
-	mob_graph_get_raw(graph, ref, MOBI_VALUE_AT(out), out)
+	mob_graph_get_raw(graph, ref, MOBI_TYPE_AT(out), out)
 #define mob_graph_get_as(T, graph, ref, out)                                   \
-	mob_graph_get_raw(graph, ref, MOBI_TYPE_OF(T), MOBI_TO_POD(T, out))
+	mob_graph_get_raw(graph, ref, MOBI_TYPE_OF(T), MOBI_TO(T, out))
 
 /* clang-format on */
 
