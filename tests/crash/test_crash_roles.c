@@ -330,7 +330,7 @@ int main(void)
 	};
 
 	sc = shared_memory(sizeof(*sc));
-	kills = test_count("MOB_TEST_ROLE_KILLS", SANITIZED ? 30 : 300, 30000);
+	kills = test_count("MOB_TEST_ROLE_KILLS", SANITIZED ? 30 : 1000, 30000);
 	seed = test_seed();
 	return cmocka_run_group_tests_name("crash.roles", tests, NULL, NULL);
 }

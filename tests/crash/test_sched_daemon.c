@@ -30,7 +30,7 @@ static bool is_another(void *arg)
 static void test_daemon_killed_another_is_there(void **state)
 {
 	uint64_t n = test_count("MOB_TEST_DAEMON_KILLS",
-				LIVE_SLOW > 1 ? 10 : 100, 10000);
+				LIVE_SLOW > 1 ? 10 : 1000, 10000);
 	uint64_t seed = live_seed("daemon");
 
 	(void)state;

@@ -85,15 +85,20 @@ static inline void reboot(struct mob_store *s)
 	assert_ok(mobi_session_remove(path));
 }
 
-static inline int begin(void **state)
+static inline int begin_in(const char *dir)
 {
-	(void)state;
-	(void)snprintf(base, sizeof(base), "/tmp/mob-durable-XXXXXX");
+	(void)snprintf(base, sizeof(base), "%s/mob-durable-XXXXXX", dir);
 	assert_non_null(mkdtemp(base));
 	(void)name_new(name, sizeof(name), "durable");
 	(void)snprintf(copy, sizeof(copy), "%s/mobula-durable-%u/%s", base,
 		       (unsigned)geteuid(), name);
 	return 0;
+}
+
+static inline int begin(void **state)
+{
+	(void)state;
+	return begin_in("/tmp");
 }
 
 static inline int finish(void **state)
