@@ -279,6 +279,11 @@ mutants gone "$alone -DKILLS=1" NODUE LIVEOWNER NOREGIVE NOREDROP NOLOOK
 mutants gone "$alone -DCHAIN=1 -DEVICTS=0 -DXTHERE=1 -DFORGET=2" NORECORD LOSEFIRST
 mutants gone "$alone -DCHAIN=1 -DRIVAL=1" TRUST NOCLOSE
 heavy_mutants gone "$alone -DCHAIN=1 -DRIVAL=1" WASOLD
+one="-DEVICTS=0 -DHOLDER=0 -DGONE0=1"
+remade="-DEVICTS=0 -DREADER=0 -DREMADE0=1 -DROOM=1"
+mutants gone "$one -DROOM=1" ROOMFAILS
+mutants gone "$remade" NOTIMER ROOMWEAK DELAYLOST
+heavy_mutants gone "$remade -DKILLS=1 -DVICTIM=4" NORETIMER
 ok gone "$alone -DKILLS=1"
 ok gone "$alone -DFORGET=1"
 ok gone "$alone -DCHAIN=1 -DEVICTS=0 -DXTHERE=1 -DFORGET=2"
@@ -286,6 +291,12 @@ ok gone "-DREADER=0"
 ok gone "-DEVICTS=0"
 ok gone "-DREADER=0 -DCHAIN=1"
 ok gone "-DHOLDER=0 -DKEPT0=1"
+ok gone "$one -DROOM=2"
+ok gone "$one -DROOM=2 -DLIMIT=1"
+ok gone "$remade -DKILLS=1 -DVICTIM=4"
+heavy_ok gone "-DEVICTS=0 -DGONE0=1 -DROOM=1"
+heavy_ok gone "$one -DKILLS=1 -DVICTIM=4"
+heavy_ok gone "$one -DROOM=1 -DKILLS=1 -DVICTIM=1"
 heavy_ok gone "-DHOLDER=0"
 heavy_ok gone "$alone -DCHAIN=1 -DRIVAL=1"
 heavy_ok gone "$alone -DCHAIN=1 -DFORGET=2"

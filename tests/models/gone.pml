@@ -14,7 +14,7 @@
  *   word    {LOCK, owner, DIRTY, NOTIFY, GONE, state}. SEALED -> SEALED|GONE ->
  *           PENDING|GONE -> SEALED, as gone.h says.
  *   record  {owner, LOOK, WANT, STRONG, state}. RUN(w) -> KEPT(w) -> KEPT -> KEPT(any)
- *           -> WAITING -> RUN(w), or -> RETIRED -> FREE.
+ *           -> WAITING -> RUN(w), or -> RETIRED -> FREE. RUN(w) -> DELAY -> READY -> RUN.
  *   exit    (slot.c) as in hold_free.pml; no bits, and none but weak edges, read in this
  *           order: CAS GONE in, drop, exit again.
  *   drop    the value is freed; is the record one that can make it? CAS -> PENDING|GONE,
@@ -34,18 +34,24 @@
  *           was set goes first.
  *   forget  take; GONE is needed by nobody, neither LOOK nor STRONG: CAS -> RETIRED;
  *           THEN GONE -> LOST, the edges; else give.
- *   reader  view; the word; GONE: unview, want, push an edge, want, the word, sleep.
+ *   reader  view; the word; GONE: unview, want, push an edge, want, the word, sleep. When
+ *           there was no room once more since it began to wait, it is told so, and leaves
+ *           or begins again.
  *   worker  bit of the board: argument resolved: WAITING -> RUN(me), value, seal; KEPT(me),
- *           give. The argument GONE: want it.
+ *           give. The argument GONE: want it. No room for what is GONE: count it;
+ *           RUN(me) -> DELAY, a timer, all edges as they are: its time comes, READY; the
+ *           last time the result fails.
  *   freed   the word is FREE, THEN LOOK into the record that made it; take it.
  *   janitor bits and edges of the dead off; RETIRED: edges released; FREEING(dead),
  *           LOCK(dead) taken over, SEALED|GONE goes on with drop, PENDING that nobody
- *           makes LOST; else look. RUN(dead): pending: WAITING, else RETIRED. KEPT(dead):
- *           give. KEPT that is due: take, give. WAITING: the board. Bells.
+ *           makes LOST; else look. RUN(dead): pending: READY, else RETIRED. KEPT(dead):
+ *           give. KEPT that is due: take, give. WAITING, READY: the board. DELAY: a
+ *           timer. Bells.
  *
  * ASSERTED
  *   (a) a reader, who holds what it reads, gets the value: what was evicted is made
- *       again, and what is held does not go in another way
+ *       again, and what is held does not go in another way; there is an error only when
+ *       there was no room LIMIT times
  *   (b) a value is not dropped while somebody has a validated view
  *   (c) a task is run again only if its return is GONE and somebody has asked
  *   (d) while the last object is gone by choice and held, its argument is there, or
@@ -61,7 +67,9 @@
  *   not again after DIRTY) NORECORD (nobody looks after a drop whether the record is still
  *   there) LOSEFIRST (what is forgotten is LOST before RETIRED) FORGETANY (also what is
  *   needed) NOREDROP (janitor: SEALED|GONE as any) NODUE, LIVEOWNER, NOREGIVE (KEPT that
- *   is due, of the living, of the dead: left)
+ *   is due, of the living, of the dead: left) ROOMFAILS (no room: the result fails at
+ *   once) ROOMWEAK (it is put back as if it were KEPT) NOTIMER (it has none) NORETIMER
+ *   (nor from the janitor) DELAYLOST (who is in DELAY is not held to make anything)
  */
 #ifndef CHAIN
 #define CHAIN 0
@@ -98,8 +106,17 @@
 #ifndef GONE0
 #define GONE0 0 /* O was evicted before, and its record is STRONG */
 #endif
+#ifndef REMADE0
+#define REMADE0 0 /* the same, and it is about to be made again */
+#endif
+#ifndef ROOM
+#define ROOM 0 /* how often there is no room to make a result again */
+#endif
+#ifndef LIMIT
+#define LIMIT 9 /* so often it is tried again */
+#endif
 #ifndef KEPT0
-#define KEPT0 (CHAIN || GONE0 || !WORKER) /* the records are KEPT at the beginning */
+#define KEPT0 (CHAIN || GONE0 || REMADE0 || !WORKER) /* the records are KEPT at the beginning */
 #endif
 #define NR (1 + CHAIN)
 #define NS (2 + CHAIN)
@@ -133,7 +150,15 @@
 #define R_KEPT 2
 #define R_WAITING 3
 #define R_RETIRED 4
+#define R_DELAY 5
+#define R_READY 6
+#ifndef M_DELAYLOST
 #define MAKES(q) (rs[q] != FREE && rs[q] != R_RETIRED)
+#else
+#define MAKES(q) (rs[q] != FREE && rs[q] != R_RETIRED && rs[q] != R_DELAY)
+#endif
+/* How often there was no room for O */
+#define NO_ROOM (gn[O] && rs[T] != R_KEPT -> pressed[T] : 0)
 
 byte st[NS], lk[NS], hold[NS], view[NS];
 bool di[NS], nt[NS], gn[NS], val[NS];
@@ -141,6 +166,7 @@ byte rs[NR], ro[NR];
 bool rl[NR], rw[NR], rg[NR]; /* LOOK, WANT, STRONG */
 byte ae[NR], re[NR];	     /* edges on argument (object q), return (q + 1) */
 bool wk[NR];		     /* ae is weak */
+byte pressed[NR];		     /* times that there was no room */
 byte se;		     /* the reader's edge on O */
 bool bell, bd[NR], tm[NR];   /* bell of the reader; board; timers */
 
@@ -148,6 +174,8 @@ bool bell, bd[NR], tm[NR];   /* bell of the reader; board; timers */
 bool dead[8], fin[8], vw[8]; /* validated view of O */
 bool asked[NS], ev;	     /* wanted; O is GONE by choice */
 bool losing;		     /* RETIRED, GONE -> LOST to follow */
+bool over;		     /* LIMIT was reached */
+byte rooms = ROOM;
 byte reaped;
 
 inline try_free(q)
@@ -211,7 +239,7 @@ inline sweep(s)
 
 proctype client(byte me)
 {
-	byte pc, x, r, b, k, todo, tries, clo, was, set;
+	byte pc, x, r, b, k, todo, tries, clo, was, set, seen;
 	bool lg, kp, wa, sw, ss, stuck, had, gone, bad, can, rev, evicts;
 	/* where subroutines return to */
 	byte xto, sto;
@@ -529,6 +557,7 @@ g_wait:
 	atomic {
 		assert(st[r+1] == FREE || st[r+1] == FREEING || gn[r+1]);
 		assert(asked[r+1]);
+		pressed[r] = 0;
 		rs[r] = R_WAITING; ro[r] = 0; rl[r] = 0; rw[r] = 0; rg[r] = 0;
 		lg = 0; sw = 0; ss = 0; kp = 0; wa = 0
 	}
@@ -588,9 +617,10 @@ l_view:
 	atomic {
 		if
 		:: RES(O) ->
-			assert(st[O] == SEALED && val[O]); /* (a) */
-			vw[me] = 1; pc = P_READ
-		:: else -> pc = P_WAIT
+			/* (a) */
+			assert(st[O] == SEALED && val[O] || st[O] == FAILED && over);
+			vw[me] = (st[O] == SEALED); pc = P_READ
+		:: else -> pc = P_WAIT; seen = NO_ROOM
 		fi
 	}
 	atomic {
@@ -632,10 +662,19 @@ l_sleep:
 	bell = 0;
 	if
 	:: RES(O)
-	:: else -> bell
+	:: else ->
+		if
+		:: bell
+		:: NO_ROOM > seen /* it looks around from time to time */
+		fi
 	fi;
-	atomic { bell = 0; se = REL; pc = P_WAIT; x = O; goto look };
-l_woken: skip;
+	atomic { bell = 0; se = REL; pc = P_WOKEN; x = O; goto look };
+l_woken:
+	if
+	:: atomic { NO_ROOM > seen -> seen = 0; pc = P_VIEW; goto main }
+	:: atomic { NO_ROOM > seen -> seen = 0 }
+	:: atomic { NO_ROOM <= seen -> pc = P_WAIT; goto main }
+	fi;
 l_leave:
 	atomic {
 		hold[O] = hold[O] & ~BIT(me); pc = P_END; x = O; goto look
@@ -830,11 +869,12 @@ end_idle:
 		bd[r] = 0
 	}
 	if
-	:: rs[r] != R_WAITING -> r = 0; goto main
+	:: rs[r] != R_WAITING && rs[r] != R_READY -> r = 0; goto main
 	:: else
 	fi;
 	if
-	:: atomic { RES(r) ->
+	:: atomic { rs[r] == R_READY -> rs[r] = R_RUN; ro[r] = me }
+	:: atomic { rs[r] != R_READY && RES(r) ->
 		if
 		:: rs[r] == R_WAITING -> rs[r] = R_RUN; ro[r] = me
 		:: else -> r = 0; goto main
@@ -857,7 +897,15 @@ end_idle:
 		pc = P_KEEP;
 		if
 		:: re[r] != LIVE || st[r+1] != PENDING -> goto main /* no more */
-		:: else -> val[r+1] = (st[r] == SEALED)
+		:: re[r] == LIVE && st[r+1] == PENDING -> val[r+1] = (st[r] == SEALED)
+		:: re[r] == LIVE && st[r+1] == PENDING && gn[r+1] && rooms > 0 ->
+			rooms--;
+#ifndef M_ROOMFAILS
+			if
+			:: pressed[r] < LIMIT -> goto l_full
+			:: else -> over = 1; ev = 0
+			fi
+#endif
 		fi
 	}
 	atomic {
@@ -876,6 +924,22 @@ end_idle:
 		:: else -> di[r+1] = 1; goto main
 		fi
 	}
+l_full:	/* RUN(me), r as it was */
+	atomic { pressed[r] = pressed[r] + 1 };
+	atomic {
+		assert(rs[r] == R_RUN && ro[r] == me && st[r+1] == PENDING && gn[r+1]);
+		rs[r] = R_DELAY; ro[r] = 0;
+#ifdef M_ROOMWEAK
+		wk[r] = 1; x = r; xto = 0; pc = P_IDLE; tm[r] = 1; r = 0; goto look
+#endif
+	}
+	atomic {
+		pc = P_IDLE;
+#ifndef M_NOTIMER
+		tm[r] = 1;
+#endif
+		r = 0; goto main
+	}
 l_keep:	/* RUN(me), r as it was */
 	atomic {
 		assert(rs[r] == R_RUN && ro[r] == me);
@@ -887,8 +951,8 @@ end_janitor:
 	atomic {
 		if
 		:: (TODO & ~reaped) -> set = TODO & ~reaped
-		:: tm[0] -> tm[0] = 0; todo = 1; goto main
-		:: tm[NR-1] -> tm[NR-1] = 0; todo = BIT(NR - 1); goto main
+		:: tm[0] -> tm[0] = 0; r = 0; goto l_due
+		:: tm[NR-1] -> tm[NR-1] = 0; r = NR - 1; goto l_due
 		fi;
 		k = 0
 	}
@@ -944,10 +1008,13 @@ l_recs:
 		:: rs[r] == R_RUN && INSET(ro[r]) ->
 			if
 			:: re[r] == LIVE && st[r+1] == PENDING ->
-				rs[r] = R_WAITING; ro[r] = 0; bd[r] = 1; goto main
+				rs[r] = R_READY; ro[r] = 0; bd[r] = 1; goto main
 			:: else -> rs[r] = R_RETIRED; ro[r] = me; goto retired
 			fi
-		:: rs[r] == R_WAITING -> bd[r] = 1; goto main
+		:: rs[r] == R_WAITING || rs[r] == R_READY -> bd[r] = 1; goto main
+#ifndef M_NORETIMER
+		:: rs[r] == R_DELAY -> tm[r] = 1; goto main
+#endif
 #ifndef M_NOREGIVE
 		:: rs[r] == R_KEPT && ro[r] != 0 && INSET(ro[r]) -> ro[r] = me;
 			goto give
@@ -962,15 +1029,23 @@ l_recs:
 		:: else -> goto main
 		fi
 	}
+l_due:	/* the time of r has come */
+	atomic {
+		if
+		:: rs[r] == R_DELAY -> rs[r] = R_READY; bd[r] = 1
+		:: else -> todo = BIT(r)
+		fi;
+		r = 0; goto main
+	}
 l_bells:
 	atomic {
 		bell = 1; reaped = reaped | set; set = 0; pc = P_JANITOR; goto main
 	}
-out:	atomic { fin[me] = 1; x = 0; r = 0; b = 0; k = 0; tries = 0; clo = 0; was = 0 }
+out:	atomic { fin[me] = 1; x = 0; r = 0; b = 0; k = 0; tries = 0; clo = 0; was = 0; seen = 0 }
 	} unless {
 		atomic {
 			dead[me] -> pc = 0; x = 0; r = 0; b = 0; k = 0; todo = 0;
-			tries = 0; clo = 0; was = 0; lg = 0; kp = 0; wa = 0; sw = 0;
+			tries = 0; clo = 0; was = 0; lg = 0; kp = 0; wa = 0; sw = 0; seen = 0;
 			ss = 0; stuck = 0; had = 0; gone = 0; bad = 0; can = 0;
 			evicts = 0; xto = 0; sto = 0
 		}
@@ -1037,6 +1112,10 @@ init {
 		od;
 #if GONE0
 		st[O] = PENDING; gn[O] = 1; val[O] = 0; wk[T] = 0; rg[T] = 1; ev = 1;
+#endif
+#if REMADE0
+		st[O] = PENDING; gn[O] = 1; val[O] = 0; wk[T] = 0; re[T] = LIVE;
+		rs[T] = R_WAITING; bd[T] = 1; asked[O] = 1; ev = 1;
 #endif
 #if CHAIN
 		/* nobody needs it but record 1 */
