@@ -330,23 +330,20 @@ static bool has_work(const struct mobi_graph_head *h)
 	return false;
 }
 
-/* Leaves if nothing is left to run: false if a run has begun meanwhile. */
-static bool leave_idle(struct runner *k)
+/* Leaves, as nothing was left to run after the crew was w: false if a run has begun
+ * meanwhile. Its number may be another's from then on, so nothing of it is changed
+ * later. */
+static bool leave_idle(struct runner *k, uint64_t w)
 {
 	struct mobi_graph_head *h = k->r.h;
-	uint64_t w = mobi_load(&h->crew);
 
-	if (has_work(h)) {
+	(void)mobi_fetch_and(&h->hungry, ~(uint32_t)k->bit);
+	MOBI_FAULT("graph.leaves");
+	if (!mobi_cas64(&h->crew, &w, w & ~k->bit)) {
 		return false;
 	}
-	/* Before it leaves: who comes after it has the same bit. */
-	(void)mobi_fetch_and(&h->hungry, ~(uint32_t)k->bit);
-	if (mobi_cas64(&h->crew, &w, w & ~k->bit)) {
-		MOBI_FAULT("graph.idle");
-		return true;
-	}
-	(void)mobi_fetch_or(&h->hungry, (uint32_t)k->bit);
-	return false;
+	MOBI_FAULT("graph.idle");
+	return true;
 }
 
 /* Leaves if somebody waits for a run that is done, and nobody else did. */
@@ -394,11 +391,11 @@ static bool find_some(struct runner *k)
 	return true;
 }
 
-/* Its processor is another's meanwhile. */
-static int sleep_once(struct runner *k)
+/* While the bell is as it was before this one looked. Its processor is another's
+ * meanwhile. */
+static int sleep_once(struct runner *k, uint32_t bell)
 {
 	struct mobi_graph_head *h = k->r.h;
-	uint32_t bell = mobi_load(&h->bell);
 	int rc = 0;
 
 	if (is_told(k) || !has_work(h) || mobi_graph_take(&k->r)) {
@@ -419,23 +416,30 @@ static int sleep_once(struct runner *k)
 	return rc;
 }
 
-/* Until there are nodes in the hand, or bits, or it has left. */
+/* Until there are nodes in the hand, or bits, or it has left. Who makes one READY
+ * loads `hungry` then, and rings: so it is seen here, or it is shared and the bell is
+ * another than it was; tests/models/crew.pml. */
 static int await_node(struct runner *k, bool *out_left)
 {
 	struct mobi_graph_run *r = &k->r;
 	uint32_t bit = (uint32_t)k->bit;
+	uint32_t bell;
+	uint64_t w;
 	int rc = 0;
 
 	if (mobi_graph_take(r)) {
 		return 0;
 	}
 	(void)mobi_fetch_or(&r->h->hungry, bit);
+	bell = mobi_load(&r->h->bell);
 	if (!find_some(k)) {
-		*out_left = leave_idle(k);
-		if (*out_left) {
+		MOBI_FAULT("graph.found_none");
+		w = mobi_load(&r->h->crew);
+		if (!has_work(r->h)) {
+			*out_left = leave_idle(k, w);
 			return 0;
 		}
-		rc = sleep_once(k);
+		rc = sleep_once(k, bell);
 	}
 	(void)mobi_fetch_and(&r->h->hungry, ~bit);
 	return rc;

@@ -313,6 +313,18 @@ heavy_ok replay "-DKILLS=1 -DWINDOW=1"
 heavy_ok replay "-DKILLS=1 -DWINDOW=1 -DBAD=2"
 heavy_ok replay "-DKILLS=1 -DRUNS=2"
 
+# ---- crew ----
+two="-DMEET=2 -DWINDOW=2 -DKIDS=1"
+mutants crew "-DRUNS=1" LOOKFIRST BELLLAST NOSHARE NOSHAREBELL NOOVERBELL
+mutants crew "-DPOLL=1" STAYSHUNGRY NOSTAMP
+mutants crew "$two" NOBELL WANTEDLATE
+heavy_mutants crew "-DRUNS=1 -DKIDS=3 -DOTHER=1" BELLLATE
+heavy_mutants crew "-DRUNS=1 -DKILLS=1" NOREFOLLOW NOREBELL
+ok crew "-DRUNS=1"
+ok crew "-DPOLL=1"
+heavy_ok crew "-DRUNS=1 -DKIDS=3 -DOTHER=1"
+heavy_ok crew "$two"
+
 # ---- lock ----
 mutants lock "-DKILLS=0" NOMARK BELLLATE NOBELL DROPCONT PLAINWAKE
 mutants lock "-DKILLS=1" STORETAKE SELFOWN NOTTOLD

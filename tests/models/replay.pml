@@ -5,7 +5,7 @@
  * A and writes the channel, C reads the channel; B and C are the ends. Runner 0 dies
  * KILLS times; WINDOW runs are in flight. B of run BAD fails, unless that is 0. The bits
  * of nodes that are READY are left out: a runner looks at the nodes, of which they are
- * made. How runners sleep and leave is not modelled.
+ * made. crew.pml has how runners sleep and leave.
  *
  * PROTOCOL IN WORDS
  *   begin    what A and C read; THEN the number of the run into the lane.

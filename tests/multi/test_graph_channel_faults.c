@@ -222,6 +222,7 @@ static void test_channel_survives_a_kill_at_each_step(void **state)
 		"graph.reach=kill@3",   "graph.over=kill@2",
 		"graph.taken=kill@3",   "graph.left=kill@1",
 		"graph.left=kill@2",    "graph.share=kill@1",
+		"graph.leaves=kill@1",  "graph.found_none=kill@3",
 		"graph.claimed=kill@3", "graph.over=kill@1",
 	};
 
