@@ -41,7 +41,9 @@ void live_start(int32_t workers)
 
 bool live_await(bool (*fn)(void *arg), void *arg)
 {
-	uint64_t end = mobi_now_ns() + PATIENCE * (uint64_t)MOB_SEC;
+	uint64_t end = mobi_now_ns() +
+		       test_count("MOB_TEST_PATIENCE", PATIENCE, PATIENCE) *
+			       (uint64_t)MOB_SEC;
 
 	while (!fn(arg)) {
 		if (mobi_now_ns() > end) {

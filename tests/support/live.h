@@ -37,8 +37,8 @@ void live_start(int32_t workers);
 /* The same with a policy. */
 void live_start_with(int32_t workers, const char *policy);
 
-/* Asks again and again, for a minute (five under a sanitizer), until fn says
- * true. */
+/* Asks again and again, for a minute (five under a sanitizer; MOB_TEST_PATIENCE: so
+ * many seconds), until fn says true. */
 bool live_await(bool (*fn)(void *arg), void *arg);
 
 /* Tasks that have a record, and objects that exist. */

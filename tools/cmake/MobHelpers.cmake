@@ -272,7 +272,8 @@ function(mob_add_test name)
 
 	string(REPLACE "." "_" target "test_${name}")
 	if(arg_UNPARSED_ARGUMENTS)
-		add_executable(${target} ${arg_UNPARSED_ARGUMENTS})
+		add_executable(${target} ${arg_UNPARSED_ARGUMENTS}
+			"${PROJECT_SOURCE_DIR}/tests/support/filter.c")
 		target_link_libraries(${target} PRIVATE
 			mobula_testing PkgConfig::MOB_CMOCKA ${arg_LIBS})
 		target_include_directories(${target} PRIVATE
