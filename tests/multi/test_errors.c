@@ -409,7 +409,7 @@ static void run_nothing(const void *const *arg, void *const *ret, size_t n)
 	(void)n;
 }
 
-static void test_errors_submit_with_wrong_counts(void **state)
+static void test_semantics_14_wrong_count_is_an_error_in_each(void **state)
 {
 	mob_ref r[2];
 	int64_t one = 1;
@@ -741,7 +741,7 @@ MOB_MAIN(void)
 		T(test_errors_slice_out_of_range),
 		T(test_errors_ref_of_another_session),
 		T(test_errors_released_ref),
-		T(test_errors_submit_with_wrong_counts),
+		T(test_semantics_14_wrong_count_is_an_error_in_each),
 		T(test_errors_task_that_no_worker_knows),
 		T(test_errors_values_that_cannot_be_stored),
 		T(test_errors_results_that_cannot_be_stored),

@@ -75,15 +75,17 @@ static uint64_t used(void)
 	return st.arena_used_bytes;
 }
 
-/* One object has it, whatever happens to the task. */
+/* One object has it, however many tasks are given it and whatever happens to them. */
 static void test_semantics_13_large_value_is_put_once(void **state)
 {
+	enum { TASKS = 8 };
 	static unsigned char bytes[LARGE];
 	uint64_t before;
 	int64_t want = 7;
 	int64_t x;
 	mob_ref gate;
-	mob_ref r;
+	mob_ref r[TASKS];
+	mob_ref other;
 
 	(void)state;
 	ledger.at[OPEN] = 0;
@@ -93,13 +95,21 @@ static void test_semantics_13_large_value_is_put_once(void **state)
 		want += bytes[i];
 	}
 	before = used();
-	r = mob_submit(s_sum, gate, mob_bytes_of(bytes, LARGE));
-	assert_true(used() - before >= LARGE);
-	assert_true(used() - before < LARGE + LARGE / 4);
-	memset(bytes, 0, LARGE); /* it has its own */
+	for (int i = 0; i < TASKS; i++) {
+		r[i] = mob_submit(s_sum, gate, mob_bytes_of(bytes, LARGE));
+		assert_true(used() - before >= LARGE);
+		assert_true(used() - before < LARGE + LARGE / 4);
+	}
+	memset(bytes, 0, LARGE); /* they have their own */
+	other = mob_submit(s_sum, gate, mob_bytes_of(bytes, LARGE));
+	assert_true(used() - before >= 2 * LARGE);
 	ledger.at[OPEN] = 1;
-	assert_int_equal(mob_get(r, &x), 0);
-	assert_int_equal(x, want);
+	for (int i = 0; i < TASKS; i++) {
+		assert_int_equal(mob_get(r[i], &x), 0);
+		assert_int_equal(x, want);
+	}
+	assert_int_equal(mob_get(other, &x), 0);
+	assert_int_equal(x, 7);
 }
 
 /* Reads it, and gives the code that is pending then. */

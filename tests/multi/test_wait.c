@@ -98,6 +98,15 @@ test_semantics_1_wait_marks_at_most_what_was_asked_in_order(void **state)
 	assert_true(ready[0] && ready[1] && ready[2]);
 	assert_false(ready[3] || ready[4]);
 	assert_int_equal(mob_wait(r, 5, 5, 0, NULL), 5);
+	/* Where they are in the list, also after a wait. */
+	gate_close();
+	r[0] = mob_submit(w_gate, gate_path, 1);
+	r[2] = mob_submit(w_add, r[0], 1);
+	assert_int_equal(mob_wait(r, 5, 4, 3 * MOB_MS, ready), 3);
+	assert_true(ready[1] && ready[3] && ready[4]);
+	assert_false(ready[0] || ready[2]);
+	gate_open();
+	assert_int_equal(mob_wait(r, 5, 5, MOB_FOREVER, NULL), 5);
 	r[1] = mob_submit(w_fail);
 	/* An error counts as resolved. */
 	assert_int_equal(mob_wait(r, 2, 2, MOB_FOREVER, ready), 2);
