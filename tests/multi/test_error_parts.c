@@ -214,6 +214,10 @@ static void make_unread(void)
 		(void)mob_submit_with(MOB_OPTS(.cpus = -7), e_add, 1, 2);
 	}
 	(void)mob_submit_with(MOB_OPTS(.cpus = -8), e_add, 1, 2);
+	/* What was cancelled is somebody's wish. */
+	on = mob_submit_with(MOB_OPTS(.cpus = 99), e_passes_on, 1);
+	assert_int_equal(mob_task_cancel(on, 0), 1);
+	assert_int_equal(mob_release(on), 0);
 	fail_three(three, "at the end");
 }
 

@@ -55,6 +55,12 @@ MOB_TASK(int64_t, e_through, int64_t, x)
 	return x + 1;
 }
 
+MOB_TASK(int64_t, e_notes, mob_str, path, int64_t, x)
+{
+	(void)live_ledger_add(path, 0);
+	return x;
+}
+
 MOB_TASK(int64_t, e_through_list, mob_args, xs)
 {
 	return (int64_t)xs.n;
@@ -114,10 +120,17 @@ static void
 test_semantics_12_errors_go_through_dependents_that_do_not_run(void **state)
 {
 	mob_ref r = mob_submit(e_fail, 42, "no");
+	struct live_ledger runs;
 	mob_ref list[3];
 	int64_t x;
 
 	(void)state;
+	live_ledger_open(&runs, 1);
+	assert_int_equal(mob_get(mob_submit(e_notes, runs.path, r), &x),
+			 MOB_E_TASK);
+	expect(MOB_E_TASK, MOB_E_TASK, " <- e_notes");
+	assert_int_equal(runs.at[0], 0);
+	live_ledger_close(&runs);
 	r = mob_submit(e_through, mob_submit(e_through, r));
 	assert_int_equal(mob_get(r, &x), MOB_E_TASK);
 	assert_int_equal(mob_error_code(), 42);

@@ -291,11 +291,15 @@ static void test_semantics_9_view_cannot_be_written(void **state)
 {
 	mob_ref r = mob_submit(f_numbers, 1000);
 	mob_i32s v;
+	mob_i32s again;
 	int status = 0;
 	pid_t pid;
 
 	(void)state;
 	assert_int_equal(mob_get(r, &v), 0);
+	/* No copy of it. */
+	assert_int_equal(mob_get(r, &again), 0);
+	assert_ptr_equal(again.at, v.at);
 	pid = fork();
 	if (pid == 0) {
 		int32_t *p;

@@ -426,6 +426,23 @@ test_semantics_14_task_that_returns_nothing_can_be_joined(void **state)
 
 /* ---- lists ---- */
 
+/* Ends when there is a file of that name. */
+MOB_TASK(int64_t, t_gate, mob_str, path, int64_t, x)
+{
+	while (access(path, F_OK)) {
+		mobi_pause_ns(MOB_MS / 2);
+	}
+	return x;
+}
+
+static void open_gate(const char *path)
+{
+	int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(close(fd), 0);
+}
+
 MOB_TASK(int64_t, t_total, mob_args, xs)
 {
 	int64_t sum = 0;
@@ -459,20 +476,25 @@ MOB_TASK(int64_t, t_mixed, int64_t, a, mob_args, xs, mob_str, s, mob_args, ys,
 static void test_semantics_11_list_of_ten_thousand_arguments(void **state)
 {
 	static mob_ref ref[10000];
+	char path[300];
+	mob_ref total;
 	int64_t sum;
 
 	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/list-gate", mobi_rt.store->path);
 	MOB_SCOPE
 	{
-		for (int i = 0; i < 10000; i++) {
+		ref[0] = mob_submit(t_gate, path, 0);
+		for (int i = 1; i < 10000; i++) {
 			/* Some there, some still to be made. */
 			ref[i] = i % 100 ? mob_put((int64_t)i) :
 					   mob_submit(t_add, i, 0);
 		}
-		assert_int_equal(
-			mob_get(mob_submit(t_total, mob_args_of(ref, 10000)),
-				&sum),
-			0);
+		total = mob_submit(t_total, mob_args_of(ref, 10000));
+		/* Behind it in the queue, if it were to run. */
+		assert_int_equal(mob_join(mob_submit(t_add, 1, 2)), 0);
+		open_gate(path);
+		assert_int_equal(mob_get(total, &sum), 0);
 		assert_int_equal(sum, 49995000);
 		assert_int_equal(mob_get(mob_submit(t_first_and_count,
 						    mob_refs_of(ref, 10000)),
@@ -480,6 +502,7 @@ static void test_semantics_11_list_of_ten_thousand_arguments(void **state)
 				 0);
 		assert_int_equal(sum, 9999 + 10000);
 	}
+	assert_int_equal(unlink(path), 0);
 }
 
 static void test_task_lists_among_other_arguments(void **state)
@@ -836,14 +859,6 @@ MOB_TASK(int64_t, t_passes, mob_ref, other, int64_t, x)
 	return mob_ref_is_none(other) ? -1 : x;
 }
 
-MOB_TASK(int64_t, t_gate, mob_str, path, int64_t, x)
-{
-	while (access(path, F_OK)) {
-		mobi_pause_ns(MOB_MS / 2);
-	}
-	return x;
-}
-
 /* Also when it is given as a ref, not as a value: it is not waited for. */
 static void
 test_semantics_11_ref_that_is_passed_raw_is_not_waited_for(void **state)
@@ -853,7 +868,6 @@ test_semantics_11_ref_that_is_passed_raw_is_not_waited_for(void **state)
 				  { .kind = MOB_ARG_REF } };
 	mob_ref out;
 	int64_t x;
-	int fd;
 
 	(void)state;
 	(void)snprintf(path, sizeof(path), "%s/raw-gate", mobi_rt.store->path);
@@ -863,10 +877,45 @@ test_semantics_11_ref_that_is_passed_raw_is_not_waited_for(void **state)
 			 0);
 	assert_int_equal(mob_get(out, &x), 0);
 	assert_int_equal(x, 42);
-	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-	assert_true(fd >= 0);
-	assert_int_equal(close(fd), 0);
+	open_gate(path);
 	assert_int_equal(mob_get(arg[0].ref, &x), 0);
+	assert_int_equal(unlink(path), 0);
+}
+
+MOB_TASK(int64_t, t_first_after, int64_t, after, mob_ref, one, mob_refs, some)
+{
+	int64_t x = 0;
+	int64_t y = 0;
+
+	mob_get(one, &x);
+	mob_get(some.at[0], &y);
+	return after + x + y;
+}
+
+/* Nobody else has them when the task begins. */
+static void test_semantics_11_refs_that_are_passed_are_kept_alive(void **state)
+{
+	char path[300];
+	mob_ref gate;
+	mob_ref out;
+	int64_t x;
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/kept-gate", mobi_rt.store->path);
+	gate = mob_submit(t_gate, path, 1);
+	MOB_SCOPE
+	{
+		mob_ref one = mob_put(INT64_C(20));
+		mob_ref other = mob_put(INT64_C(300));
+
+		out = mob_submit(t_first_after, gate, one,
+				 mob_refs_of(&other, 1));
+		assert_int_equal(mob_keep(out), 0);
+	}
+	open_gate(path);
+	assert_int_equal(mob_get(out, &x), 0);
+	assert_int_equal(x, 321);
+	assert_int_equal(mob_release(out), 0);
 	assert_int_equal(unlink(path), 0);
 }
 
@@ -931,6 +980,7 @@ MOB_MAIN(void)
 		T(test_task_thread_may_outlive_its_task),
 		T(test_task_forked_child_that_returns_is_no_worker),
 		T(test_semantics_11_ref_that_is_passed_raw_is_not_waited_for),
+		T(test_semantics_11_refs_that_are_passed_are_kept_alive),
 		T(test_task_of_a_task_is_of_the_same_driver),
 	};
 

@@ -107,10 +107,6 @@ test_semantics_1_wait_marks_at_most_what_was_asked_in_order(void **state)
 	assert_false(ready[0] || ready[2]);
 	gate_open();
 	assert_int_equal(mob_wait(r, 5, 5, MOB_FOREVER, NULL), 5);
-	r[1] = mob_submit(w_fail);
-	/* An error counts as resolved. */
-	assert_int_equal(mob_wait(r, 2, 2, MOB_FOREVER, ready), 2);
-	assert_int_equal(mob_error_code(), 0);
 }
 
 static void test_semantics_3_time_outs_leave_nothing_pending(void **state)
@@ -136,6 +132,11 @@ static void test_semantics_3_time_outs_leave_nothing_pending(void **state)
 	assert_int_equal(mob_wait(r, 3, 3, MOB_FOREVER, ready), 3);
 	assert_int_equal(mob_get(r[2], &x), 0);
 	assert_int_equal(x, 12);
+	/* An error counts as resolved, before a wait and in it. */
+	r[1] = mob_submit(w_fail);
+	assert_int_equal(mob_wait(r, 3, 3, MOB_FOREVER, ready), 3);
+	assert_int_equal(mob_wait(r, 3, 3, 0, ready), 3);
+	assert_int_equal(mob_error_code(), 0);
 }
 
 static void test_semantics_6_get_all_fails_fast_and_clears_all(void **state)
@@ -295,6 +296,7 @@ static void test_wait_cancelled_is_no_pending_error(void **state)
 static void test_semantics_5_queue_yields_in_order_of_completion(void **state)
 {
 	struct mob_queue *q;
+	mob_ref chain[4];
 	mob_ref slow;
 	mob_ref got;
 	uint64_t tag = 0;
@@ -316,9 +318,20 @@ static void test_semantics_5_queue_yields_in_order_of_completion(void **state)
 		assert_int_equal(tag, i);
 	}
 	assert_int_equal(mob_queue_outstanding(q), 1);
+	/* The last to be completed are added first. */
+	chain[0] = slow;
+	for (int i = 1; i < 4; i++) {
+		chain[i] = mob_submit(w_add, chain[i - 1], 1);
+	}
+	for (uint64_t i = 3; i > 0; i--) {
+		assert_int_equal(mob_queue_add(q, chain[i], 99 + i), 0);
+	}
 	gate_open();
-	assert_int_equal(mob_queue_pop(q, MOB_FOREVER, &got, &tag), 1);
-	assert_int_equal(tag, 99);
+	assert_int_equal(mob_wait(chain, 4, 4, MOB_FOREVER, NULL), 4);
+	for (uint64_t i = 0; i < 4; i++) {
+		assert_int_equal(mob_queue_pop(q, MOB_FOREVER, &got, &tag), 1);
+		assert_int_equal(tag, 99 + i);
+	}
 	assert_int_equal(mob_queue_pop(q, MOB_FOREVER, &got, &tag), 0);
 	mob_queue_close(q);
 }
@@ -618,7 +631,7 @@ static void test_semantics_8_blocked_task_gives_its_cpu_to_another(void **state)
 				mob_get(mob_submit(w_tree, 6, how), &x), 0);
 			assert_int_equal(x, 729);
 		}
-		assert_true(live_workers() <= 9);
+		assert_true(live_workers() <= 5); /* and 4 more, by default */
 	}
 	assert_int_equal(live_audit(0), 0);
 	mob_shutdown();
