@@ -216,6 +216,27 @@ static bool has_daemon(void *arg)
 	return *pid > 0;
 }
 
+static int find_delayed(const struct mob_task_info *t, void *arg)
+{
+	(void)arg;
+	return t->state == MOB_TASK_STATE_DELAYED;
+}
+
+/* A daemon has noted for itself when it is due; or it is over. */
+static bool is_noted(void *arg)
+{
+	const mob_ref *r = arg;
+	struct mob_session *s;
+	bool waits;
+
+	assert_int_equal(mob_session_current(&s), 0);
+	waits = mob_session_tasks(s, find_delayed, NULL) == 1 &&
+		!mobi_load(&mobi_rt.sched->timers.some);
+	mob_session_close(s);
+	return waits ||
+	       mob_object_state(mobi_rt.store, *r) != MOB_OBJECT_PENDING;
+}
+
 static void test_semantics_16_retry_survives_daemon_and_workers(void **state)
 {
 	int pid;
@@ -223,10 +244,11 @@ static void test_semantics_16_retry_survives_daemon_and_workers(void **state)
 
 	(void)state;
 	live_ledger_open(&ledger, WORDS);
-	r = submit(MOB_OPTS(.retry_errors = 1, .backoff_ns = 300 * MOB_MS,
-			    .jitter = 0),
+	r = submit(MOB_OPTS(.retry_errors = 1, .backoff_ns = 400 * MOB_MS,
+			    .backoff_max_ns = 400 * MOB_MS, .jitter = 0),
 		   2, 5);
 	for (int i = 0; i < 2; i++) {
+		assert_true(live_await(is_noted, &r));
 		assert_true(live_await(has_daemon, &pid));
 		assert_int_equal(kill(pid, SIGKILL), 0);
 		pid = live_worker(0);
