@@ -291,6 +291,7 @@ static bool all_dead(void *arg)
 
 enum { K_DRIVER = 1, K_DAEMON = 2, K_WORKERS = 4 };
 
+/* And what a task has forked. */
 static bool crew_dead(void *arg)
 {
 	(void)arg;
@@ -299,7 +300,7 @@ static bool crew_dead(void *arg)
 			return false;
 		}
 	}
-	return true;
+	return !lives(live_ledger_get(book.path, PLAIN));
 }
 
 /* To the driver and those of `which`, which do nothing in between. */
