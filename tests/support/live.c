@@ -8,6 +8,7 @@
 #include "os_run.h"
 #include "policy_row.h"
 #include "pool.h"
+#include "repeat.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -106,6 +107,8 @@ static bool is_clean(void *arg)
 
 int live_audit(uint32_t objects)
 {
+	/* This one's own, which are held for the next call. */
+	(void)mobi_repeat_drop();
 	if (!live_await(is_quiet, &objects)) {
 		(void)fprintf(stderr, "not quiet: %u tasks, %u objects\n",
 			      live_tasks(), live_objects());
