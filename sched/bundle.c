@@ -9,6 +9,7 @@
 #include "os_clock.h"
 #include "place.h"
 #include "task.h"
+#include "time_limits.h"
 
 /* Where this worker is in its own: only the thread that takes tasks comes here. */
 static struct {
@@ -69,7 +70,7 @@ static bool is_ready(const struct mob_store *s, uint64_t e)
 }
 
 bool mobi_bundle_next(struct mob_store *s, uint32_t *out_rec, uint64_t *out_w,
-		      uint64_t now_ns)
+		      uint64_t *io_now_ns)
 {
 	struct mobi_bundle *b = bundle_of(s, mobi_rt.place);
 
@@ -83,7 +84,14 @@ bool mobi_bundle_next(struct mob_store *s, uint32_t *out_rec, uint64_t *out_w,
 				     MOBI_FIT_LOOK, out_w);
 		MOBI_FAULT("bundle.taken");
 		if (took) {
-			mobi_store_relaxed(&b->since_ns, now_ns);
+			const struct mobi_task *t = mobi_task_at(s, *out_rec);
+
+			/* Where it matters, it did not begin when the one before
+			 * it ended: this worker may have been stopped. */
+			if (mobi_limits_watched(s->sched, t, *out_w)) {
+				*io_now_ns = mobi_quick_ns();
+			}
+			mobi_store_relaxed(&b->since_ns, *io_now_ns);
 		} else {
 			/* There is no room by now, or it is not what it was. */
 			mobi_board_mark(s, *out_rec);
@@ -199,6 +207,9 @@ bool mobi_bundle_find(const struct mob_store *s, uint32_t rec, uint32_t version,
 	const struct mobi_sched *sh = s->sched;
 
 	for (uint32_t i = 0; i < sh->max_places; i++) {
+		if (!mobi_load(&sh->place[i].client)) {
+			continue;
+		}
 		for (uint32_t k = 0; k < MOBI_BUNDLE_TASKS; k++) {
 			if (mobi_load(&sh->bundle[i].task[k]) ==
 			    MOBI_ANN(version, rec)) {

@@ -28,10 +28,10 @@ uint32_t mobi_bundle_room(const struct mob_store *s, uint32_t fn,
 /* Out of the queue, into the bundle of this worker. */
 void mobi_bundle_put(struct mob_store *s, uint32_t rec, uint32_t version);
 
-/* Takes the next one of this worker's: READY to RUN, as mobi_fit_take does it. now_ns:
- * when the last one ended. */
+/* Takes the next one of this worker's: READY to RUN, as mobi_fit_take does it.
+ * *io_now_ns: when the last one ended; when this one begins. */
 bool mobi_bundle_next(struct mob_store *s, uint32_t *out_rec, uint64_t *out_w,
-		      uint64_t now_ns);
+		      uint64_t *io_now_ns);
 /* What the next one would be. */
 bool mobi_bundle_peek(const struct mob_store *s, uint32_t *out_rec,
 		      uint32_t *out_version);

@@ -572,6 +572,7 @@ bool mobi_domain_take(struct mob_store *s, uint32_t *out_rec, uint64_t *out_w,
 		t; /* begin sets it: zeroing it would take as long as a take */
 	uint32_t recs[BATCH];
 	uint32_t n;
+	bool ticks;
 	bool taken;
 
 	*out_more = false;
@@ -590,8 +591,13 @@ bool mobi_domain_take(struct mob_store *s, uint32_t *out_rec, uint64_t *out_w,
 	if (mobi_load(&t.g->filling)) {
 		fill(&t);
 	}
+	ticks = t.now - t.g->last_tick_ns > TICK_NS;
+	if (ticks) {
+		/* Also while there is other work, for ever perhaps. */
+		(void)mobi_bundle_reclaim(s);
+	}
 	n = drain(&t, recs);
-	if (t.now - t.g->last_tick_ns > TICK_NS) {
+	if (ticks) {
 		t.g->last_tick_ns = t.now;
 		mobi_policy_tick(&t.call);
 	}

@@ -146,15 +146,14 @@ static void explain_ready(struct mob_store *s, uint32_t rec,
 		out->why = MOB_WHY_NO_WORKER;
 		return;
 	}
-	if (mobi_bundle_find(s, rec, MOBI_VERSION(w), &place)) {
+	if (!mobi_task_queued(s, rec, MOBI_VERSION(w), &e)) {
 		const struct mobi_sched *sh = s->sched;
 
-		out->worker = mobi_load(&sh->place[place].client);
-		out->why = MOB_WHY_NEXT;
-		return;
-	}
-	if (!mobi_task_queued(s, rec, MOBI_VERSION(w), &e)) {
 		out->why = MOB_WHY_UNSEEN;
+		if (mobi_bundle_find(s, rec, MOBI_VERSION(w), &place)) {
+			out->worker = mobi_load(&sh->place[place].client);
+			out->why = MOB_WHY_NEXT;
+		}
 		return;
 	}
 	name_queue(s, e.queue, out);

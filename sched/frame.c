@@ -9,6 +9,7 @@
 
 #include "err.h"
 #include "object.h"
+#include "repeat.h"
 #include "slot.h"
 
 #include <stdlib.h>
@@ -301,10 +302,12 @@ int mobi_space_new(struct mobi_context *c, uint64_t size, mob_type_id type,
 		f->max_space = max;
 	}
 	/* Never inside the slot: a result moves as a whole block. */
-	rc = mobi_object_new(mobi_rt.store,
-			     size > MOBI_INLINE_MAX ? size :
-						      MOBI_INLINE_MAX + 1,
-			     type, &id, out_at);
+	do {
+		rc = mobi_object_new(
+			mobi_rt.store,
+			size > MOBI_INLINE_MAX ? size : MOBI_INLINE_MAX + 1,
+			type, &id, out_at);
+	} while (rc == MOB_E_STORE_FULL && mobi_repeat_drop());
 	if (rc < 0) {
 		return rc;
 	}

@@ -243,10 +243,20 @@ void mobi_graph_reset(const struct mob_graph *g)
 
 /* ---- public ---- */
 
+static int check_records(const char *call)
+{
+	const struct mobi_context *c = mobi_context();
+
+	return c && c->capture ? mobi_err(MOB_E_STATE,
+					  "%s: this thread records; a run is "
+					  "no part of a graph",
+					  call) :
+				 0;
+}
+
 static int check_start(const struct mob_graph *g, const char *call,
 		       uint32_t window)
 {
-	const struct mobi_context *c = mobi_context();
 	int rc = mobi_graph_check(g, call);
 
 	if (rc >= 0 && g->n_flying >= window) {
@@ -262,11 +272,8 @@ static int check_start(const struct mob_graph *g, const char *call,
 					    "mob_graph_wait first",
 					    call, g->n_flying);
 	}
-	if (rc >= 0 && c && c->capture) {
-		rc = mobi_err(MOB_E_STATE,
-			      "%s: this thread records; a run is no part of a "
-			      "graph",
-			      call);
+	if (rc >= 0) {
+		rc = check_records(call);
 	}
 	return rc >= 0 ? check_inputs(g) : rc;
 }
@@ -401,6 +408,9 @@ int mob_graph_wait(struct mob_graph *g, int64_t timeout_ns)
 	bool broke;
 	int rc = mobi_graph_check(g, "mob_graph_wait");
 
+	if (rc >= 0) {
+		rc = check_records("mob_graph_wait");
+	}
 	if (rc >= 0 && !g->n_flying) {
 		rc = mobi_err(MOB_E_STATE, "mob_graph_wait: the graph does not "
 					   "run; call mob_graph_start first");

@@ -11,6 +11,7 @@
 #include "graph.h"
 #include "module.h"
 #include "object.h"
+#include "repeat.h"
 #include "site.h"
 #include "slot.h"
 
@@ -151,8 +152,11 @@ static int store_batch(struct mob_map *m, uint64_t *out_calls)
 		b.op = op + 1;
 	}
 	if (rc >= 0) {
-		rc = mobi_object_new(s, m->buf.len, mobi_type_mobi_map_calls.id,
-				     &id, &at);
+		do {
+			rc = mobi_object_new(s, m->buf.len,
+					     mobi_type_mobi_map_calls.id, &id,
+					     &at);
+		} while (rc == MOB_E_STORE_FULL && mobi_repeat_drop());
 	}
 	if (rc < 0) {
 		return rc;

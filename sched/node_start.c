@@ -100,26 +100,28 @@ void mobi_node_want_worker(struct mob_store *s)
 	}
 }
 
-/* Who waits goes on waiting: the old file may be put back. */
+/* Who waits goes on waiting: the file may be put back. */
 static void tell_no_daemon(const char *why)
 {
 	static mobi_a32 told;
 
 	if (!mobi_exchange(&told, 1u)) {
-		mobi_log(MOBI_LOG_ERROR, "%s", why);
+		mobi_log(MOBI_LOG_ERROR, "no daemon can be started: %s", why);
 	}
 }
 
 void mobi_node_poll(struct mob_store *s)
 {
 	struct mobi_sched *sh = s->sched;
+	int rc;
 
 	if (mobi_load(&sh->stopping) || mobi_load(&s->hdr->ending) ||
 	    mobi_lock_held(&sh->daemon)) {
 		return; /* the daemon reaps, and knows how a worker ended */
 	}
-	if (run_daemon(s) == MOB_E_VERSION) {
-		tell_no_daemon(mob_err_detail(MOB_E_VERSION));
+	rc = run_daemon(s);
+	if (rc < 0) {
+		tell_no_daemon(mob_err_detail(rc));
 	}
 	(void)mobi_reap(s);
 }

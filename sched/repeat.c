@@ -6,8 +6,8 @@
  * objects. An object goes with the last call that needs it, as if it were not known,
  * and its generation says so. Where each call has ended before the next one is made, it
  * always has gone: then a sum of the bytes tells that they were the same, and from the
- * third time on the object is held, while such ones are a small part of the store and
- * it has room. Whether the bytes are the same as those of an object that is there is
+ * third time on a driver holds the object, while such ones are a small part of the store
+ * and it has room. Whether the bytes are the same as those of an object that is there is
  * seen by comparing all of them.
  */
 #include "repeat.h"
@@ -168,6 +168,18 @@ static uint64_t let_go(struct row *r)
 	return id;
 }
 
+/* What was held in a session that has been left is gone. */
+static void forget_others(void)
+{
+	uint64_t session = mobi_rt_serial();
+
+	for (uint32_t i = 0; i < ROWS; i++) {
+		if (known.row[i].session != session) {
+			(void)let_go(&known.row[i]);
+		}
+	}
+}
+
 static void release(uint64_t held)
 {
 	if (held) {
@@ -222,6 +234,7 @@ void mobi_repeat_note(const struct mob_task_def *def,
 		return;
 	}
 	(void)pthread_mutex_lock(&known.lock);
+	forget_others();
 	now.summed = row_of(type, at, bytes) != NULL;
 	(void)pthread_mutex_unlock(&known.lock);
 	if (now.summed) {
@@ -237,7 +250,9 @@ void mobi_repeat_note(const struct mob_task_def *def,
 	if (was && now.summed && was->summed && was->sum == now.sum) {
 		now.times = was->times;
 		tells = count(&now);
-		now.held = known.held + bytes <= s->hdr->arena_bytes / PART &&
+		/* Of a driver, or as many would be held as there are workers. */
+		now.held = !s->is_worker &&
+			   known.held + bytes <= s->hdr->arena_bytes / PART &&
 			   mobi_slot_hold(s, id) >= 0;
 		known.held += now.held ? bytes : 0;
 	}

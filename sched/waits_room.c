@@ -40,11 +40,13 @@ struct holders {
 
 /* ---- who has it ---- */
 
-/* The task of an edge. An object that has the stream may be got by anybody. */
+/* The task of an edge. An object that has the stream may be got by anybody; where the
+ * task runs, any thread of its process may read. */
 static struct mobi_maker holder_of(const struct mobi_waits *k, uint32_t n)
 {
 	const struct mob_store *s = k->s;
 	uint32_t rec = (n - 1) / MOBI_REC_EDGES;
+	struct mobi_maker m;
 
 	if (n >= MOBI_EDGE_REC_END) {
 		const struct mobi_chunk *c =
@@ -55,7 +57,11 @@ static struct mobi_maker holder_of(const struct mobi_waits *k, uint32_t n)
 		}
 		rec = (uint32_t)mobi_load(&c->of) % MOBI_RECS;
 	}
-	return mobi_waits_task(k, rec);
+	m = mobi_waits_task(k, rec);
+	if (m.kind == MOBI_MAKER_THREAD) {
+		m.kind = MOBI_MAKER_PROC;
+	}
+	return m;
 }
 
 static void add_holder(struct holders *h, struct mobi_maker m)

@@ -282,7 +282,7 @@ static void loop(struct mob_store *s)
 		uint64_t w;
 		bool more;
 
-		if (mobi_bundle_next(s, &rec, &w, now) ||
+		if (mobi_bundle_next(s, &rec, &w, &now) ||
 		    mobi_domain_take(s, &rec, &w, &now, &more)) {
 			now = run_one(s, rec, w, now);
 			replace_leak(s);
