@@ -40,13 +40,11 @@ struct holders {
 
 /* ---- who has it ---- */
 
-/* The task of an edge. An object that has the stream may be got by anybody; where the
- * task runs, any thread of its process may read. */
+/* The task of an edge. An object that has the stream may be got by anybody. */
 static struct mobi_maker holder_of(const struct mobi_waits *k, uint32_t n)
 {
 	const struct mob_store *s = k->s;
 	uint32_t rec = (n - 1) / MOBI_REC_EDGES;
-	struct mobi_maker m;
 
 	if (n >= MOBI_EDGE_REC_END) {
 		const struct mobi_chunk *c =
@@ -57,11 +55,7 @@ static struct mobi_maker holder_of(const struct mobi_waits *k, uint32_t n)
 		}
 		rec = (uint32_t)mobi_load(&c->of) % MOBI_RECS;
 	}
-	m = mobi_waits_task(k, rec);
-	if (m.kind == MOBI_MAKER_THREAD) {
-		m.kind = MOBI_MAKER_PROC;
-	}
-	return m;
+	return mobi_waits_task(k, rec);
 }
 
 static void add_holder(struct holders *h, struct mobi_maker m)
