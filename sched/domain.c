@@ -565,6 +565,23 @@ static bool begin(struct turn *t, struct mob_store *s)
 
 #define TICK_NS UINT64_C(10000000)
 
+static uint32_t drain_and_tick(struct turn *t, uint32_t *recs)
+{
+	bool ticks = t->now - t->g->last_tick_ns > TICK_NS;
+	uint32_t n;
+
+	if (ticks) {
+		/* Also while there is other work, for ever perhaps. */
+		(void)mobi_bundle_reclaim(t->s);
+	}
+	n = drain(t, recs);
+	if (ticks) {
+		t->g->last_tick_ns = t->now;
+		mobi_policy_tick(&t->call);
+	}
+	return n;
+}
+
 bool mobi_domain_take(struct mob_store *s, uint32_t *out_rec, uint64_t *out_w,
 		      uint64_t *out_now_ns, bool *out_more)
 {
@@ -572,7 +589,6 @@ bool mobi_domain_take(struct mob_store *s, uint32_t *out_rec, uint64_t *out_w,
 		t; /* begin sets it: zeroing it would take as long as a take */
 	uint32_t recs[BATCH];
 	uint32_t n;
-	bool ticks;
 	bool taken;
 
 	*out_more = false;
@@ -591,16 +607,7 @@ bool mobi_domain_take(struct mob_store *s, uint32_t *out_rec, uint64_t *out_w,
 	if (mobi_load(&t.g->filling)) {
 		fill(&t);
 	}
-	ticks = t.now - t.g->last_tick_ns > TICK_NS;
-	if (ticks) {
-		/* Also while there is other work, for ever perhaps. */
-		(void)mobi_bundle_reclaim(s);
-	}
-	n = drain(&t, recs);
-	if (ticks) {
-		t.g->last_tick_ns = t.now;
-		mobi_policy_tick(&t.call);
-	}
+	n = drain_and_tick(&t, recs);
 	if (last.cur) {
 		tell_done(&t);
 	}
