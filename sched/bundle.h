@@ -6,8 +6,8 @@
  * measured cost is tiny takes a few of the next ones too, and comes back to the lock
  * of the domain when they are done. They stay READY, and their order is that of the
  * queue. What is in a bundle is in shared memory, so that it is never stuck there: the
- * owner gives it back before it blocks or leaves; others that are idle mark it on the
- * board if its owner does not come to it; and who reaps marks every READY record. It
+ * owner gives it back before it blocks or leaves; others that are idle, or in a turn
+ * now and then, mark it on the board if its owner does not come to it; and who reaps marks every READY record. It
  * may be in a queue again then: who takes it first has it. tests/models/bundle.pml.
  */
 #ifndef MOBI_BUNDLE_H
@@ -18,7 +18,7 @@
 
 /* Cost in ns that the tasks of a bundle have together, at most. */
 #define MOBI_BUNDLE_NS UINT64_C(4000)
-/* How long those who are idle leave it with its owner. */
+/* How long others leave it with its owner. */
 #define MOBI_BUNDLE_AGE_NS UINT64_C(50000)
 
 /* How many more the owner may put after a task of function fn, which costs so much, if

@@ -20,7 +20,7 @@ bool mobi_repeat_find(const struct mob_task_def *def,
 		      const struct mob_type *type, const void *value,
 		      uint64_t bytes, uint64_t *out_id);
 /* The object id was made from this value. It may go at any time, unless the same bytes
- * have been put before and it had gone each time: then this process holds it. */
+ * have been put before and it had gone each time: then a driver holds it. */
 void mobi_repeat_note(const struct mob_task_def *def,
 		      const struct mob_type *type, const void *value,
 		      uint64_t bytes, uint64_t id);
