@@ -107,7 +107,7 @@ enum mobi_maker_kind {
 struct mobi_maker {
 	uint32_t kind;
 	uint32_t index;
-	uint32_t rec; /* of the task, unless it is a process */
+	uint32_t rec; /* of the task; MOBI_RECS: there is none */
 };
 struct mobi_maker mobi_waits_maker(const struct mobi_waits *k, uint64_t id);
 /* The same for what a task ends with, and for what a process does. */

@@ -7,8 +7,8 @@
  *                             others may let it go.
  *   read by one that is gone  nobody reads on. There is room when all have let the
  *                             stream go: one that never does is enough.
- *   not read yet              whoever has it may read, or give it to others: none may
- *                             be left that goes on.
+ *   not read yet              whoever has it may read, or give it to others, and so may
+ *                             any thread of its process: none may be left that goes on.
  *
  * For the last, all that have it must be seen. Under the LOCK of the stream no edge is
  * unlinked: if its list begins as it did, none came. Who has it by a bit alone is in
@@ -209,7 +209,14 @@ bool mobi_waits_room(struct mobi_waits *k, const struct mobi_wait_at *a,
 		fn(arg, none);
 	}
 	for (uint32_t i = 0; i < h.n; i++) {
-		fn(arg, h.at[i]);
+		struct mobi_maker m = h.at[i];
+
+		/* A thread of the task's own may read, but not end what it is an
+		 * argument of. */
+		if (!all && m.kind == MOBI_MAKER_THREAD) {
+			m.kind = MOBI_MAKER_PROC;
+		}
+		fn(arg, m);
 	}
 	k->work += h.n;
 	return all;

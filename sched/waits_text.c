@@ -205,9 +205,9 @@ static const char *maker_text(const struct way *w, char *out, size_t size)
 
 	(void)name_sleeper(k, w->to, who);
 	if (!k->at[w->to].task ||
-	    (w->maker.kind == MOBI_MAKER_THREAD && rec == sleeper(k, w->to))) {
+	    (w->maker.kind != MOBI_MAKER_SHAPE && rec == sleeper(k, w->to))) {
 		(void)snprintf(out, size, "%s", who);
-	} else if (w->maker.kind == MOBI_MAKER_PROC) {
+	} else if (rec == MOBI_RECS) {
 		(void)snprintf(out, size, "the process of %s", who);
 	} else {
 		(void)snprintf(out, size, "%s, %s worker %u, %s",

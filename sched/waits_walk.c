@@ -86,7 +86,7 @@ struct mobi_maker mobi_waits_process(const struct mobi_waits *k,
 	uint32_t e = waiting(k, client);
 
 	return (struct mobi_maker){ e ? MOBI_MAKER_PROC : MOBI_MAKER_NONE, e,
-				    0 };
+				    MOBI_RECS };
 }
 
 struct mobi_maker mobi_waits_maker(const struct mobi_waits *k, uint64_t id)
