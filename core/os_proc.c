@@ -281,16 +281,14 @@ static bool proc_stat(const struct mobi_proc *p, char *out_state,
 	       (p->start_time == 0 || *out_start == p->start_time);
 }
 
-char mobi_proc_state(const struct mobi_proc *p)
+bool mobi_proc_stopped(const struct mobi_proc *p)
 {
 	uint64_t start = 0;
 	long threads = 0;
 	char state = 0;
 
-	if (!proc_stat(p, &state, &threads, &start)) {
-		state = '\0';
-	}
-	return state;
+	return proc_stat(p, &state, &threads, &start) &&
+	       (state == 'T' || state == 't');
 }
 
 void mobi_proc_command(const struct mobi_proc *p, char *out, size_t size)

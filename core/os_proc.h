@@ -42,9 +42,8 @@ int mobi_proc_signal(const struct mobi_proc *p, int sig);
 uint64_t mobi_proc_age_ns(const struct mobi_proc *p);
 /* How many threads it has; 0 if it cannot be told. */
 uint32_t mobi_proc_threads(const struct mobi_proc *p);
-/* What the kernel says of it: 'R', 'S', 'D', 'T' (stopped) and so on, as ps(1) has
- * it; 0 if it is dead or that cannot be told. */
-char mobi_proc_state(const struct mobi_proc *p);
+/* By a signal or a debugger; false, too, if it is dead or that cannot be told. */
+bool mobi_proc_stopped(const struct mobi_proc *p);
 /* Its command as ps -o comm shows it, cut; empty if it cannot be told. */
 void mobi_proc_command(const struct mobi_proc *p, char *out, size_t size);
 /* Memory that is its own: pages that no other process maps, those of files

@@ -24,29 +24,6 @@ void mobi_yield(void)
 	(void)sched_yield();
 }
 
-bool mobi_proc_stopped(const struct mobi_proc *p)
-{
-	char path[64];
-	char buf[512];
-	char *end;
-	ssize_t n;
-	int fd;
-
-	(void)snprintf(path, sizeof(path), "/proc/%u/stat", p->pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		return false;
-	}
-	n = read(fd, buf, sizeof(buf) - 1);
-	(void)close(fd);
-	if (n <= 0) {
-		return false;
-	}
-	buf[n] = '\0';
-	end = strrchr(buf, ')');
-	return end && (end[2] == 'T' || end[2] == 't');
-}
-
 bool mobi_runnable(const char *path)
 {
 	return access(path, X_OK) == 0;

@@ -12,8 +12,6 @@
 
 /* Lets another thread of this processor run. */
 void mobi_yield(void);
-/* Is it stopped (SIGSTOP, a debugger)? */
-bool mobi_proc_stopped(const struct mobi_proc *p);
 
 /* May this file be executed? */
 bool mobi_runnable(const char *path);

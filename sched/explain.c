@@ -31,6 +31,7 @@ const char *mob_why_name(uint32_t why)
 		[MOB_WHY_NO_ROOM] = "no_room",
 		[MOB_WHY_NEXT] = "next",
 		[MOB_WHY_NO_RESOURCE] = "no_resource",
+		[MOB_WHY_AGAIN] = "again",
 	};
 
 	return why && why < sizeof(names) / sizeof(names[0]) ? names[why] : "?";
@@ -179,6 +180,21 @@ static uint32_t maker_process(const struct mob_store *s, struct mob_ref ref)
 		       0;
 }
 
+/* Who has to act, and whether it can. */
+static void tell_processes(const struct mob_store *s,
+			   struct mob_explanation *out)
+{
+	const struct mobi_client *by = s->clients;
+	struct mobi_proc worker = by[out->worker % MOBI_CLIENTS].proc;
+	struct mobi_proc maker = by[out->maker_process % MOBI_CLIENTS].proc;
+
+	out->is_stopped = out->worker && mobi_proc_stopped(&worker);
+	out->maker_is_stopped = out->maker_process && mobi_proc_stopped(&maker);
+	out->pid = out->worker        ? worker.pid :
+		   out->maker_process ? maker.pid :
+					0;
+}
+
 struct call {
 	struct mob_session *session;
 	struct mob_explanation out;
@@ -238,6 +254,33 @@ static int explain(const struct mob_task_info *t, void *arg)
 	return 0;
 }
 
+/* One that has ended is there for others only while it is to run again. */
+static bool explain_again(struct call *k, uint64_t id)
+{
+	struct mob_store *s = k->session->s;
+	uint32_t rec = (uint32_t)id - 1;
+	const struct mobi_task *t;
+	uint64_t w;
+
+	if (rec >= mobi_pool_used(s, MOBI_POOL_REC)) {
+		return false;
+	}
+	w = mobi_load(&s->recs[rec].word);
+	if (!mobi_task_remakes(w) || mobi_task_id(w, rec) != id) {
+		return false;
+	}
+	t = mobi_task_at(s, rec);
+	mobi_session_text(k->name, sizeof(k->name), mobi_task_name(s->sched, t),
+			  sizeof(k->name) - 1);
+	k->out.task = id;
+	k->out.name = k->name;
+	k->out.why = MOB_WHY_AGAIN;
+	k->out.worker = MOBI_ROWNER(w) % MOBI_CLIENTS;
+	k->out.attempt = MOBI_ATTEMPT(w) + 2; /* after that which has ended */
+	k->out.cpus = t->cpu;
+	return true;
+}
+
 int mob_session_explain(struct mob_session *session, uint64_t id,
 			int (*fn)(const struct mob_explanation *, void *arg),
 			void *arg)
@@ -256,6 +299,12 @@ int mob_session_explain(struct mob_session *session, uint64_t id,
 	k.out.workers = n.workers;
 	k.out.cpus_all = session->sh->capacity;
 	k.out.cpus_free = free_cpus(session->s);
-	rc = mob_session_task(session, id, explain, &k);
-	return rc < 0 ? rc : fn(&k.out, arg);
+	if (!explain_again(&k, id)) {
+		rc = mob_session_task(session, id, explain, &k);
+	}
+	if (rc < 0) {
+		return rc;
+	}
+	tell_processes(session->s, &k.out);
+	return fn(&k.out, arg);
 }

@@ -80,6 +80,13 @@ static inline uint64_t mobi_task_id(uint64_t word, uint32_t rec)
 	return (uint64_t)MOBI_GEN(word) << 32 | (rec + 1);
 }
 
+/* Has the task ended, and a process (MOBI_ROWNER) decides whether it runs again for what
+ * went of its results? */
+static inline bool mobi_task_remakes(uint64_t word)
+{
+	return MOBI_STATE(word) == MOBI_R_KEPT && MOBI_ROWNER(word);
+}
+
 /* True if it is in the queues of the current generation, and how. */
 bool mobi_task_queued(struct mob_store *s, uint32_t rec, uint32_t version,
 		      struct mobi_queue_entry *out);

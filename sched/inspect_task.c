@@ -47,6 +47,7 @@ const char *mob_worker_state_name(uint32_t state)
 		[MOB_WORKER_BLOCKED] = "blocked",
 		[MOB_WORKER_ENDING] = "ending",
 		[MOB_WORKER_DEAD] = "dead",
+		[MOB_WORKER_STOPPED] = "stopped",
 	};
 
 	return state && state < sizeof(names) / sizeof(names[0]) ?
@@ -117,7 +118,7 @@ static bool unresolved(const struct mob_store *s, uint64_t ref)
 	       !mobi_resolved(w);
 }
 
-/* Id of the task that makes an object, or 0. */
+/* Id of the task that makes an object, or is to be run again for it; or 0. */
 static uint64_t maker(const struct mob_store *s, uint64_t ref)
 {
 	uint64_t producer = mobi_load(&s->slots[(uint32_t)ref].producer);
@@ -129,8 +130,9 @@ static uint64_t maker(const struct mob_store *s, uint64_t ref)
 	}
 	w = mobi_load(&s->recs[rec].word);
 	return MOBI_GEN(w) == MOBI_GEN(producer) &&
-			       MOBI_STATE(w) >= MOBI_T_WAITING &&
-			       MOBI_STATE(w) <= MOBI_T_DELAY ?
+			       ((MOBI_STATE(w) >= MOBI_T_WAITING &&
+				 MOBI_STATE(w) <= MOBI_T_DELAY) ||
+				mobi_task_remakes(w)) ?
 		       mobi_task_id(w, rec) :
 		       0;
 }
@@ -514,6 +516,9 @@ static bool tell_worker(struct mobi_task_walk *k, const struct mob_session *ses,
 	if (MOBI_STATE(w) == MOBI_CLIENT_DEAD || !mobi_proc_alive(&proc)) {
 		info->state = MOB_WORKER_DEAD;
 		return true;
+	}
+	if (mobi_proc_stopped(&proc)) {
+		info->state = MOB_WORKER_STOPPED;
 	}
 	info->age_ns = mobi_proc_age_ns(&proc);
 	info->threads = mobi_proc_threads(&proc);

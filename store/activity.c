@@ -76,13 +76,10 @@ static void look_counts(struct mob_store *s, struct look *l)
 
 static uint32_t process_state(const struct mobi_proc *proc)
 {
-	char state = mobi_proc_state(proc);
-
 	if (!mobi_proc_alive(proc)) {
 		return MOB_PROCESS_DEAD;
 	}
-	return state == 'T' || state == 't' ? MOB_PROCESS_STOPPED :
-					      MOB_PROCESS_RUNS;
+	return mobi_proc_stopped(proc) ? MOB_PROCESS_STOPPED : MOB_PROCESS_RUNS;
 }
 
 static uint32_t locks_of(const struct mob_store *s, uint32_t pid)

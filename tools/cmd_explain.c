@@ -32,6 +32,8 @@ static const struct out_col cols[] = {
 	{ "worker", NULL, OUT_COUNT },
 	{ "resource", NULL, OUT_TEXT },
 	{ "deadlock", NULL, OUT_TEXT },
+	{ "pid", NULL, OUT_COUNT },
+	{ "stopped", NULL, OUT_BOOL },
 	{ 0 },
 };
 
@@ -69,8 +71,10 @@ static void object_text(const struct mob_explanation *e, char *out, size_t size)
 		(void)snprintf(by, sizeof(by), ", made by task %s",
 			       cmd_task_text(id, e->maker));
 	} else if (e->maker_process) {
-		(void)snprintf(by, sizeof(by), ", made by process %" PRIu32,
-			       e->maker_process);
+		(void)snprintf(by, sizeof(by),
+			       ", made by process %" PRIu32 "%s",
+			       e->maker_process,
+			       e->maker_is_stopped ? ", which is stopped" : "");
 	}
 	if (e->objects > 1) {
 		(void)snprintf(more, sizeof(more), ", and %" PRIu32 " more",
@@ -80,15 +84,29 @@ static void object_text(const struct mob_explanation *e, char *out, size_t size)
 		       by, more);
 }
 
+/* "worker 3", and if it is stopped that, and its pid for kill -CONT. */
+static const char *worker_text(const struct mob_explanation *e,
+			       const char *what, char out[80])
+{
+	int n = snprintf(out, 80, "%s %" PRIu32, what, e->worker);
+
+	if (e->is_stopped && n > 0 && n < 80) {
+		(void)snprintf(out + n, 80 - (size_t)n,
+			       " (pid %" PRIu32 ", stopped by a signal)",
+			       e->pid);
+	}
+	return out;
+}
+
 static void next_text(const struct mob_explanation *e, const char *queue,
 		      char *out, size_t size)
 {
+	char worker[80];
+
 	if (e->worker) {
 		(void)snprintf(out, size,
-			       "worker %" PRIu32 " has taken it with others, "
-			       "and "
-			       "runs it soon",
-			       e->worker);
+			       "%s has taken it with others, and runs it soon",
+			       worker_text(e, "worker", worker));
 	} else {
 		(void)snprintf(out, size,
 			       "is the next in %s, which a worker takes from "
@@ -158,17 +176,24 @@ static void ready_text(const struct mob_explanation *e, char *out, size_t size)
 static void text_of(const struct mob_explanation *e, char *out, size_t size)
 {
 	char object[TEXT_MAX / 2];
+	char worker[80];
 	char ns[OUT_FORMAT_MAX];
 
 	switch (e->why) {
 	case MOB_WHY_RUNS:
-		(void)snprintf(out, size, "runs on worker %" PRIu32, e->worker);
+		(void)snprintf(out, size, "runs on %s",
+			       worker_text(e, "worker", worker));
 		break;
 	case MOB_WHY_BLOCKED:
 		object_text(e, object, sizeof(object));
+		(void)snprintf(out, size, "runs on %s, waits there for %s",
+			       worker_text(e, "worker", worker), object);
+		break;
+	case MOB_WHY_AGAIN:
 		(void)snprintf(out, size,
-			       "runs on worker %" PRIu32 ", waits there for %s",
-			       e->worker, object);
+			       "has ended; %s looks whether it is to run again "
+			       "for what went of its results",
+			       worker_text(e, "process", worker));
 		break;
 	case MOB_WHY_DONE:
 		(void)snprintf(out, size, "has ended");
@@ -200,7 +225,7 @@ static int print(const struct mob_explanation *e, void *arg)
 {
 	struct chain *k = arg;
 	struct out *o = &k->out;
-	bool queued = e->why >= MOB_WHY_QUEUED;
+	bool queued = e->why >= MOB_WHY_QUEUED && e->why != MOB_WHY_AGAIN;
 	char text[TEXT_MAX];
 	char queue[40];
 	char id[CMD_REF_MAX];
@@ -236,6 +261,8 @@ static int print(const struct mob_explanation *e, void *arg)
 	out_u64_some(o, e->worker);
 	out_text(o, e->resource);
 	out_text(o, e->deadlock);
+	out_u64_some(o, e->pid);
+	out_bool(o, e->is_stopped || e->maker_is_stopped);
 	out_end_row(o);
 	if (e->deadlock) {
 		(void)snprintf(k->deadlock, sizeof(k->deadlock), "%s",

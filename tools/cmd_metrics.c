@@ -82,7 +82,7 @@ static int count_worker(const struct mob_worker_info *w, void *arg)
 {
 	uint64_t *n = arg;
 
-	if (w->state <= MOB_WORKER_DEAD) {
+	if (w->state <= MOB_WORKER_STOPPED) {
 		n[w->state]++;
 	}
 	return 0;
@@ -118,7 +118,7 @@ static void print_events(FILE *f, const struct mob_metrics *m,
 static int print_tasks(FILE *f, struct mob_session *s)
 {
 	uint64_t tasks[MOB_TASK_STATE_DELAYED + 1] = { 0 };
-	uint64_t workers[MOB_WORKER_DEAD + 1] = { 0 };
+	uint64_t workers[MOB_WORKER_STOPPED + 1] = { 0 };
 	struct mob_metrics m = MOB_METRICS_INIT;
 	struct mob_record r = MOB_RECORD_INIT;
 	struct mob_session_stats st = MOB_SESSION_STATS_INIT;
@@ -136,7 +136,7 @@ static int print_tasks(FILE *f, struct mob_session *s)
 		sample(f, "tasks", "state", mob_task_state_name(i), tasks[i]);
 	}
 	head(f, "workers", "gauge", "Worker processes, by state.");
-	for (uint32_t i = 1; i <= MOB_WORKER_DEAD; i++) {
+	for (uint32_t i = 1; i <= MOB_WORKER_STOPPED; i++) {
 		sample(f, "workers", "state", mob_worker_state_name(i),
 		       workers[i]);
 	}

@@ -2,12 +2,14 @@
 /* Why a task does not run: one test for each thing that it can lack. */
 #include "live.h"
 
+#include "fault.h"
 #include "os_run.h"
 
 #include <mobula/explain.h>
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { GO = 0, FIRST = 1, THIRD = 2, WORDS = 16 };
@@ -276,6 +278,193 @@ static void test_semantics_38_explain_ended(void **state)
 	assert_int_equal(explain(task_of(r)), MOB_E_NOT_FOUND);
 }
 
+/* ---- processes that are stopped ---- */
+
+static void send_signal(uint32_t client, int sig)
+{
+	assert_int_equal(
+		kill((pid_t)mobi_rt.store->clients[client].proc.pid, sig), 0);
+}
+
+static bool is_stopped(void *arg)
+{
+	struct mobi_proc p = mobi_rt.store->clients[*(uint32_t *)arg].proc;
+
+	return mobi_proc_stopped(&p);
+}
+
+static int note_state(const struct mob_worker_info *w, void *arg)
+{
+	struct mob_worker_info *out = arg;
+
+	if (w->number == out->number) {
+		out->state = w->state;
+	}
+	return 0;
+}
+
+static void test_semantics_38_explain_stopped_worker(void **state)
+{
+	mob_ref r = stand();
+	struct mob_session *s;
+	struct mob_worker_info how = { .number = seen.worker };
+	uint32_t worker = seen.worker;
+
+	(void)state;
+	assert_int_equal(seen.pid, mobi_rt.store->clients[worker].proc.pid);
+	assert_int_equal(seen.is_stopped, 0);
+	send_signal(worker, SIGSTOP);
+	assert_true(live_await(is_stopped, &worker));
+	because(r, MOB_WHY_RUNS);
+	assert_int_equal(seen.is_stopped, 1);
+	assert_int_equal(mob_session_current(&s), 0);
+	assert_int_equal(mob_session_workers(s, note_state, &how), 0);
+	mob_session_close(s);
+	assert_int_equal(how.state, MOB_WORKER_STOPPED);
+	send_signal(worker, SIGCONT);
+	let_go(&r, 1);
+}
+
+/* Creates an object that it seals when it is let go. */
+MOB_TASK(int64_t, e_seals, mob_str, path)
+{
+	struct mob_store *s = mobi_rt.store;
+	mob_ref object;
+	void *at;
+
+	if (mob_object_create(s, 8, MOB_TYPE_I64, &object, &at) < 0 ||
+	    mob_name_put(s, "e_object", object, 0, NULL) < 0) {
+		return 0;
+	}
+	memset(at, 0, 8);
+	(void)live_ledger_add(path, FIRST);
+	while (!live_ledger_get(path, GO)) {
+		mobi_pause_ns(MOB_MS / 5);
+	}
+	if (mob_object_seal(s, object) == 0) {
+		(void)mob_object_release(s, object);
+	}
+	return 1;
+}
+
+static bool is_made(void *arg)
+{
+	(void)arg;
+	return ledger.at[FIRST];
+}
+
+static void test_semantics_38_explain_stopped_maker(void **state)
+{
+	mob_ref r[2] = { mob_submit(e_seals, ledger.path) };
+	uint32_t worker;
+	mob_ref object;
+
+	(void)state;
+	because(r[0], MOB_WHY_RUNS);
+	worker = seen.worker;
+	assert_true(live_await(is_made, NULL));
+	assert_int_equal(mob_name_get(mobi_rt.store, "e_object", &object, NULL),
+			 0);
+	r[1] = mob_submit(e_add, object, 1);
+	because(r[1], MOB_WHY_ARGUMENT);
+	assert_int_equal(seen.maker_process, worker);
+	assert_int_equal(seen.maker_is_stopped, 0);
+	send_signal(worker, SIGSTOP);
+	assert_true(live_await(is_stopped, &worker));
+	because(r[1], MOB_WHY_ARGUMENT);
+	assert_int_equal(seen.maker_is_stopped, 1);
+	assert_int_equal(seen.pid, mobi_rt.store->clients[worker].proc.pid);
+	send_signal(worker, SIGCONT);
+	let_go(r, 2);
+	assert_int_equal(mob_name_remove(mobi_rt.store, "e_object"), 0);
+	(void)mob_object_release(mobi_rt.store, object);
+}
+
+#ifdef MOB_FAILPOINTS
+MOB_TASK(mob_bytes, e_makes, void)
+{
+	void *p = mob_new(65536);
+
+	if (p) {
+		memset(p, 7, 65536);
+	}
+	return mob_bytes_of(p, p ? 65536 : 0);
+}
+
+MOB_TASK(int64_t, e_needs, mob_ref, of)
+{
+	return mob_join(of) == 0;
+}
+
+static bool has_gone(void *arg)
+{
+	return mobi_rt.store->hooks->evict(mobi_rt.store, ((mob_ref *)arg)->lo,
+					   false);
+}
+
+static bool is_again(void *arg)
+{
+	return explain(*(uint64_t *)arg) == 0 && seen.why == MOB_WHY_AGAIN &&
+	       seen.is_stopped;
+}
+
+/* Another worker may come by there, too, and is stopped. */
+static bool all_go_on(void *arg)
+{
+	(void)arg;
+	for (uint32_t i = 0; i < live_workers(); i++) {
+		int pid = live_worker(i);
+
+		if (pid > 0) {
+			(void)kill(pid, SIGCONT);
+		}
+	}
+	return live_tasks() == 0;
+}
+
+/* Who was about to have a task run again for what went is stopped: so says who looks
+ * why others wait for that. */
+static void test_semantics_38_explain_again(void **state)
+{
+	uint64_t task;
+	uint64_t waits;
+	mob_ref made;
+	mob_ref r[2];
+	int64_t x[2];
+
+	(void)state;
+	assert_int_equal(setenv("MOBULA_FAULT", "lineage.taken=stop@1", 1), 0);
+	live_start_with(2, "fifo");
+	assert_int_equal(unsetenv("MOBULA_FAULT"), 0);
+	mobi_fault_arm(""); /* this process goes on */
+	live_ledger_open(&ledger, WORDS);
+	MOB_SCOPE
+	{
+		made = mob_submit(e_makes);
+		assert_int_equal(mob_join(made), 0);
+		assert_true(live_await(has_gone, &made));
+		task = task_of(made);
+		assert_int_equal(explain(task), MOB_E_NOT_FOUND);
+		r[0] = mob_submit(e_needs, made);
+		assert_true(live_await(is_again, &task));
+		assert_string_equal(name, "e_makes");
+		assert_int_equal(seen.attempt, 2);
+		r[1] = mob_submit(e_needs, made);
+		waits = task_of(r[1]);
+		assert_true(live_await(waits_for_a_task, &waits));
+		assert_int_equal(seen.maker, task);
+		assert_int_equal(explain(task), 0);
+		send_signal(seen.worker, SIGCONT);
+		assert_int_equal(mob_get_all(r, 2, x), 0);
+		assert_int_equal(x[0] + x[1], 2);
+	}
+	assert_true(live_await(all_go_on, NULL));
+	assert_int_equal(live_audit(0), 0);
+	live_ledger_close(&ledger);
+	mob_shutdown();
+}
+#endif
+
 static int open_test(void **state)
 {
 	live_ledger_open(&ledger, WORDS);
@@ -309,7 +498,18 @@ MOB_MAIN(void)
 		T(test_semantics_38_explain_too_large),
 		T(test_semantics_38_explain_delayed),
 		T(test_semantics_38_explain_ended),
+		T(test_semantics_38_explain_stopped_worker),
+		T(test_semantics_38_explain_stopped_maker),
 	};
+#ifdef MOB_FAILPOINTS
+	const struct CMUnitTest alone[] = {
+		cmocka_unit_test(test_semantics_38_explain_again),
+	};
+	int rc = cmocka_run_group_tests(alone, NULL, NULL);
 
+	if (rc) {
+		return rc;
+	}
+#endif
 	return cmocka_run_group_tests(tests, start, live_leave);
 }

@@ -23,7 +23,10 @@ enum mob_why {
 		10,        /* it is the next there, and the processors that it
 				 wishes for are not free */
 	MOB_WHY_NEXT = 11, /* it is, and they are: a worker will take it */
-	MOB_WHY_NO_RESOURCE = 12 /* as NO_ROOM: not processors */
+	MOB_WHY_NO_RESOURCE = 12, /* as NO_ROOM: not processors */
+	MOB_WHY_AGAIN =
+		13 /* it has ended, and a process is about to have it run again
+			      for what went of its results */
 };
 /* "argument"; "?" for none of these. Owner: static. Thread: any. Since 0.1. */
 MOB_API const char *mob_why_name(uint32_t why);
@@ -55,17 +58,21 @@ struct mob_explanation {
 	uint64_t queued_ns; /* for how long; 0: it is in none */
 	uint32_t workers;   /* that live */
 	uint32_t worker; /* RUNS, BLOCKED: its number; NEXT: of who has taken it
-			       to run it next, or 0 */
+			       to run it next, or 0; AGAIN: of the process */
 	/* TOO_LARGE, NO_RESOURCE: that it lacks, if it is not processors, and how
 	 * much, in 1/10,000; or NULL. Borrowed as name. */
 	const char *resource;
 	uint32_t resource_wish;
 	uint32_t resource_free;
 	uint32_t resource_all;
-	uint32_t reserved;
+	uint32_t
+		pid; /* of worker, or if that is 0 of maker_process; 0: of neither */
 	/* BLOCKED: the cycle of waits that it is in and that nobody has ended yet,
 	 * or NULL. Borrowed as name. */
 	const char *deadlock;
+	/* Stopped by a signal or a debugger: nothing goes on before that does. */
+	uint32_t is_stopped;       /* worker */
+	uint32_t maker_is_stopped; /* maker_process */
 };
 
 /*

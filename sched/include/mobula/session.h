@@ -278,7 +278,9 @@ enum mob_worker_state {
 	MOB_WORKER_RUNNING = 3,
 	MOB_WORKER_BLOCKED = 4, /* its task waits; another worker has its CPU */
 	MOB_WORKER_ENDING = 5,
-	MOB_WORKER_DEAD = 6 /* seen dead, not yet cleaned up */
+	MOB_WORKER_DEAD = 6,   /* seen dead, not yet cleaned up */
+	MOB_WORKER_STOPPED = 7 /* by a signal or a debugger, whatever it did:
+				  what it runs and has waits until it goes on */
 };
 
 struct mob_worker_info {
