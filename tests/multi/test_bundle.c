@@ -247,12 +247,6 @@ static void test_bundle_is_not_stuck_with_a_stopped_worker(void **state)
 	end();
 }
 
-#ifdef MOB_FAILPOINTS
-#define HAS_FAILPOINTS 1
-#else
-#define HAS_FAILPOINTS 0
-#endif
-
 /* What is in a bundle has not begun: it is no attempt. What is taken is one. */
 static void test_bundle_survives_a_kill_at_each_step(void **state)
 {
@@ -261,7 +255,7 @@ static void test_bundle_survives_a_kill_at_each_step(void **state)
 					      "bundle.out=kill@2" };
 
 	(void)state;
-	if (!HAS_FAILPOINTS) {
+	if (!LIVE_FAILPOINTS) {
 		skip();
 	}
 	for (uint32_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {

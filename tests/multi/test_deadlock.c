@@ -322,38 +322,31 @@ static void test_semantics_10_one_of_a_cycle_was_killed(void **state)
 	}
 }
 
-#ifdef MOB_FAILPOINTS
-/* Killed at each step of it: nobody waits for ever. */
-static void killed_at(const char *fault)
+static void ends_somehow(size_t k)
 {
 	struct wg g;
 
-	assert_int_equal(setenv("MOBULA_FAULT", fault, 1), 0);
-	live_start_with(4, "fifo");
-	assert_int_equal(unsetenv("MOBULA_FAULT"), 0);
-	live_ledger_open(&wg_ledger, WG_WORDS);
-	MOB_SCOPE
-	{
-		wg_ring(&g, 3, WG_GET);
-		wg_run(&g);
-		for (uint32_t i = 0; i < g.n; i++) {
-			assert_true(g.rc[i] == MOB_E_DEADLOCK ||
-				    g.rc[i] == MOB_E_CRASHED);
-		}
+	(void)k;
+	wg_ring(&g, 3, WG_GET);
+	wg_run(&g);
+	for (uint32_t i = 0; i < g.n; i++) {
+		assert_true(g.rc[i] == MOB_E_DEADLOCK ||
+			    g.rc[i] == MOB_E_CRASHED);
 	}
-	assert_int_equal(live_audit(0), 0);
-	live_ledger_close(&wg_ledger);
-	mob_shutdown();
 }
 
+/* Killed at each step of it: nobody waits for ever. */
 static void test_semantics_10_killed_at_each_step(void **state)
 {
+	static const char *const faults[] = { "deadlock.publish=kill@1",
+					      "deadlock.published=kill@1",
+					      "deadlock.found=kill@1",
+					      "deadlock.locked=kill@1",
+					      "deadlock.ended=kill@1" };
+
 	(void)state;
-	killed_at("deadlock.publish=kill@1");
-	killed_at("deadlock.published=kill@1");
-	killed_at("deadlock.found=kill@1");
-	killed_at("deadlock.locked=kill@1");
-	killed_at("deadlock.ended=kill@1");
+	live_each_fault(&wg_four, faults, sizeof(faults) / sizeof(faults[0]),
+			ends_somehow);
 }
 
 static int keep_text(const struct mob_explanation *e, void *arg)
@@ -405,71 +398,64 @@ static void go_on(const struct wg *g)
 }
 
 /* 2 and 3 wait for each other; 0 and 1, too, but 0 would be content with 2. */
-static void test_deadlock_other_one_is_a_way_out(void **state)
+static void other_is_a_way_out(size_t i)
 {
 	struct wg g = { .n = 4 };
 	uint32_t n = 4;
 
-	(void)state;
-	assert_int_equal(setenv("MOBULA_FAULT", "deadlock.found=stop@1", 1), 0);
-	live_start_with(4, "fifo");
-	assert_int_equal(unsetenv("MOBULA_FAULT"), 0);
-	live_ledger_open(&wg_ledger, WG_WORDS);
-	MOB_SCOPE
-	{
-		wg_link_two(&g, 0, WG_WAIT, 1, 1, 2);
-		wg_link_node(&g, 1, WG_GET, 0);
-		wg_link_node(&g, 2, WG_GET, 3);
-		wg_link_node(&g, 3, WG_GET, 2);
-		wg_submit(&g);
-		assert_true(live_await(wg_so_many_sleep, &n));
-		assert_true(is_told(g.result[2]) && is_told(g.result[3]));
-		assert_false(is_told(g.result[0]) || is_told(g.result[1]));
-		go_on(&g);
-		wg_collect(&g);
-		assert_int_equal(wg_ledger.at[WG_VICTIMS], 1);
-		assert_int_equal(g.rc[0], 0);
-		assert_int_equal(g.rc[1], 0);
-		assert_int_equal(g.rc[2], MOB_E_DEADLOCK);
-	}
-	assert_int_equal(live_audit(0), 0);
-	live_ledger_close(&wg_ledger);
-	mob_shutdown();
+	(void)i;
+	wg_link_two(&g, 0, WG_WAIT, 1, 1, 2);
+	wg_link_node(&g, 1, WG_GET, 0);
+	wg_link_node(&g, 2, WG_GET, 3);
+	wg_link_node(&g, 3, WG_GET, 2);
+	wg_submit(&g);
+	assert_true(live_await(wg_so_many_sleep, &n));
+	assert_true(is_told(g.result[2]) && is_told(g.result[3]));
+	assert_false(is_told(g.result[0]) || is_told(g.result[1]));
+	go_on(&g);
+	wg_collect(&g);
+	assert_int_equal(wg_ledger.at[WG_VICTIMS], 1);
+	assert_int_equal(g.rc[0], 0);
+	assert_int_equal(g.rc[1], 0);
+	assert_int_equal(g.rc[2], MOB_E_DEADLOCK);
 }
 
-/* Whoever has found it is stopped. */
-static void test_semantics_10_explain_tells_the_cycle(void **state)
+static void cycle_is_explained(size_t i)
 {
 	struct wish w = { 0 };
 	struct wg g;
 
-	(void)state;
-	assert_int_equal(setenv("MOBULA_FAULT", "deadlock.found=stop@1", 1), 0);
-	live_start_with(4, "fifo");
-	assert_int_equal(unsetenv("MOBULA_FAULT"), 0);
-	live_ledger_open(&wg_ledger, WG_WORDS);
-	MOB_SCOPE
-	{
-		wg_ring(&g, 2, WG_GET);
-		wg_submit(&g);
-		w.task = mobi_load(
-			&mobi_rt.store->slots[(uint32_t)g.result[0].lo]
-				 .producer);
-		/* Both have found it. */
-		assert_true(live_await(is_stopped, &g));
-		assert_true(live_await(is_explained, &w));
-		assert_non_null(strstr(w.text, "waits in get for object"));
-		go_on(&g);
-		wg_collect(&g);
-		is_one_deadlock(&g);
-	}
-	assert_int_equal(live_audit(0), 0);
-	live_ledger_close(&wg_ledger);
-	mob_shutdown();
+	(void)i;
+	wg_ring(&g, 2, WG_GET);
+	wg_submit(&g);
+	w.task = mobi_load(
+		&mobi_rt.store->slots[(uint32_t)g.result[0].lo].producer);
+	/* Both have found it. */
+	assert_true(live_await(is_stopped, &g));
+	assert_true(live_await(is_explained, &w));
+	assert_non_null(strstr(w.text, "waits in get for object"));
+	go_on(&g);
+	wg_collect(&g);
+	is_one_deadlock(&g);
 }
-#endif
+
+/* Whoever has found it is stopped. */
+static const char *const stopped[] = { "deadlock.found=stop@1" };
+
+static void test_deadlock_other_one_is_a_way_out(void **state)
+{
+	(void)state;
+	live_each_fault(&wg_four, stopped, 1, other_is_a_way_out);
+}
+
+static void test_semantics_10_explain_tells_the_cycle(void **state)
+{
+	(void)state;
+	live_each_fault(&wg_four, stopped, 1, cycle_is_explained);
+}
 
 #define T(test, open) cmocka_unit_test_setup_teardown(test, open, wg_close_test)
+#define ALONE(test) cmocka_unit_test_teardown(test, live_leave)
 
 MOB_MAIN(void)
 {
@@ -487,11 +473,9 @@ MOB_MAIN(void)
 		T(test_semantics_10_holders_of_all_devices, wg_open_devices),
 		T(test_deadlock_holder_that_goes_on_is_none, wg_open_devices),
 		T(test_semantics_10_one_of_a_cycle_was_killed, wg_open_many),
-#ifdef MOB_FAILPOINTS
-		cmocka_unit_test(test_semantics_10_killed_at_each_step),
-		cmocka_unit_test(test_deadlock_other_one_is_a_way_out),
-		cmocka_unit_test(test_semantics_10_explain_tells_the_cycle),
-#endif
+		ALONE(test_semantics_10_killed_at_each_step),
+		ALONE(test_deadlock_other_one_is_a_way_out),
+		ALONE(test_semantics_10_explain_tells_the_cycle),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

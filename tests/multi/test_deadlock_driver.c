@@ -14,13 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static void begin(void)
-{
-	for (uint32_t i = 0; i < WG_WORDS; i++) {
-		wg_ledger.at[i] = 0;
-	}
-}
-
 /* An object that this process has to seal. */
 static mob_ref unsealed(void)
 {
@@ -101,7 +94,7 @@ static void test_semantics_10_driver_has_to_seal(void **state)
 	for (int i = 0; i < 5; i++) {
 		MOB_SCOPE
 		{
-			begin();
+			wg_forget();
 			object = unsealed();
 			is_one(mob_get(mob_submit(d_wants, wg_ledger.path,
 						  object),
@@ -120,7 +113,7 @@ static void test_semantics_10_driver_waits_for_itself(void **state)
 	int64_t x;
 
 	(void)state;
-	begin();
+	wg_forget();
 	object = unsealed();
 	r = mob_submit(d_after, object);
 	is_one(mob_get(r, &x), "which needs object");
@@ -141,7 +134,7 @@ static void test_semantics_10_driver_has_the_stream(void **state)
 			mob_ref in;
 			int64_t x;
 
-			begin();
+			wg_forget();
 			in = bounded(100);
 			for (int64_t i = 0; i < first; i++) {
 				assert_int_equal(mob_next(in, &x), 1);
@@ -162,7 +155,7 @@ static void test_semantics_10_driver_and_task_have_the_stream(void **state)
 	int64_t x;
 
 	(void)state;
-	begin();
+	wg_forget();
 	in = bounded(100);
 	r = mob_submit(d_wants, wg_ledger.path, mob_stream_result(in));
 	is_one(mob_get(r, &x), "waits in yield for room in stream");
@@ -223,7 +216,7 @@ static void test_deadlock_thread_of_the_driver_is_a_way_out(void **state)
 	int64_t x;
 
 	(void)state;
-	begin();
+	wg_forget();
 	h.object = unsealed();
 	r = mob_submit(d_wants, wg_ledger.path, h.object);
 	assert_int_equal(pthread_create(&thread, NULL, help, &h), 0);
@@ -272,7 +265,7 @@ static void test_deadlock_driver_that_goes_on_is_none(void **state)
 	int64_t x;
 
 	(void)state;
-	begin();
+	wg_forget();
 	object = unsealed();
 	r = mob_submit(d_wants, wg_ledger.path, object);
 	assert_int_equal(pthread_create(&thread, NULL, free_later, &told), 0);

@@ -7,13 +7,6 @@
 
 #include <string.h>
 
-static void begin(void)
-{
-	for (uint32_t i = 0; i < WG_WORDS; i++) {
-		wg_ledger.at[i] = 0;
-	}
-}
-
 /* What a node does, one after the other, a byte each: {what 2, of which 3}. */
 enum { OP_END, OP_YIELD, OP_READ, OP_GET };
 #define OPS 8u
@@ -209,7 +202,7 @@ static void run_net(struct net *g)
 	mob_ref in[WG_NODES];
 	int rc;
 
-	begin();
+	wg_forget();
 	submit_net(g, in);
 	let_go(g, in, false);
 	if (!g->keeps) {

@@ -6,7 +6,6 @@
 #include "wait_graph.h"
 
 #include "deadlock.h"
-#include "fault.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -227,50 +226,43 @@ static void test_deadlock_stopped_process_is_none(void **state)
 	wg_is_well(&g);
 }
 
-#ifdef MOB_FAILPOINTS
 static bool is_stopped(void *arg)
 {
 	return wg_is_stopped(*(mob_ref *)arg);
+}
+
+static void one_has_it(size_t i)
+{
+	struct wg g = { .n = 3 };
+	char text[512];
+
+	(void)i;
+	wg_link_two(&g, 0, WG_WAIT, 1, 1, 2);
+	wg_link_node(&g, 1, WG_GET, 0);
+	g.plan[2][0] = wg_plan(WG_STAND, 0, 0, NULL);
+	wg_submit(&g);
+	wg_sleep_well(2);
+	wg_ledger.at[WG_FREE] = 1;
+	assert_true(live_await(is_stopped, &g.result[0]));
+	assert_false(mobi_deadlock_text(
+		mobi_rt.store, wg_worker_of(g.result[1]), text, sizeof(text)));
+	assert_int_equal(
+		kill((pid_t)mobi_rt.store->clients[wg_worker_of(g.result[0])]
+			     .proc.pid,
+		     SIGCONT),
+		0);
+	wg_is_well(&g);
 }
 
 /* 0 has what it waited for, and is stopped before it tells; 1 waits for it, and what
  * else 0 would have been content with is 1. */
 static void test_deadlock_one_that_has_it_is_none(void **state)
 {
-	struct wg g = { .n = 3 };
-	char text[512];
+	static const char *const faults[] = { "cq.popped=stop@1" };
 
 	(void)state;
-	assert_int_equal(setenv("MOBULA_FAULT", "cq.popped=stop@1", 1), 0);
-	live_start_with(4, "fifo");
-	assert_int_equal(unsetenv("MOBULA_FAULT"), 0);
-	mobi_fault_arm(""); /* this process goes on */
-	live_ledger_open(&wg_ledger, WG_WORDS);
-	MOB_SCOPE
-	{
-		wg_link_two(&g, 0, WG_WAIT, 1, 1, 2);
-		wg_link_node(&g, 1, WG_GET, 0);
-		g.plan[2][0] = wg_plan(WG_STAND, 0, 0, NULL);
-		wg_submit(&g);
-		wg_sleep_well(2);
-		wg_ledger.at[WG_FREE] = 1;
-		assert_true(live_await(is_stopped, &g.result[0]));
-		assert_false(mobi_deadlock_text(mobi_rt.store,
-						wg_worker_of(g.result[1]), text,
-						sizeof(text)));
-		assert_int_equal(
-			kill((pid_t)mobi_rt.store
-				     ->clients[wg_worker_of(g.result[0])]
-				     .proc.pid,
-			     SIGCONT),
-			0);
-		wg_is_well(&g);
-	}
-	assert_int_equal(live_audit(0), 0);
-	live_ledger_close(&wg_ledger);
-	mob_shutdown();
+	live_each_fault(&wg_four, faults, 1, one_has_it);
 }
-#endif
 
 /* ---- random graphs ---- */
 
@@ -422,9 +414,8 @@ MOB_MAIN(void)
 		T(test_deadlock_other_thread_is_a_way_out, wg_open_many),
 		T(test_semantics_10_other_thread_ends, wg_open_many),
 		T(test_deadlock_stopped_process_is_none, wg_open_many),
-#ifdef MOB_FAILPOINTS
-		cmocka_unit_test(test_deadlock_one_that_has_it_is_none),
-#endif
+		cmocka_unit_test_teardown(test_deadlock_one_that_has_it_is_none,
+					  live_leave),
 		T(test_deadlock_random_acyclic_graphs, wg_open_many),
 		T(test_semantics_10_random_graphs_are_told_exactly,
 		  wg_open_many),

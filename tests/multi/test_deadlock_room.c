@@ -112,13 +112,6 @@ MOB_TASK(int64_t, d_after, mob_ref, in, uint64_t, n)
 	return (int64_t)n + (in.lo ? 0 : 1);
 }
 
-static void begin(void)
-{
-	for (uint32_t i = 0; i < WG_WORDS; i++) {
-		wg_ledger.at[i] = 0;
-	}
-}
-
 static bool is_over(void *arg)
 {
 	return mob_wait(arg, 1, 1, 0, NULL) == 1;
@@ -152,7 +145,7 @@ static void test_semantics_10_reader_waits_for_the_end(void **state)
 			mob_ref in;
 			mob_ref r;
 
-			begin();
+			wg_forget();
 			in = first & 1 ?
 				     mob_submit_with(
 					     MOB_OPTS(.stream_bytes = 4000),
@@ -169,7 +162,7 @@ static void test_semantics_10_reader_waits_for_the_end(void **state)
 static void test_semantics_10_reader_that_has_begun(void **state)
 {
 	(void)state;
-	begin();
+	wg_forget();
 	ends_in_one(mob_submit(d_joins, wg_ledger.path, bounded(100), 1), "for "
 									  "task"
 									  " d_"
@@ -186,7 +179,7 @@ static void test_semantics_10_reader_that_has_ended(void **state)
 	int64_t x;
 
 	(void)state;
-	begin();
+	wg_forget();
 	in = bounded(100);
 	assert_int_equal(mob_get(mob_submit(d_reads_some, in, 3), &x), 0);
 	assert_int_equal(x, 3);
@@ -201,7 +194,7 @@ static void test_semantics_10_reader_is_pending(void **state)
 	mob_ref r;
 
 	(void)state;
-	begin();
+	wg_forget();
 	in = bounded(100);
 	r = mob_submit(d_after, in, mob_stream_result(in));
 	assert_int_equal(mob_release(in), 0);
@@ -279,7 +272,7 @@ static void test_semantics_10_reader_waits_for_an_object(void **state)
 	if (WG_HAS_THREAD) {
 		skip();
 	}
-	begin();
+	wg_forget();
 	in = mob_submit_with(MOB_OPTS(.stream_items = 4), d_seals,
 			     wg_ledger.path, 100);
 	r = mob_submit(d_looks, wg_ledger.path, in);
@@ -290,7 +283,7 @@ static void test_semantics_10_reader_waits_for_an_object(void **state)
 	assert_int_equal(wg_ledger.at[WG_VICTIMS], 1);
 	assert_int_equal(mob_name_remove(mobi_rt.store, "o0"), 0);
 	/* With room for all of them it is none. */
-	begin();
+	wg_forget();
 	in = mob_submit_with(MOB_OPTS(.stream_items = 100), d_seals,
 			     wg_ledger.path, 100);
 	assert_int_equal(mob_get(mob_submit(d_looks, wg_ledger.path, in), &x),
@@ -300,40 +293,33 @@ static void test_semantics_10_reader_waits_for_an_object(void **state)
 	assert_int_equal(mob_name_remove(mobi_rt.store, "o0"), 0);
 }
 
-#ifdef MOB_FAILPOINTS
+static void reader_waits_for_the_end(size_t i)
+{
+	mob_ref in = bounded(100);
+	mob_ref r = mob_submit(d_joins, wg_ledger.path, in, 0);
+	int rc;
+
+	(void)i;
+	assert_int_equal(mob_release(in), 0);
+	assert_true(live_await(is_over, &r));
+	rc = mob_join(r);
+	mob_error_clear();
+	/* When who yields was given up, the other has its error. */
+	assert_true(rc == MOB_E_CRASHED || rc == MOB_E_DEADLOCK);
+	assert_true(mobi_load(&mobi_rt.sched->crash.count) > 0);
+}
+
 /* Whoever decides is killed while it has the LOCK of the stream, again and again. */
 static void test_semantics_10_killed_while_it_looks(void **state)
 {
-	mob_ref in;
-	mob_ref r;
-	int rc;
+	static const char *const faults[] = { "deadlock.stream=kill@1" };
 
 	(void)state;
 	if (WG_HAS_THREAD) {
 		skip();
 	}
-	assert_int_equal(setenv("MOBULA_FAULT", "deadlock.stream=kill@1", 1),
-			 0);
-	live_start_with(4, "fifo");
-	assert_int_equal(unsetenv("MOBULA_FAULT"), 0);
-	live_ledger_open(&wg_ledger, WG_WORDS);
-	MOB_SCOPE
-	{
-		in = bounded(100);
-		r = mob_submit(d_joins, wg_ledger.path, in, 0);
-		assert_int_equal(mob_release(in), 0);
-		assert_true(live_await(is_over, &r));
-		rc = mob_join(r);
-		mob_error_clear();
-		/* When who yields was given up, the other has its error. */
-		assert_true(rc == MOB_E_CRASHED || rc == MOB_E_DEADLOCK);
-		assert_true(mobi_load(&mobi_rt.sched->crash.count) > 0);
-	}
-	assert_int_equal(live_audit(0), 0);
-	live_ledger_close(&wg_ledger);
-	mob_shutdown();
+	live_each_fault(&wg_four, faults, 1, reader_waits_for_the_end);
 }
-#endif
 
 /* ---- none ---- */
 
@@ -348,7 +334,7 @@ static void test_deadlock_room_that_was_made_is_none(void **state)
 		{
 			mob_ref in;
 
-			begin();
+			wg_forget();
 			in = bounded(4 + i);
 			assert_int_equal(mob_get(mob_submit(d_joins,
 							    wg_ledger.path, in,
@@ -369,7 +355,7 @@ static void test_deadlock_other_reader_is_a_way_out(void **state)
 	int64_t x;
 
 	(void)state;
-	begin();
+	wg_forget();
 	in = bounded(100);
 	r[0] = mob_submit(d_waits, wg_ledger.path, in);
 	r[1] = mob_submit(d_stands, wg_ledger.path, in);
@@ -426,7 +412,7 @@ static void test_deadlock_thread_that_reads_is_a_way_out(void **state)
 	int64_t x;
 
 	(void)state;
-	begin();
+	wg_forget();
 	in = bounded(100);
 	r = mob_submit(d_reads_aside, wg_ledger.path, in);
 	assert_int_equal(mob_release(in), 0);
@@ -446,7 +432,7 @@ static void test_deadlock_stream_that_many_have_is_none(void **state)
 	int64_t x[202];
 
 	(void)state;
-	begin();
+	wg_forget();
 	in = bounded(100);
 	r[0] = mob_submit(d_stands, wg_ledger.path, in);
 	wg_await_word(wg_ledger.path, WG_BEGUN, 1);
@@ -473,7 +459,7 @@ static void test_deadlock_stream_that_others_have_is_none(void **state)
 	int64_t x;
 
 	(void)state;
-	begin();
+	wg_forget();
 	in = bounded(100);
 	r = mob_submit(d_waits, wg_ledger.path, in);
 	wg_await_word(wg_ledger.path, WG_BEGUN, 1);
@@ -499,7 +485,7 @@ static void test_deadlock_stream_that_is_let_go_is_none(void **state)
 	int64_t x;
 
 	(void)state;
-	begin();
+	wg_forget();
 	in = bounded(100);
 	end = mob_stream_result(in);
 	assert_int_equal(mob_get(mob_submit(d_reads_some, in, 3), &x), 0);
@@ -532,7 +518,7 @@ static void test_deadlock_yield_with_a_time_out_is_none(void **state)
 	int64_t x;
 
 	(void)state;
-	begin();
+	wg_forget();
 	in = mob_submit_with(MOB_OPTS(.stream_items = 4), d_patient,
 			     wg_ledger.path, 100);
 	r = mob_submit(d_joins, wg_ledger.path, in, 1);
@@ -556,9 +542,8 @@ MOB_MAIN(void)
 		T(test_semantics_10_reader_that_has_ended),
 		T(test_semantics_10_reader_is_pending),
 		T(test_semantics_10_reader_waits_for_an_object),
-#ifdef MOB_FAILPOINTS
-		cmocka_unit_test(test_semantics_10_killed_while_it_looks),
-#endif
+		cmocka_unit_test_teardown(
+			test_semantics_10_killed_while_it_looks, live_leave),
 		T(test_deadlock_room_that_was_made_is_none),
 		T(test_deadlock_other_reader_is_a_way_out),
 		T(test_deadlock_thread_that_reads_is_a_way_out),

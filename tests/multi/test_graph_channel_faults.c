@@ -5,7 +5,6 @@
  */
 #include "channels.h"
 
-#include "fault.h"
 #include "os_run.h"
 
 #include <signal.h>
@@ -207,11 +206,21 @@ static uint64_t run_stages(struct stages *t, uint32_t window, uint64_t runs,
 	return sum;
 }
 
-#ifdef MOB_FAILPOINTS
-#define HAS_FAILPOINTS 1
-#else
-#define HAS_FAILPOINTS 0
-#endif
+static const struct live_session two_workers = {
+	.workers = 2, .ledger = &ch_ledger, .words = CH_WORDS + 4 * KILL_RUNS
+};
+
+/* Exactly the results; no node more often than its workers died. */
+static void runs_stages(size_t i)
+{
+	uint32_t window = 1 + (uint32_t)i % 4;
+	struct stages t;
+
+	record_stages(&t, window);
+	assert_true(run_stages(&t, window, KILL_RUNS, NULL, NULL) <=
+		    4 * STAGES * KILL_RUNS);
+	mob_graph_close(t.g);
+}
 
 /* Each worker dies when it passes a point the n-th time. */
 static void test_channel_survives_a_kill_at_each_step(void **state)
@@ -227,25 +236,44 @@ static void test_channel_survives_a_kill_at_each_step(void **state)
 	};
 
 	(void)state;
-	if (!HAS_FAILPOINTS) {
-		skip();
-	}
-	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
-		struct stages t;
+	live_each_fault(&two_workers, faults,
+			sizeof(faults) / sizeof(faults[0]), runs_stages);
+}
 
-		assert_int_equal(setenv("MOBULA_FAULT", faults[i], 1), 0);
-		live_start(2);
-		live_ledger_open(&ch_ledger, CH_WORDS + 4 * KILL_RUNS);
-		record_stages(&t, 1 + (uint32_t)i % 4);
-		/* Exactly the results; no node more often than its workers died. */
-		assert_true(run_stages(&t, 1 + (uint32_t)i % 4, KILL_RUNS, NULL,
-				       NULL) <= 4 * STAGES * KILL_RUNS);
-		mob_graph_close(t.g);
-		assert_int_equal(live_audit(0), 0);
-		live_ledger_close(&ch_ledger);
-		mob_shutdown();
+/* Each fourth run fails. */
+static void runs_with_errors(size_t i)
+{
+	struct mob_graph *g = ch_begin(3);
+	mob_ref in = mob_graph_input(uint64_t);
+	mob_ref ch = mob_graph_channel(uint64_t);
+	mob_ref y;
+
+	(void)i;
+	(void)mob_submit(c_fails_at, in, 3);
+	(void)mob_submit(c_fails_at, in, 3);
+	y = mob_submit(c_step, ch, in);
+	assert_int_equal(mob_graph_write(ch, y), 0);
+	assert_int_equal(mob_capture_end(g), 0);
+	for (uint64_t x = 0, s = 0, v; x < 12; x++) {
+		uint64_t bad = x % 4;
+
+		if (!x) {
+			assert_int_equal(mob_graph_set(g, ch, &s), 0);
+		}
+		assert_int_equal(mob_graph_set(g, in, &bad), 0);
+		ch_start(g);
+		s = s * 3 + bad;
+		if (bad == 3) {
+			assert_int_equal(mob_graph_wait(g, MOB_FOREVER),
+					 MOB_E_TASK);
+			ch_pends(42, "cannot do 3");
+			continue;
+		}
+		ch_wait(g);
+		assert_int_equal(mob_graph_get(g, y, &v), 0);
+		assert_int_equal(v, s);
 	}
-	assert_int_equal(unsetenv("MOBULA_FAULT"), 0);
+	mob_graph_close(g);
 }
 
 /* A run fails, and who tells dies at each step of that; the next runs go on. */
@@ -257,49 +285,8 @@ static void test_channel_errors_survive_kills(void **state)
 					      "graph.failed=kill@3" };
 
 	(void)state;
-	if (!HAS_FAILPOINTS) {
-		skip();
-	}
-	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
-		struct mob_graph *g;
-		mob_ref in;
-		mob_ref ch;
-		mob_ref y;
-
-		assert_int_equal(setenv("MOBULA_FAULT", faults[i], 1), 0);
-		live_start(2);
-		g = ch_begin(3);
-		in = mob_graph_input(uint64_t);
-		ch = mob_graph_channel(uint64_t);
-		(void)mob_submit(c_fails_at, in, 3);
-		(void)mob_submit(c_fails_at, in, 3);
-		y = mob_submit(c_step, ch, in);
-		assert_int_equal(mob_graph_write(ch, y), 0);
-		assert_int_equal(mob_capture_end(g), 0);
-		for (uint64_t x = 0, s = 0, v; x < 12; x++) {
-			uint64_t bad = x % 4;
-
-			if (!x) {
-				assert_int_equal(mob_graph_set(g, ch, &s), 0);
-			}
-			assert_int_equal(mob_graph_set(g, in, &bad), 0);
-			ch_start(g);
-			s = s * 3 + bad;
-			if (bad == 3) {
-				assert_int_equal(mob_graph_wait(g, MOB_FOREVER),
-						 MOB_E_TASK);
-				ch_pends(42, "cannot do 3");
-				continue;
-			}
-			ch_wait(g);
-			assert_int_equal(mob_graph_get(g, y, &v), 0);
-			assert_int_equal(v, s);
-		}
-		mob_graph_close(g);
-		assert_int_equal(live_audit(0), 0);
-		mob_shutdown();
-	}
-	assert_int_equal(unsetenv("MOBULA_FAULT"), 0);
+	live_each_fault(&two_workers, faults,
+			sizeof(faults) / sizeof(faults[0]), runs_with_errors);
 }
 
 struct storm {
@@ -504,9 +491,6 @@ MOB_MAIN(int argc, char **argv)
 	if (argc > 2 && !strcmp(argv[1], "runs")) {
 		return child_runs(argv[2]);
 	}
-#ifdef MOB_FAILPOINTS
-	mobi_fault_arm(""); /* this process lives */
-#endif
 	return cmocka_run_group_tests(alone, NULL, NULL) +
 	       cmocka_run_group_tests(tests, start, live_leave);
 }

@@ -5,7 +5,6 @@
  */
 #include "live.h"
 
-#include "fault.h"
 #include "os_clock.h"
 #include "os_run.h"
 
@@ -231,13 +230,39 @@ static void test_graph_node_that_kills_its_worker_is_run_again(void **state)
 	live_ledger_close(&ledger);
 }
 
-#ifdef MOB_FAILPOINTS
-#define HAS_FAILPOINTS 1
-#else
-#define HAS_FAILPOINTS 0
-#endif
+static void runs_layers(size_t i)
+{
+	struct layers *l = malloc(sizeof(*l));
+	uint64_t times = 0;
 
-/* Each worker dies when it passes a point the 60th time. */
+	(void)i;
+	assert_non_null(l);
+	record(l);
+	for (uint64_t x = 0; x < 3; x++) {
+		run_and_compare(l, x);
+		times += executions();
+	}
+	assert_true(times >= 3 * NODES);
+	mob_graph_close(l->g);
+	free(l);
+}
+
+/* A run has failed, and who would tell dies: it fails again. */
+static void fails_again(size_t i)
+{
+	struct mob_graph *g = begin();
+
+	(void)i;
+	(void)mob_submit(k_fails, 1);
+	assert_int_equal(mob_capture_end(g), 0);
+	for (int k = 0; k < 8; k++) {
+		assert_int_equal(mob_graph_run(g), MOB_E_TASK);
+		pends(7, "k_fails");
+	}
+	mob_graph_close(g);
+}
+
+/* Each worker dies when it passes a point the n-th time. */
 static void test_graph_survives_a_kill_at_each_step(void **state)
 {
 	static const char *const faults[] = {
@@ -245,46 +270,15 @@ static void test_graph_survives_a_kill_at_each_step(void **state)
 		"graph.follow=kill@60",  "graph.reach=kill@4",
 		"graph.taken=kill@6",    "graph.share=kill@2",
 	};
-	struct layers *l;
+	static const char *const failed[] = { "graph.failed=kill@2" };
+	const struct live_session session = { .workers = 2,
+					      .ledger = &ledger,
+					      .words = WORDS + NODES };
 
 	(void)state;
-	if (!HAS_FAILPOINTS) {
-		skip();
-	}
-	l = malloc(sizeof(*l));
-	assert_non_null(l);
-	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
-		uint64_t times = 0;
-
-		assert_int_equal(setenv("MOBULA_FAULT", faults[i], 1), 0);
-		live_start(2);
-		live_ledger_open(&ledger, WORDS + NODES);
-		record(l);
-		for (uint64_t x = 0; x < 3; x++) {
-			run_and_compare(l, x);
-			times += executions();
-		}
-		assert_true(times >= 3 * NODES);
-		mob_graph_close(l->g);
-		assert_int_equal(live_audit(0), 0);
-		live_ledger_close(&ledger);
-		mob_shutdown();
-	}
-	/* A run has failed, and who would tell dies: it fails again. */
-	assert_int_equal(setenv("MOBULA_FAULT", "graph.failed=kill@2", 1), 0);
-	live_start(2);
-	l->g = begin();
-	(void)mob_submit(k_fails, 1);
-	assert_int_equal(mob_capture_end(l->g), 0);
-	for (int i = 0; i < 8; i++) {
-		assert_int_equal(mob_graph_run(l->g), MOB_E_TASK);
-		pends(7, "k_fails");
-	}
-	mob_graph_close(l->g);
-	assert_int_equal(live_audit(0), 0);
-	mob_shutdown();
-	assert_int_equal(unsetenv("MOBULA_FAULT"), 0);
-	free(l);
+	live_each_fault(&session, faults, sizeof(faults) / sizeof(faults[0]),
+			runs_layers);
+	live_each_fault(&session, failed, 1, fails_again);
 }
 
 /* ---- closing ---- */
@@ -450,9 +444,6 @@ MOB_MAIN(int argc, char **argv)
 	if (argc > 2 && !strcmp(argv[1], "runs")) {
 		return child_runs(argv[2]);
 	}
-#ifdef MOB_FAILPOINTS
-	mobi_fault_arm(""); /* this process lives */
-#endif
 	return cmocka_run_group_tests(alone, NULL, NULL) +
 	       cmocka_run_group_tests(tests, start, live_leave);
 }

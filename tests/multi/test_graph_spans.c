@@ -5,17 +5,9 @@
  */
 #include "channels.h"
 
-#include "fault.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#ifdef MOB_FAILPOINTS
-#define HAS_FAILPOINTS 1
-#else
-#define HAS_FAILPOINTS 0
-#endif
 
 #define ROOM 100u /* of values: 25 numbers, 99 characters */
 
@@ -414,37 +406,34 @@ static void test_graph_spans_bad_sets_and_gets_are_refused(void **state)
 
 /* ---- kills ---- */
 
+static void runs_text(size_t i)
+{
+	enum { RUNS = 24, MOST = 30 };
+	uint32_t window = 1 + (uint32_t)i % 3;
+	struct text t;
+
+	record_text(&t, window, MOST);
+	run_text(&t, window, RUNS, MOST);
+	assert_true(ch_ledger.at[CH_STARTED] <= UINT64_C(4) * RUNS);
+	mob_graph_close(t.g);
+}
+
 /* Each worker dies when it passes a point the n-th time. */
 static void test_graph_spans_survive_a_kill_at_each_step(void **state)
 {
-	enum { RUNS = 24, MOST = 30 };
 	static const char *const faults[] = {
 		"graph.claimed=kill@7", "graph.result=kill@2",
 		"graph.result=kill@4",  "graph.done=kill@7",
 		"graph.later=kill@3",   "graph.reach=kill@3",
 		"graph.over=kill@2",    "graph.left=kill@1",
 	};
+	const struct live_session session = { .workers = 2,
+					      .ledger = &ch_ledger,
+					      .words = CH_WORDS };
 
 	(void)state;
-	if (!HAS_FAILPOINTS) {
-		skip();
-	}
-	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
-		uint32_t window = 1 + (uint32_t)i % 3;
-		struct text t;
-
-		assert_int_equal(setenv("MOBULA_FAULT", faults[i], 1), 0);
-		live_start(2);
-		live_ledger_open(&ch_ledger, CH_WORDS);
-		record_text(&t, window, MOST);
-		run_text(&t, window, RUNS, MOST);
-		assert_true(ch_ledger.at[CH_STARTED] <= UINT64_C(4) * RUNS);
-		mob_graph_close(t.g);
-		assert_int_equal(live_audit(0), 0);
-		live_ledger_close(&ch_ledger);
-		mob_shutdown();
-	}
-	assert_int_equal(unsetenv("MOBULA_FAULT"), 0);
+	live_each_fault(&session, faults, sizeof(faults) / sizeof(faults[0]),
+			runs_text);
 }
 
 static int start(void **state)
@@ -472,9 +461,6 @@ MOB_MAIN(int argc, char **argv)
 
 	(void)argc;
 	(void)argv;
-#ifdef MOB_FAILPOINTS
-	mobi_fault_arm(""); /* this process lives */
-#endif
 	return cmocka_run_group_tests(alone, NULL, NULL) +
 	       cmocka_run_group_tests(tests, start, live_leave);
 }

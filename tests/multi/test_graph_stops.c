@@ -19,12 +19,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifdef MOB_FAILPOINTS
-#define HAS_FAILPOINTS 1
-#else
-#define HAS_FAILPOINTS 0
-#endif
-
 /* x + 1, when CH_MAY_END is more than x. */
 MOB_TASK(uint64_t, s_gate, mob_str, path, uint64_t, x, uint64_t, more)
 {
@@ -271,18 +265,19 @@ static void arm(struct mob_graph *g)
 }
 
 /* Two workers and no more, so that one of them is armed. */
+static const struct live_session two_workers = { .workers = 2,
+						 .ledger = &ch_ledger,
+						 .words = CH_WORDS };
+
 static void start_two(void)
 {
 	assert_int_equal(setenv("MOBULA_EXTRA_WORKERS", "0", 1), 0);
-	live_start(2);
-	live_ledger_open(&ch_ledger, CH_WORDS);
+	live_begin(&two_workers);
 }
 
 static void end_two(void)
 {
-	assert_int_equal(live_audit(0), 0);
-	live_ledger_close(&ch_ledger);
-	mob_shutdown();
+	live_end(&two_workers);
 	assert_int_equal(unsetenv("MOBULA_EXTRA_WORKERS"), 0);
 }
 
@@ -295,7 +290,7 @@ static void test_runner_that_fails_is_not_missed(void **state)
 	struct mob_graph *g;
 
 	(void)state;
-	if (!HAS_FAILPOINTS) {
+	if (!LIVE_FAILPOINTS) {
 		skip();
 	}
 	start_two();
@@ -334,7 +329,7 @@ static void test_runner_that_fails_is_no_matter_of_later_runs(void **state)
 	struct mob_graph *g;
 
 	(void)state;
-	if (!HAS_FAILPOINTS) {
+	if (!LIVE_FAILPOINTS) {
 		skip();
 	}
 	start_two();
@@ -365,18 +360,20 @@ static void test_runner_that_fails_is_no_matter_of_later_runs(void **state)
 /* If there is no other, the runs in flight have its error, and no run after them. */
 static void test_runner_that_fails_alone_fails_its_runs(void **state)
 {
+	const struct live_session session = { .workers = 1,
+					      .fault = "graph.outer=error@1",
+					      .ledger = &ch_ledger,
+					      .words = CH_WORDS };
 	mob_ref in;
 	mob_ref y;
 	struct mob_graph *g;
 	int failed = 0;
 
 	(void)state;
-	if (!HAS_FAILPOINTS) {
+	if (!LIVE_FAILPOINTS) {
 		skip();
 	}
-	assert_int_equal(setenv("MOBULA_FAULT", "graph.outer=error@1", 1), 0);
-	live_start(1);
-	live_ledger_open(&ch_ledger, CH_WORDS);
+	live_begin(&session);
 	ch_ledger.at[CH_MAY_END] = 1;
 	g = with_object(2, 1, &in, &y);
 	begin_run(g, in, 0);
@@ -396,10 +393,7 @@ static void test_runner_that_fails_alone_fails_its_runs(void **state)
 	}
 	gives(g, y, 101);
 	mob_graph_close(g);
-	assert_int_equal(live_audit(0), 0);
-	live_ledger_close(&ch_ledger);
-	mob_shutdown();
-	assert_int_equal(unsetenv("MOBULA_FAULT"), 0);
+	live_end(&session);
 }
 
 /* ---- runners that leave ---- */
@@ -447,16 +441,17 @@ static bool one_task(void *arg)
 /* What one does that has left is not done to the one that has its number now. */
 static void test_runner_that_left_leaves_its_successor_alone(void **state)
 {
+	const struct live_session session = { .workers = 2,
+					      .fault = "graph.idle=stop@1" };
 	struct mobi_graph_run r;
 	struct mobi_graph_lane *l;
 	struct mob_graph *g;
 
 	(void)state;
-	if (!HAS_FAILPOINTS) {
+	if (!LIVE_FAILPOINTS) {
 		skip();
 	}
-	assert_int_equal(setenv("MOBULA_FAULT", "graph.idle=stop@1", 1), 0);
-	live_start(2);
+	live_begin(&session);
 	g = ch_begin(1);
 	(void)mob_submit(c_step, 1, 2);
 	assert_int_equal(mob_capture_end(g), 0);
@@ -478,9 +473,7 @@ static void test_runner_that_left_leaves_its_successor_alone(void **state)
 	assert_true(live_await(continues, NULL));
 	assert_int_equal(mobi_load(&r.h->hungry), 0);
 	mob_graph_close(g);
-	assert_int_equal(live_audit(0), 0);
-	mob_shutdown();
-	assert_int_equal(unsetenv("MOBULA_FAULT"), 0);
+	live_end(&session);
 }
 
 static int start(void **state)
@@ -509,9 +502,6 @@ MOB_MAIN(int argc, char **argv)
 
 	(void)argc;
 	(void)argv;
-#ifdef MOB_FAILPOINTS
-	mobi_fault_arm(""); /* this process lives */
-#endif
 	return cmocka_run_group_tests(alone, NULL, NULL) +
 	       cmocka_run_group_tests(tests, start, live_leave);
 }

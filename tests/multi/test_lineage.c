@@ -2,7 +2,6 @@
 /* What is lost of the results of tasks is made again by them. */
 #include "live.h"
 
-#include "fault.h"
 #include "gone.h"
 #include "os_file.h"
 #include "pool.h"
@@ -781,37 +780,33 @@ static void test_lineage_survives_kills_of_workers(void **state)
 	assert_int_equal(live_audit(0), 0);
 }
 
-#ifdef MOB_FAILPOINTS
+static void reads_all(size_t i)
+{
+	uint64_t seed = live_seed("lineage");
+
+	(void)i;
+	read_all(16, false, &seed);
+}
+
 /* Every worker dies at its third pass of a point. */
 static void test_lineage_survives_a_kill_at_each_step(void **state)
 {
-	static const char *const points[] = { "gone.marked",    "gone.dropped",
-					      "gone.left",      "gone.told",
-					      "lineage.kept",   "lineage.taken",
-					      "lineage.linked", "lineage.again",
-					      "lineage.secured" };
-	uint64_t seed = live_seed("lineage");
+	static const char *const faults[] = {
+		"gone.marked=kill@3",    "gone.dropped=kill@3",
+		"gone.left=kill@3",      "gone.told=kill@3",
+		"lineage.kept=kill@3",   "lineage.taken=kill@3",
+		"lineage.linked=kill@3", "lineage.again=kill@3",
+		"lineage.secured=kill@3"
+	};
+	const struct live_session session = { .workers = 2,
+					      .store_bytes = 16 << 20,
+					      .ledger = &ledger,
+					      .words = WORDS };
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
-		struct mob_init_opts opts = MOB_INIT_OPTS_INIT;
-		char spec[64];
-
-		(void)snprintf(spec, sizeof(spec), "%s=kill@3", points[i]);
-		print_message("%s\n", spec);
-		assert_int_equal(setenv("MOBULA_FAULT", spec, 1), 0);
-		opts.workers = 2;
-		opts.store_bytes = 16 << 20;
-		assert_int_equal(mob_init(&opts), 0);
-		live_ledger_open(&ledger, WORDS);
-		read_all(16, false, &seed);
-		assert_int_equal(live_audit(0), 0);
-		live_ledger_close(&ledger);
-		mob_shutdown();
-		assert_int_equal(unsetenv("MOBULA_FAULT"), 0);
-	}
+	live_each_fault(&session, faults, sizeof(faults) / sizeof(faults[0]),
+			reads_all);
 }
-#endif
 
 /* ---- sessions ---- */
 
@@ -921,16 +916,12 @@ MOB_MAIN(void)
 	const struct CMUnitTest killed[] = {
 		T(test_lineage_survives_kills_of_workers),
 	};
-	int failed;
-
-#ifdef MOB_FAILPOINTS
 	const struct CMUnitTest steps[] = {
-		cmocka_unit_test(test_lineage_survives_a_kill_at_each_step),
+		cmocka_unit_test_teardown(
+			test_lineage_survives_a_kill_at_each_step, live_leave),
 	};
+	int failed = cmocka_run_group_tests(tests, start, leave);
 
-	mobi_fault_arm(""); /* this process lives */
-#endif
-	failed = cmocka_run_group_tests(tests, start, leave);
 	if (!mobi_dir_in_memory(spill_dir())) {
 		failed += cmocka_run_group_tests(spilling, start_spilling,
 						 leave);
@@ -938,8 +929,5 @@ MOB_MAIN(void)
 	failed += cmocka_run_group_tests(bounded, start_bounded, leave);
 	failed += cmocka_run_group_tests(off, start_off, leave);
 	failed += cmocka_run_group_tests(killed, start_small, leave);
-#ifdef MOB_FAILPOINTS
-	failed += cmocka_run_group_tests(steps, NULL, NULL);
-#endif
-	return failed;
+	return failed + cmocka_run_group_tests(steps, NULL, NULL);
 }

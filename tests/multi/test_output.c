@@ -164,14 +164,20 @@ static uint32_t find(const char *text)
 	return 0;
 }
 
-static void begin(int32_t workers)
+/* Reads from the first line on. */
+static void look(void)
 {
 	n_got = 0;
 	n_lines = 0;
 	skip = NULL;
 	memset(&pos, 0, sizeof(pos));
-	live_start(workers);
 	assert_int_equal(mob_session_current(&session), 0);
+}
+
+static void begin(int32_t workers)
+{
+	live_start(workers);
+	look();
 }
 
 static void end(void)
@@ -425,40 +431,37 @@ static void test_output_log_outlives_the_session(void **state)
 
 /* ---- kills ---- */
 
+static void prints_numbers(size_t k)
+{
+	enum { N = 300 };
+	int first = live_daemon();
+	char text[64];
+	int64_t x;
+
+	(void)k;
+	look();
+	for (int64_t i = 0; i < N; i += 10) {
+		assert_int_equal(mob_get(mob_submit(u_numbers, i, 10), &x), 0);
+		read_lines((uint32_t)i + 10);
+	}
+	for (uint32_t i = 0; i < N; i++) {
+		(void)snprintf(text, sizeof(text), "number %u", i);
+		assert_string_equal(got[find(text)].name, "u_numbers");
+	}
+	assert_int_not_equal(live_daemon(), first);
+	mob_session_close(session);
+}
+
 /* The daemon is killed at each step, again and again, and goes on. */
 static void test_output_each_line_once_whoever_is_killed(void **state)
 {
-#ifdef MOB_FAILPOINTS
 	static const char *const faults[] = { "output.intent=kill@3",
 					      "output.log=kill@3",
 					      "output.done=kill@3" };
-	enum { N = 300 };
-	char text[64];
+	const struct live_session two = { .workers = 2 };
 
 	(void)state;
-	for (size_t k = 0; k < sizeof(faults) / sizeof(*faults); k++) {
-		int first;
-		int64_t x;
-
-		set("MOBULA_FAULT", faults[k]);
-		begin(2);
-		first = live_daemon();
-		for (int64_t i = 0; i < N; i += 10) {
-			assert_int_equal(
-				mob_get(mob_submit(u_numbers, i, 10), &x), 0);
-			read_lines((uint32_t)i + 10);
-		}
-		for (uint32_t i = 0; i < N; i++) {
-			(void)snprintf(text, sizeof(text), "number %u", i);
-			assert_string_equal(got[find(text)].name, "u_numbers");
-		}
-		assert_int_not_equal(live_daemon(), first);
-		end();
-	}
-#else
-	(void)state;
-	skip();
-#endif
+	live_each_fault(&two, faults, 3, prints_numbers);
 }
 
 /* ---- the driver ---- */

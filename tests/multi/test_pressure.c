@@ -431,11 +431,18 @@ static void test_semantics_16_kernel_kills_nobody_in_a_group(void **state)
 
 /* ---- faults ---- */
 
-#ifdef MOB_FAILPOINTS
-#define HAS_FAILPOINTS 1
-#else
-#define HAS_FAILPOINTS 0
-#endif
+static void fails_for_the_third_time(size_t i)
+{
+	mob_ref ref;
+
+	(void)i;
+	ledger.at[GROW] = 1;
+	ref = mob_submit(p_holds, ledger.path, 0, 16, 64);
+	fails_for_memory(ref, "for the 3. time, and "
+			      "MOBULA_MEMORY_RETRIES is 2");
+	assert_int_equal(starts(0), 3);
+	assert_true(mobi_load(&mobi_rt.sched->daemons) > 1);
+}
 
 /* Each daemon dies the second time: when it has noted whom it kills, when it has
  * killed, and when it has counted that. Each attempt is counted once. */
@@ -444,27 +451,15 @@ static void test_pressure_survives_a_kill_at_each_step(void **state)
 	static const char *const faults[] = { "pressure.noted=kill@2",
 					      "pressure.killed=kill@2",
 					      "reap.counted=kill@2" };
+	const struct live_session session = { .workers = 2,
+					      .ledger = &ledger,
+					      .words = STARTS + TASKS };
 
 	(void)state;
-	if (!HAS_FAILPOINTS) {
-		skip();
-	}
-	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
-		mob_ref ref;
-
-		set("MOBULA_FAULT", faults[i]);
-		set("MOBULA_MEMORY_RETRIES", "2");
-		begin(2, "256M");
-		ledger.at[GROW] = 1;
-		ref = mob_submit(p_holds, ledger.path, 0, 16, 64);
-		fails_for_memory(ref, "for the 3. time, and "
-				      "MOBULA_MEMORY_RETRIES is 2");
-		assert_int_equal(starts(0), 3);
-		assert_true(mobi_load(&mobi_rt.sched->daemons) > 1);
-		assert_int_equal(mob_release(ref), 0);
-		assert_int_equal(live_audit(0), 0);
-		end();
-	}
+	set("MOBULA_MEMORY_LIMIT", "256M");
+	set("MOBULA_MEMORY_RETRIES", "2");
+	live_each_fault(&session, faults, sizeof(faults) / sizeof(faults[0]),
+			fails_for_the_third_time);
 }
 
 static void test_pressure_bad_settings_are_refused(void **state)

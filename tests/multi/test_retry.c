@@ -2,7 +2,6 @@
 /* Retries of errors, at once and after a while, with every process dying. */
 #include "live.h"
 
-#include "fault.h"
 #include "os_run.h"
 
 #include <signal.h>
@@ -262,11 +261,20 @@ static void test_semantics_16_retry_survives_daemon_and_workers(void **state)
 	live_ledger_close(&ledger);
 }
 
-#ifdef MOB_FAILPOINTS
-#define HAS_FAILPOINTS 1
-#else
-#define HAS_FAILPOINTS 0
-#endif
+static void fails_three_times(size_t i)
+{
+	int64_t x;
+	mob_ref r = mob_submit_with(MOB_OPTS(.retry_errors = 1, .retries = -1,
+					     .backoff_ns = MOB_MS),
+				    y_fails, ledger.path, 3, 5, 1);
+
+	(void)i;
+	if (mob_get(r, &x)) {
+		fail_msg("%s", mob_error());
+	}
+	assert_int_equal(x + 1, ledger.at[N_RUNS]);
+	assert_true(x >= 3);
+}
 
 /* Every worker, or every daemon, dies at its first pass of a point. */
 static void test_semantics_16_retry_survives_a_kill_at_each_step(void **state)
@@ -275,32 +283,13 @@ static void test_semantics_16_retry_survives_a_kill_at_each_step(void **state)
 		"task.put_back=kill", "task.put_back.done=kill",
 		"timer.set=kill", "timer.ready=kill", "reap.run=kill"
 	};
+	const struct live_session session = { .workers = 2,
+					      .ledger = &ledger,
+					      .words = WORDS };
 
 	(void)state;
-	if (!HAS_FAILPOINTS) {
-		skip();
-	}
-	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
-		int64_t x;
-		mob_ref r;
-
-		assert_int_equal(setenv("MOBULA_FAULT", faults[i], 1), 0);
-		live_start(2);
-		live_ledger_open(&ledger, WORDS);
-		r = mob_submit_with(MOB_OPTS(.retry_errors = 1, .retries = -1,
-					     .backoff_ns = MOB_MS),
-				    y_fails, ledger.path, 3, 5, 1);
-		if (mob_get(r, &x)) {
-			fail_msg("%s: %s", faults[i], mob_error());
-		}
-		assert_int_equal(x + 1, ledger.at[N_RUNS]);
-		assert_true(x >= 3);
-		assert_int_equal(mob_release(r), 0);
-		assert_int_equal(live_audit(0), 0);
-		live_ledger_close(&ledger);
-		mob_shutdown();
-	}
-	assert_int_equal(unsetenv("MOBULA_FAULT"), 0);
+	live_each_fault(&session, faults, sizeof(faults) / sizeof(faults[0]),
+			fails_three_times);
 }
 
 /* ---- bad input ---- */
@@ -361,11 +350,7 @@ MOB_MAIN(void)
 		T(test_semantics_16_retry_survives_daemon_and_workers),
 		T(test_retry_bad_options_are_refused),
 	};
-	int failed;
+	int failed = cmocka_run_group_tests(alone, NULL, NULL);
 
-#ifdef MOB_FAILPOINTS
-	mobi_fault_arm(""); /* this process lives */
-#endif
-	failed = cmocka_run_group_tests(alone, NULL, NULL);
 	return failed + cmocka_run_group_tests(tests, start, NULL);
 }

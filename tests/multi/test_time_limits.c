@@ -553,11 +553,19 @@ static void test_time_limits_survive_the_daemon(void **state)
 	live_ledger_close(&ledger);
 }
 
-#ifdef MOB_FAILPOINTS
-#define HAS_FAILPOINTS 1
-#else
-#define HAS_FAILPOINTS 0
-#endif
+static void both_are_late(size_t i)
+{
+	mob_ref runs = mob_submit_with(MOB_OPTS(.timeout_ns = 10 * MOB_MS,
+						.grace_ns = 5 * MOB_MS,
+						.retries = -1),
+				       t_stubborn, ledger.path);
+	mob_ref waits = mob_submit_with(MOB_OPTS(.deadline_ns = 20 * MOB_MS),
+					t_add, ledger.path, runs, 1);
+
+	(void)i;
+	fails(waits, MOB_E_TIMEOUT, "t_");
+	fails(runs, MOB_E_TIMEOUT, "its timeout of 10 ms");
+}
 
 /* Every daemon dies at its first pass of a point. */
 static void test_time_limits_survive_a_kill_at_each_step(void **state)
@@ -567,33 +575,12 @@ static void test_time_limits_survive_a_kill_at_each_step(void **state)
 									".taken"
 									"=kil"
 									"l" };
+	const struct live_session session = { .workers = 2,
+					      .ledger = &ledger,
+					      .words = WORDS };
 
 	(void)state;
-	if (!HAS_FAILPOINTS) {
-		skip();
-	}
-	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
-		mob_ref runs;
-		mob_ref waits;
-
-		assert_int_equal(setenv("MOBULA_FAULT", faults[i], 1), 0);
-		live_start(2);
-		live_ledger_open(&ledger, WORDS);
-		runs = mob_submit_with(MOB_OPTS(.timeout_ns = 10 * MOB_MS,
-						.grace_ns = 5 * MOB_MS,
-						.retries = -1),
-				       t_stubborn, ledger.path);
-		waits = mob_submit_with(MOB_OPTS(.deadline_ns = 20 * MOB_MS),
-					t_add, ledger.path, runs, 1);
-		fails(waits, MOB_E_TIMEOUT, "t_");
-		fails(runs, MOB_E_TIMEOUT, "its timeout of 10 ms");
-		assert_int_equal(mob_release(runs), 0);
-		assert_int_equal(mob_release(waits), 0);
-		assert_int_equal(live_audit(0), 0);
-		live_ledger_close(&ledger);
-		mob_shutdown();
-	}
-	assert_int_equal(unsetenv("MOBULA_FAULT"), 0);
+	live_each_fault(&session, faults, 2, both_are_late);
 }
 
 /* ---- bad input ---- */

@@ -2,7 +2,6 @@
 /* Tasks that yield: what is read, how far they run ahead, who dies. */
 #include "live.h"
 
-#include "fault.h"
 #include "os_clock.h"
 #include "os_run.h"
 #include "pool.h"
@@ -1086,12 +1085,6 @@ static void test_stream_killed_at_random(void **state)
 
 /* ---- one worker for all ---- */
 
-#ifdef MOB_FAILPOINTS
-#define HAS_FAILPOINTS 1
-#else
-#define HAS_FAILPOINTS 0
-#endif
-
 /* Without another worker the bound cannot be kept: it is no deadlock. */
 static void test_stream_and_its_reader_on_one_worker(void **state)
 {
@@ -1100,13 +1093,14 @@ static void test_stream_and_its_reader_on_one_worker(void **state)
 	(void)state;
 	assert_int_equal(setenv("MOBULA_EXTRA_WORKERS", "0", 1), 0);
 	for (size_t i = 0; i < 2; i++) {
-		struct mob_scope in;
+		const struct live_session session = { .workers = 1,
+						      .policy = policies[i],
+						      .ledger = &ledger,
+						      .words = WORDS };
 		mob_ref s;
 		int64_t x;
 
-		live_start_with(1, policies[i]);
-		in = mob_scope_open();
-		live_ledger_open(&ledger, WORDS);
+		live_begin(&session);
 		/* Both are queued before one runs: by lifo, the reader first. */
 		(void)mob_submit(s_until_told, ledger.path);
 		s = mob_submit_with(MOB_OPTS(.stream_items = 4), s_count, 2000);
@@ -1115,11 +1109,29 @@ static void test_stream_and_its_reader_on_one_worker(void **state)
 		(void)live_ledger_add(ledger.path, N_OTHER);
 		assert_int_equal(mob_get(s, &x), 0);
 		assert_int_equal(x, 2 * sum_to(2000));
-		mob_scope_close(&in);
-		assert_int_equal(live_audit(0), 0);
-		live_ledger_close(&ledger);
-		mob_shutdown();
+		live_end(&session);
 	}
+}
+
+static void reads_three_streams(size_t i)
+{
+	mob_ref s = mob_submit_with(MOB_OPTS(.retries = -1), s_count, 30);
+	int64_t x;
+	int rc;
+
+	(void)i;
+	reads(s, 0, 30);
+	ends(s);
+	/* Each waits for the other. */
+	s = mob_submit_with(MOB_OPTS(.retries = -1, .stream_items = 1), s_count,
+			    30);
+	reads(s, 0, 30);
+	ends(s);
+	s = mob_submit_with(MOB_OPTS(.retries = -1), s_blocks, 5, 20000);
+	s = mob_submit_with(MOB_OPTS(.retries = -1), s_last, s);
+	rc = mob_get(s, &x);
+	assert_true(rc == MOB_E_LOST || (rc == 0 && x == 4));
+	mob_error_clear();
 }
 
 /* Every worker dies at one of its first passes of a point, once it has gone on. */
@@ -1132,39 +1144,11 @@ static void test_semantics_35_retry_survives_a_kill_at_each_step(void **state)
 		"stream.step=kill",   "stream.read=kill@9",
 		"stream.stepped=kill"
 	};
+	const struct live_session session = { .workers = 2 };
 
 	(void)state;
-	if (!HAS_FAILPOINTS) {
-		skip();
-	}
-	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
-		struct mob_scope in;
-		mob_ref s;
-		int64_t x;
-		int rc;
-
-		assert_int_equal(setenv("MOBULA_FAULT", faults[i], 1), 0);
-		live_start(2);
-		in = mob_scope_open();
-		s = mob_submit_with(MOB_OPTS(.retries = -1), s_count, 30);
-		reads(s, 0, 30);
-		ends(s);
-		/* Each waits for the other. */
-		s = mob_submit_with(MOB_OPTS(.retries = -1, .stream_items = 1),
-				    s_count, 30);
-		reads(s, 0, 30);
-		ends(s);
-		s = mob_submit_with(MOB_OPTS(.retries = -1), s_blocks, 5,
-				    20000);
-		s = mob_submit_with(MOB_OPTS(.retries = -1), s_last, s);
-		rc = mob_get(s, &x);
-		assert_true(rc == MOB_E_LOST || (rc == 0 && x == 4));
-		mob_error_clear();
-		mob_scope_close(&in);
-		assert_int_equal(live_audit(0), 0);
-		mob_shutdown();
-	}
-	assert_int_equal(unsetenv("MOBULA_FAULT"), 0);
+	live_each_fault(&session, faults, sizeof(faults) / sizeof(faults[0]),
+			reads_three_streams);
 }
 
 static int start(void **state)
@@ -1212,11 +1196,7 @@ MOB_MAIN(void)
 		T(test_stream_is_nothing_to_make_a_result_of_again),
 		T(test_stream_killed_at_random),
 	};
-	int failed;
+	int failed = cmocka_run_group_tests(alone, NULL, NULL);
 
-#ifdef MOB_FAILPOINTS
-	mobi_fault_arm(""); /* this process lives */
-#endif
-	failed = cmocka_run_group_tests(alone, NULL, NULL);
 	return failed + cmocka_run_group_tests(tests, start, NULL);
 }

@@ -392,6 +392,17 @@ bool wg_is_stopped(mob_ref r)
 
 /* ---- sessions ---- */
 
+const struct live_session wg_four = {
+	.workers = 4, .policy = "fifo", .ledger = &wg_ledger, .words = WG_WORDS
+};
+
+void wg_forget(void)
+{
+	for (uint32_t i = 0; i < WG_WORDS; i++) {
+		wg_ledger.at[i] = 0;
+	}
+}
+
 static int wg_open_with(int32_t workers, const char *resources)
 {
 	struct mob_init_opts o = MOB_INIT_OPTS_INIT;

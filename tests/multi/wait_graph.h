@@ -97,10 +97,16 @@ uint32_t wg_worker_of(mob_ref r);
 /* It is stopped by a signal. */
 bool wg_is_stopped(mob_ref r);
 
+/* As new: nobody has counted anything. */
+void wg_forget(void);
+
 /* Set-up and tear-down: a session of WG_NODES workers, of one, or with two devices. */
 int wg_open_many(void **state);
 int wg_open_one(void **state);
 int wg_open_devices(void **state);
 int wg_close_test(void **state);
+
+/* A session of four workers with the ledger, for live_begin and live_each_fault. */
+extern const struct live_session wg_four;
 
 #endif /* MOBI_TEST_WAIT_GRAPH_H */

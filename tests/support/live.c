@@ -4,6 +4,7 @@
 #include "live.h"
 
 #include "domain.h"
+#include "fault.h"
 #include "os_clock.h"
 #include "os_run.h"
 #include "policy_row.h"
@@ -20,14 +21,14 @@
 
 #define PATIENCE (LIVE_SLOW > 1 ? 300 : 60)
 
-void live_start_with(int32_t workers, const char *policy)
+static void start(int32_t workers, const char *policy, uint64_t store_bytes)
 {
 	struct mob_init_opts opts = MOB_INIT_OPTS_INIT;
 	int rc;
 
 	opts.workers = workers;
 	opts.policy = policy;
-	opts.store_bytes = 64 << 20;
+	opts.store_bytes = store_bytes ? store_bytes : 64 << 20;
 	rc = mob_init(&opts);
 	if (rc < 0) {
 		fail_msg("mob_init: %s: %s", mob_err_name(rc),
@@ -35,9 +36,28 @@ void live_start_with(int32_t workers, const char *policy)
 	}
 }
 
+void live_start_with(int32_t workers, const char *policy)
+{
+	start(workers, policy, 0);
+}
+
 void live_start(int32_t workers)
 {
-	live_start_with(workers, NULL);
+	start(workers, NULL, 0);
+}
+
+int live_start_one(void **state)
+{
+	(void)state;
+	live_start(1);
+	return 0;
+}
+
+int live_start_two(void **state)
+{
+	(void)state;
+	live_start(2);
+	return 0;
 }
 
 bool live_await(bool (*fn)(void *arg), void *arg)
@@ -81,9 +101,36 @@ uint32_t live_objects(void)
 	return n;
 }
 
+static bool has_tasks(void *arg)
+{
+	return live_tasks() == *(const uint32_t *)arg;
+}
+
+bool live_await_tasks(uint32_t n)
+{
+	return live_await(has_tasks, &n);
+}
+
+uint64_t live_used_bytes(void)
+{
+	struct mob_store_stat st;
+
+	assert_int_equal(mob_store_stat(mobi_rt.store, &st), 0);
+	return st.arena_used_bytes;
+}
+
 uint32_t live_slots_used(void)
 {
 	return mobi_pool_used(mobi_rt.store, MOBI_POOL_SLOT);
+}
+
+void live_pends(int code, const char *part)
+{
+	assert_int_equal(mob_error_code(), code);
+	if (!strstr(mob_error(), part)) {
+		fail_msg("'%s' is not in: %s", part, mob_error());
+	}
+	mob_error_clear();
 }
 
 static bool is_quiet(void *arg)
@@ -151,6 +198,53 @@ int live_leave(void **state)
 	mob_shutdown();
 	mob_error_clear();
 	return 0;
+}
+
+/* ---- sessions of a test ---- */
+
+void live_begin(const struct live_session *s)
+{
+	if (s->fault) {
+		assert_int_equal(setenv("MOBULA_FAULT", s->fault, 1), 0);
+#ifdef MOB_FAILPOINTS
+		mobi_fault_arm("");
+#endif
+	}
+	start(s->workers, s->policy, s->store_bytes);
+	if (s->ledger) {
+		live_ledger_open(s->ledger, s->words);
+	}
+	scope = mob_scope_open();
+}
+
+void live_end(const struct live_session *s)
+{
+	mob_scope_close(&scope);
+	assert_int_equal(live_audit(0), 0);
+	if (s->ledger) {
+		live_ledger_close(s->ledger);
+	}
+	mob_shutdown();
+	if (s->fault) {
+		assert_int_equal(unsetenv("MOBULA_FAULT"), 0);
+	}
+}
+
+void live_each_fault(const struct live_session *s, const char *const *faults,
+		     size_t n, void (*body)(size_t i))
+{
+	if (!LIVE_FAILPOINTS) {
+		skip();
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct live_session with = *s;
+
+		print_message("%s\n", faults[i]);
+		with.fault = faults[i];
+		live_begin(&with);
+		body(i);
+		live_end(&with);
+	}
 }
 
 /* ---- processes ---- */
@@ -310,6 +404,25 @@ void live_ledger_close(struct live_ledger *l)
 {
 	(void)munmap((void *)(uintptr_t)l->at, l->n * sizeof(uint64_t));
 	(void)unlink(l->path);
+}
+
+struct word {
+	const _Atomic uint64_t *at;
+	uint64_t least;
+};
+
+static bool has_word(void *arg)
+{
+	const struct word *w = arg;
+
+	return mobi_load(w->at) >= w->least;
+}
+
+bool live_ledger_await(const struct live_ledger *l, size_t i, uint64_t v)
+{
+	struct word w = { &l->at[i], v };
+
+	return live_await(has_word, &w);
 }
 
 static size_t counters; /* in the file that is mapped */

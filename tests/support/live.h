@@ -37,6 +37,10 @@ void live_start(int32_t workers);
 /* The same with a policy. */
 void live_start_with(int32_t workers, const char *policy);
 
+/* Set-ups of a group: a session of one worker, of two. live_leave ends it. */
+int live_start_one(void **state);
+int live_start_two(void **state);
+
 /* Asks again and again, for a minute (five under a sanitizer; MOB_TEST_PATIENCE: so
  * many seconds), until fn says true. */
 bool live_await(bool (*fn)(void *arg), void *arg);
@@ -44,8 +48,15 @@ bool live_await(bool (*fn)(void *arg), void *arg);
 /* Tasks that have a record, and objects that exist. */
 uint32_t live_tasks(void);
 uint32_t live_objects(void);
+/* Waits until so many tasks have one; false as live_await. */
+bool live_await_tasks(uint32_t n);
+/* Bytes of the store that are in use. */
+uint64_t live_used_bytes(void);
 /* Slots that were ever taken: a loop in constant memory does not raise it. */
 uint32_t live_slots_used(void);
+
+/* An error of this code pends, and has this text in it; from now on none does. */
+void live_pends(int code, const char *part);
 
 /* No task is left and no more than `objects` objects; then the audit, which
  * prints what it finds. Findings, or negative if it never became quiet. */
@@ -94,6 +105,39 @@ uint64_t live_ledger_get(const char *path, uint64_t i);
 /* Takes n from it; raises it to at least v. */
 void live_ledger_sub(const char *path, uint64_t i, uint64_t n);
 void live_ledger_max(const char *path, uint64_t i, uint64_t v);
+
+/* Waits until it is at least v; false as live_await. */
+bool live_ledger_await(const struct live_ledger *l, size_t i, uint64_t v);
+
+/* Are failpoints compiled in? Without them a test that needs some skips. */
+#ifdef MOB_FAILPOINTS
+#define LIVE_FAILPOINTS 1
+#else
+#define LIVE_FAILPOINTS 0
+#endif
+
+/*
+ * A session that a test begins and ends itself, with a scope of its own. What is zero
+ * is the default.
+ */
+struct live_session {
+	int32_t workers;
+	const char *policy;
+	uint64_t store_bytes; /* 64 MiB */
+	const char *fault; /* of its daemon and workers: this process lives */
+	struct live_ledger *ledger; /* is open meanwhile, with so many words */
+	size_t words;
+};
+void live_begin(const struct live_session *s);
+/* The audit has to be clean. */
+void live_end(const struct live_session *s);
+
+/*
+ * For each of n faults, such as "graph.done=kill@7": begins a session with it, calls
+ * body with its index, and ends the session. s->fault is not read.
+ */
+void live_each_fault(const struct live_session *s, const char *const *faults,
+		     size_t n, void (*body)(size_t i));
 
 /*
  * No task runs twice at the same attempt: tasks that call live_once mark
