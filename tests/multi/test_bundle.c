@@ -247,6 +247,11 @@ static void test_bundle_is_not_stuck_with_a_stopped_worker(void **state)
 	end();
 }
 
+static bool has_replaced(void *arg)
+{
+	return mobi_load(&mobi_rt.sched->starts) > *(const uint64_t *)arg;
+}
+
 /* What is in a bundle has not begun: it is no attempt. What is taken is one. */
 static void test_bundle_survives_a_kill_at_each_step(void **state)
 {
@@ -270,7 +275,7 @@ static void test_bundle_survives_a_kill_at_each_step(void **state)
 		ends(refs, 1);
 		ledger.at[GO] = 1;
 		ends(refs, 0);
-		assert_true(mobi_load(&mobi_rt.sched->starts) > starts);
+		assert_true(live_await(has_replaced, &starts));
 		end();
 	}
 }
