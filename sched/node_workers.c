@@ -154,6 +154,9 @@ static void forget(struct mobi_node *n, struct mobi_node_child *c, bool stood)
 	}
 	mobi_outlog_ended(n->log, c->pid);
 	*c = n->child[--n->n];
+	/* If the others are blocked, one comes in its place: they asked for it when
+	 * they began to wait. */
+	mobi_store(&n->sh->wanted_extra, 1u);
 }
 
 /* ---- what workers leave ---- */

@@ -403,22 +403,10 @@ static bool continues(void *arg)
 {
 	(void)arg;
 	for (uint32_t i = 0; i < live_workers(); i++) {
-		char path[64];
-		char text[256] = "";
-		const char *at;
-		int fd;
+		int pid = live_worker(i);
 
-		(void)snprintf(path, sizeof(path), "/proc/%d/stat",
-			       live_worker(i));
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0) {
-			continue;
-		}
-		(void)!read(fd, text, sizeof(text) - 1);
-		(void)close(fd);
-		at = strrchr(text, ')');
-		if (at && at[2] == 'T') {
-			assert_int_equal(kill(live_worker(i), SIGCONT), 0);
+		if (pid > 0 && live_is_stopped(pid)) {
+			assert_int_equal(kill(pid, SIGCONT), 0);
 			return true;
 		}
 	}

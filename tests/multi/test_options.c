@@ -426,6 +426,64 @@ MOB_TASK(int64_t, o_pid_of_child, mob_str, path)
 	return (int64_t)mobi_proc_self().pid;
 }
 
+/* Until the driver has sealed it. */
+MOB_TASK(int64_t, o_joins, mob_str, path, mob_ref, object)
+{
+	live_ledger_max(path, 1, (uint64_t)mobi_proc_self().pid);
+	(void)mob_join(object);
+	return 1;
+}
+
+static bool is_over(void *arg)
+{
+	return mob_wait(arg, 1, 1, 0, NULL) == 1;
+}
+
+static bool is_stopped(void *arg)
+{
+	return live_is_stopped(*(const int *)arg);
+}
+
+/* One comes in its place though the only other one is blocked and, as it is stopped,
+ * cannot ask for it. */
+static void test_options_worker_that_leaves_is_missed(void **state)
+{
+	const struct live_session session = {
+		.workers = 1, .policy = "fifo", .ledger = &ledger, .words = 2
+	};
+	mob_ref object;
+	mob_ref waits;
+	mob_ref next;
+	void *at;
+	int64_t x;
+	int pid;
+
+	(void)state;
+	assert_int_equal(setenv("MOBULA_EXTRA_WORKERS", "1", 1), 0);
+	live_begin(&session);
+	assert_int_equal(mob_object_create(mobi_rt.store, 8, 0, &object, &at),
+			 0);
+	memset(at, 0, 8);
+	waits = mob_submit(o_joins, ledger.path, object);
+	/* By the second worker. */
+	assert_int_equal(mob_get(mob_submit(o_pid, ledger.path), &x), 0);
+	pid = (int)ledger.at[1];
+	assert_true(pid > 0 && x != pid);
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	assert_true(live_await(is_stopped, &pid));
+	assert_int_equal(mob_get(mob_submit_with(MOB_OPTS(.max_calls = 1),
+						 o_pid, ledger.path),
+				 &x),
+			 0);
+	next = mob_submit(o_pid, ledger.path);
+	assert_true(live_await(is_over, &next));
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	assert_int_equal(mob_object_seal(mobi_rt.store, object), 0);
+	assert_int_equal(mob_object_release(mobi_rt.store, object), 0);
+	assert_int_equal(mob_get(waits, &x), 0);
+	live_end(&session);
+}
+
 /* A worker goes after so many runs, and nothing is lost or run twice. */
 static void test_options_worker_is_replaced_after_max_calls(void **state)
 {
@@ -514,6 +572,8 @@ MOB_MAIN(void)
 		cmocka_unit_test(
 			test_options_stream_of_small_ones_lets_a_large_one_in),
 		cmocka_unit_test(test_options_policies_differ_in_their_order),
+		cmocka_unit_test_teardown(
+			test_options_worker_that_leaves_is_missed, live_leave),
 	};
 	int failed = cmocka_run_group_tests(alone, NULL, NULL);
 

@@ -373,21 +373,8 @@ uint32_t wg_worker_of(mob_ref r)
 
 bool wg_is_stopped(mob_ref r)
 {
-	char path[64];
-	char line[400];
-	const char *end = NULL;
-	FILE *f;
-
-	(void)snprintf(path, sizeof(path), "/proc/%u/stat",
-		       mobi_rt.store->clients[wg_worker_of(r)].proc.pid);
-	f = fopen(path, "r");
-	if (f && fgets(line, sizeof(line), f)) {
-		end = strrchr(line, ')');
-	}
-	if (f) {
-		(void)fclose(f);
-	}
-	return end && end[2] == 'T';
+	return live_is_stopped(
+		(int)mobi_rt.store->clients[wg_worker_of(r)].proc.pid);
 }
 
 /* ---- sessions ---- */

@@ -290,6 +290,24 @@ int live_daemon(void)
 					     0;
 }
 
+bool live_is_stopped(int pid)
+{
+	char path[64];
+	char line[256] = "";
+	const char *end = NULL;
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	if (f && fgets(line, sizeof(line), f)) {
+		end = strrchr(line, ')');
+	}
+	if (f) {
+		(void)fclose(f);
+	}
+	return end && end[2] == 'T';
+}
+
 int live_spawn(const char *arg, const char *arg2)
 {
 	pid_t pid = fork();

@@ -73,6 +73,8 @@ int live_leave(void **state);
 uint32_t live_workers(void);
 int live_worker(uint32_t i);
 int live_daemon(void);
+/* A process that a signal has stopped. */
+bool live_is_stopped(int pid);
 
 /* Swaps the policy; with check false without the trial that refuses bad ones. */
 int live_swap(const char *name_or_path, bool check);
