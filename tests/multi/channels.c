@@ -39,15 +39,6 @@ struct mob_graph *ch_begin(uint32_t window)
 	return g;
 }
 
-void ch_pends(int code, const char *part)
-{
-	assert_int_equal(mob_error_code(), code);
-	if (!strstr(mob_error(), part)) {
-		fail_msg("'%s' is not in: %s", part, mob_error());
-	}
-	mob_error_clear();
-}
-
 void ch_start(struct mob_graph *g)
 {
 	if (mob_graph_start(g)) {
@@ -60,9 +51,4 @@ void ch_wait(struct mob_graph *g)
 	if (mob_graph_wait(g, MOB_FOREVER)) {
 		fail_msg("mob_graph_wait: %s", mob_error());
 	}
-}
-
-bool ch_has_started(void *arg)
-{
-	return ch_ledger.at[CH_STARTED] >= *(const uint64_t *)arg;
 }

@@ -23,9 +23,5 @@ MOB_TASK_DECLARE(uint64_t, c_fails_at, uint64_t, x, uint64_t, bad);
 struct mob_graph *ch_begin(uint32_t window);
 void ch_start(struct mob_graph *g);
 void ch_wait(struct mob_graph *g);
-/* An error with that code pends, and has that text in it; from now on none does. */
-void ch_pends(int code, const char *part);
-/* For live_await: CH_STARTED is at least *arg, a uint64_t. */
-bool ch_has_started(void *arg);
 
 #endif /* MOBI_TEST_CHANNELS_H */

@@ -151,20 +151,6 @@ static void test_backpressure_calls_are_folded_in_bounded_memory(void **state)
 	mob_map_close(m);
 }
 
-static int open_session(void **state)
-{
-	(void)state;
-	live_start(2);
-	return 0;
-}
-
-static int close_session(void **state)
-{
-	(void)state;
-	mob_shutdown();
-	return 0;
-}
-
 #define T(name)                                                                \
 	cmocka_unit_test_setup_teardown(test_backpressure_##name, live_open,   \
 					live_clean)
@@ -177,5 +163,5 @@ MOB_MAIN(void)
 		T(calls_are_folded_in_bounded_memory),
 	};
 
-	return cmocka_run_group_tests(tests, open_session, close_session);
+	return cmocka_run_group_tests(tests, live_start_two, live_leave);
 }

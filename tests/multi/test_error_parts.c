@@ -370,20 +370,6 @@ static void test_semantics_16_crash_says_what_it_was(void **state)
 	}
 }
 
-static int start(void **state)
-{
-	(void)state;
-	live_start(2);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	mob_shutdown();
-	return 0;
-}
-
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)
 
 MOB_MAIN(void)
@@ -396,7 +382,7 @@ MOB_MAIN(void)
 	const struct CMUnitTest alone[] = {
 		cmocka_unit_test(test_semantics_18_unread_error_is_told_once),
 	};
-	int failed = cmocka_run_group_tests(tests, start, stop);
+	int failed = cmocka_run_group_tests(tests, live_start_two, live_leave);
 
 	return failed + cmocka_run_group_tests(alone, NULL, NULL);
 }

@@ -627,13 +627,6 @@ static void test_errors_fork_in_a_task(void **state)
 	assert_int_equal(mob_get(mob_submit(e_forks), &x), 0);
 }
 
-static int start(void **state)
-{
-	(void)state;
-	live_start(2);
-	return 0;
-}
-
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)
 
 /* ---- a full store ---- */
@@ -734,13 +727,6 @@ test_errors_janitor_that_waits_for_room_makes_the_error(void **state)
 	assert_int_equal(unsetenv("MOBULA_ROOM_WAIT_MS"), 0);
 }
 
-static int stop(void **state)
-{
-	(void)state;
-	mob_shutdown();
-	return 0;
-}
-
 MOB_MAIN(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -763,5 +749,5 @@ MOB_MAIN(void)
 		T(test_errors_janitor_that_waits_for_room_makes_the_error),
 	};
 
-	return cmocka_run_group_tests(tests, start, stop);
+	return cmocka_run_group_tests(tests, live_start_two, live_leave);
 }

@@ -183,15 +183,6 @@ static int64_t *numbers(size_t n)
 	return xs;
 }
 
-static void pends(int code, const char *part)
-{
-	assert_int_equal(mob_error_code(), code);
-	if (!strstr(mob_error(), part)) {
-		fail_msg("'%s' is not in: %s", part, mob_error());
-	}
-	mob_error_clear();
-}
-
 /* ---- of a map ---- */
 
 static const uint32_t chunks[] = { 0, 1, 2, 3, 7, 100 };
@@ -393,7 +384,7 @@ static void test_fold_ends_with_the_first_error(void **state)
 		assert_int_equal(y, 0);
 		assert_null(strstr(mob_error(), "map_run.c"));
 		if (k % 2 == 0) {
-			pends(777, "no 777 (task r_fails_at, ");
+			live_pends(777, "no 777 (task r_fails_at, ");
 		}
 		mob_error_clear();
 		assert_int_equal(mob_map_next(m, &y), 0);
@@ -405,7 +396,7 @@ static void test_fold_ends_with_the_first_error(void **state)
 		(void)mob_map_fold(m, r_bad_add);
 		(void)mob_map_over(m, r_square, 20, xs);
 		assert_int_equal(mob_map_next(m, &y), MOB_E_TASK);
-		pends(8, "is too much (task r_bad_add, ");
+		live_pends(8, "is too much (task r_bad_add, ");
 		mob_map_close(m);
 	}
 	free(xs);
@@ -445,12 +436,6 @@ static void test_fold_survives_deaths(void **state)
 	free(xs);
 }
 
-static bool has_started(void *arg)
-{
-	(void)arg;
-	return ledger.at[STARTED] > 0;
-}
-
 static void test_fold_closed_early_cancels_and_frees(void **state)
 {
 	int64_t *xs = numbers(100);
@@ -468,7 +453,7 @@ static void test_fold_closed_early_cancels_and_frees(void **state)
 		(void)mob_map_fold(m, r_add);
 		(void)mob_map_over(m, r_gated, 100, path, xs);
 		assert_int_equal(mob_map_next_timeout(m, 0, &y), MOB_E_TIMEOUT);
-		assert_true(live_await(has_started, NULL));
+		assert_true(live_ledger_await(&ledger, STARTED, 1));
 		mob_map_close(m);
 		assert_int_equal(live_audit(0), 0);
 		assert_int_equal(ledger.at[STARTED], ledger.at[ENDED]);
@@ -484,21 +469,21 @@ static void test_fold_bad_operators_are_refused(void **state)
 
 	(void)state;
 	assert_int_equal(mob_map_fold(m, r_unlike), MOB_E_INVAL);
-	pends(MOB_E_INVAL, "R r_unlike(R, R)");
+	live_pends(MOB_E_INVAL, "R r_unlike(R, R)");
 	assert_int_equal(mob_map_fold_raw(m, &r_square_def), MOB_E_INVAL);
-	pends(MOB_E_INVAL, "two values");
+	live_pends(MOB_E_INVAL, "two values");
 	assert_int_equal(mob_map_fold(m, r_ref), MOB_E_INVAL);
-	pends(MOB_E_INVAL, "refs");
+	live_pends(MOB_E_INVAL, "refs");
 	assert_int_equal(mob_map_fold(m, r_add), 0);
 	assert_int_equal(mob_map_fold(m, r_add), MOB_E_STATE);
-	pends(MOB_E_STATE, "mob_map_fold");
+	live_pends(MOB_E_STATE, "mob_map_fold");
 	assert_int_equal(mob_map_add(m, r_span, 1), MOB_E_TYPE);
-	pends(MOB_E_TYPE, "r_span returns span");
+	live_pends(MOB_E_TYPE, "r_span returns span");
 	mob_map_close(m);
 	m = map_with(0, 0);
 	(void)mob_map_add(m, r_square, 1);
 	assert_int_equal(mob_map_fold(m, r_add), MOB_E_STATE);
-	pends(MOB_E_STATE, "has calls");
+	live_pends(MOB_E_STATE, "has calls");
 	assert_int_equal(mob_map_next(m, &y), 1);
 	mob_map_close(m);
 }
@@ -540,32 +525,18 @@ static void test_reduce_errors_are_in_the_ref(void **state)
 		refs[i] = mob_submit(r_fails_at, i, 13);
 	}
 	assert_int_equal(mob_get(mob_reduce(r_add, refs, 20), &y), MOB_E_TASK);
-	pends(13, "no 13 (task r_fails_at");
+	live_pends(13, "no 13 (task r_fails_at");
 	assert_int_equal(mob_get(mob_reduce(r_add, refs, 0), &y), MOB_E_INVAL);
-	pends(MOB_E_INVAL, "at least one");
+	live_pends(MOB_E_INVAL, "at least one");
 	refs[0] = mob_reduce_raw(&r_square_def, NULL, refs, 3);
 	assert_int_equal(mob_get(refs[0], &y), MOB_E_INVAL);
-	pends(MOB_E_INVAL, "two values");
+	live_pends(MOB_E_INVAL, "two values");
 	refs[1] = mob_put(1.5);
 	refs[2] = mob_put(2);
 	assert_int_equal(mob_get(mob_reduce(r_add, refs + 1, 2), &y),
 			 MOB_E_TYPE);
-	pends(MOB_E_TYPE, "expected int64_t");
+	live_pends(MOB_E_TYPE, "expected int64_t");
 	mob_error_clear();
-}
-
-static int open_session(void **state)
-{
-	(void)state;
-	live_start(2);
-	return 0;
-}
-
-static int close_session(void **state)
-{
-	(void)state;
-	mob_shutdown();
-	return 0;
 }
 
 #define T(name)                                                                \
@@ -589,5 +560,5 @@ MOB_MAIN(void)
 		T(reduce_errors_are_in_the_ref),
 	};
 
-	return cmocka_run_group_tests(tests, open_session, close_session);
+	return cmocka_run_group_tests(tests, live_start_two, live_leave);
 }

@@ -694,13 +694,6 @@ static void test_frame_loops_without_end_run_in_constant_memory(void **state)
 	assert_true(live_slots_used() <= used + 128);
 }
 
-static int start(void **state)
-{
-	(void)state;
-	live_start(2);
-	return 0;
-}
-
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)
 
 MOB_MAIN(void)
@@ -730,5 +723,5 @@ MOB_MAIN(void)
 		T(test_frame_loops_without_end_run_in_constant_memory),
 	};
 
-	return cmocka_run_group_tests(tests, start, NULL);
+	return cmocka_run_group_tests(tests, live_start_two, NULL);
 }

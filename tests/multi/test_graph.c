@@ -173,15 +173,6 @@ static void run(struct mob_graph *g)
 	}
 }
 
-static void pends(int code, const char *part)
-{
-	assert_int_equal(mob_error_code(), code);
-	if (!strstr(mob_error(), part)) {
-		fail_msg("'%s' is not in: %s", part, mob_error());
-	}
-	mob_error_clear();
-}
-
 /* ---- random graphs ---- */
 
 #define NODES 60
@@ -667,9 +658,9 @@ static void test_graph_error_of_a_node_ends_the_run(void **state)
 		assert_int_equal(mob_graph_run(g), MOB_E_TASK);
 		assert_int_equal(ledger.at[0], 0);
 		assert_non_null(strstr(mob_error(), "g_fails_at"));
-		pends(42, "cannot do 4");
+		live_pends(42, "cannot do 4");
 		assert_int_equal(mob_graph_get(g, out, &x), MOB_E_STATE);
-		pends(MOB_E_STATE, "last run has failed");
+		live_pends(MOB_E_STATE, "last run has failed");
 	}
 	mob_graph_close(g);
 	live_ledger_close(&ledger);
@@ -685,7 +676,7 @@ static void test_graph_error_of_an_object_is_that_of_the_run(void **state)
 	assert_int_equal(mob_capture_end(g), 0);
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(mob_graph_run(g), MOB_E_TASK);
-		pends(42, "cannot do 3");
+		live_pends(42, "cannot do 3");
 	}
 	mob_graph_close(g);
 	/* Of the wrong type: only seen when it is there. */
@@ -693,7 +684,7 @@ static void test_graph_error_of_an_object_is_that_of_the_run(void **state)
 	(void)mob_submit(g_fails_at, mob_put(2.5), -1);
 	assert_int_equal(mob_capture_end(g), 0);
 	assert_int_equal(mob_graph_run(g), MOB_E_TYPE);
-	pends(MOB_E_TYPE, "double");
+	live_pends(MOB_E_TYPE, "double");
 	mob_graph_close(g);
 }
 
@@ -706,11 +697,11 @@ static void test_graph_error_of_an_object_is_that_of_the_run(void **state)
 		mob_ref in_ MOB_UNUSED = mob_graph_input(int64_t);             \
 		mob_ref r_ = (call);                                           \
 		assert_int_equal(mob_join(r_), code);                          \
-		pends(code, part);                                             \
+		live_pends(code, part);                                        \
 		assert_int_equal(mob_capture_end(g_), code);                   \
-		pends(code, part);                                             \
+		live_pends(code, part);                                        \
 		assert_int_equal(mob_graph_start(g_), MOB_E_STATE);            \
-		pends(MOB_E_STATE, "capture of the graph has failed");         \
+		live_pends(MOB_E_STATE, "capture of the graph has failed");    \
 		mob_graph_close(g_);                                           \
 	} while (0)
 
@@ -756,28 +747,28 @@ static void test_graph_refs_of_a_capture_are_good_for_nothing_else(void **state)
 
 	(void)state;
 	assert_int_equal(mob_get(out, &x), MOB_E_BAD_REF);
-	pends(MOB_E_BAD_REF, "of a capture: use it in submits");
+	live_pends(MOB_E_BAD_REF, "of a capture: use it in submits");
 	assert_int_equal(mob_capture_begin(&second), MOB_E_STATE);
-	pends(MOB_E_STATE, "records already");
+	live_pends(MOB_E_STATE, "records already");
 	assert_int_equal(mob_graph_start(g), MOB_E_STATE);
-	pends(MOB_E_STATE, "mob_capture_end first");
+	live_pends(MOB_E_STATE, "mob_capture_end first");
 	assert_int_equal(mob_capture_end(g), 0);
 	assert_int_equal(mob_capture_end(g), MOB_E_STATE);
-	pends(MOB_E_STATE, "does not record");
+	live_pends(MOB_E_STATE, "does not record");
 	assert_int_equal(mob_join(mob_submit(g_fails_at, in, -1)),
 			 MOB_E_BAD_REF);
-	pends(MOB_E_BAD_REF, "of a capture");
+	live_pends(MOB_E_BAD_REF, "of a capture");
 	assert_int_equal(mob_wait(&out, 1, 1, 0, &ready), MOB_E_BAD_REF);
 	mob_error_clear();
 	assert_int_equal(mob_release(out), MOB_E_BAD_REF);
-	pends(MOB_E_BAD_REF, "of a capture");
+	live_pends(MOB_E_BAD_REF, "of a capture");
 	assert_int_equal(mob_join(mob_graph_input(int64_t)), MOB_E_STATE);
-	pends(MOB_E_STATE, "does not record");
+	live_pends(MOB_E_STATE, "does not record");
 	mob_graph_close(g);
 	/* One that is given up while it records, and one of fixed size only. */
 	g = begin();
 	assert_int_equal(mob_join(mob_graph_input(mob_str)), MOB_E_INVAL);
-	pends(MOB_E_INVAL, "no fixed size");
+	live_pends(MOB_E_INVAL, "no fixed size");
 	(void)mob_submit(g_fails_at, mob_put(INT64_C(1)), 2);
 	mob_graph_close(g);
 	x = 0;
@@ -799,35 +790,35 @@ static void test_graph_bad_sets_runs_and_gets_are_refused(void **state)
 	out = mob_submit(g_slow, ledger.path, in);
 	assert_int_equal(mob_capture_end(g), 0);
 	assert_int_equal(mob_graph_start(g), MOB_E_STATE);
-	pends(MOB_E_STATE, "input 1 (int64_t) of the graph was never set");
+	live_pends(MOB_E_STATE, "input 1 (int64_t) of the graph was never set");
 	assert_int_equal(mob_graph_set(g, in, &d), MOB_E_TYPE);
-	pends(MOB_E_TYPE, "it is a int64_t, given a double");
+	live_pends(MOB_E_TYPE, "it is a int64_t, given a double");
 	assert_int_equal(mob_graph_set(g, out, &x), MOB_E_BAD_REF);
-	pends(MOB_E_BAD_REF, "only inputs and channels are set");
+	live_pends(MOB_E_BAD_REF, "only inputs and channels are set");
 	assert_int_equal(mob_graph_set(g, mob_put(x), &x), MOB_E_BAD_REF);
-	pends(MOB_E_BAD_REF, "not one of a capture");
+	live_pends(MOB_E_BAD_REF, "not one of a capture");
 	assert_int_equal(mob_graph_set(g, in, &x), 0);
 	assert_int_equal(mob_graph_get(g, out, &d), MOB_E_TYPE);
-	pends(MOB_E_TYPE, "given a double");
+	live_pends(MOB_E_TYPE, "given a double");
 	assert_int_equal(mob_graph_get(g, out, &x), MOB_E_STATE);
-	pends(MOB_E_STATE, "has not run");
+	live_pends(MOB_E_STATE, "has not run");
 	assert_int_equal(x, 0);
 	assert_int_equal(mob_graph_wait(g, 0), MOB_E_STATE);
-	pends(MOB_E_STATE, "does not run");
+	live_pends(MOB_E_STATE, "does not run");
 	inner = begin();
 	assert_int_equal(mob_graph_start(g), MOB_E_STATE);
-	pends(MOB_E_STATE, "no part of a graph");
+	live_pends(MOB_E_STATE, "no part of a graph");
 	mob_graph_close(inner);
 	/* While it runs nothing of it changes. */
 	assert_int_equal(mob_graph_start(g), 0);
 	assert_int_equal(mob_graph_set(g, in, &x), MOB_E_STATE);
-	pends(MOB_E_STATE, "the graph runs");
+	live_pends(MOB_E_STATE, "the graph runs");
 	assert_int_equal(mob_graph_get(g, out, &x), MOB_E_STATE);
-	pends(MOB_E_STATE, "the graph runs");
+	live_pends(MOB_E_STATE, "the graph runs");
 	assert_int_equal(mob_graph_start(g), MOB_E_STATE);
-	pends(MOB_E_STATE, "the graph runs");
+	live_pends(MOB_E_STATE, "the graph runs");
 	assert_int_equal(mob_graph_wait(g, -5), MOB_E_INVAL);
-	pends(MOB_E_INVAL, "timeout_ns is -5");
+	live_pends(MOB_E_INVAL, "timeout_ns is -5");
 	assert_int_equal(mob_graph_wait(g, 0), MOB_E_TIMEOUT);
 	ledger.at[1] = 1;
 	assert_int_equal(mob_graph_wait(g, MOB_FOREVER), 0);
@@ -849,9 +840,9 @@ static void test_graph_of_a_session_that_has_ended(void **state)
 	mob_shutdown();
 	live_start(2);
 	assert_int_equal(mob_graph_set(g, in, &x), MOB_E_STATE);
-	pends(MOB_E_STATE, "a session that has ended");
+	live_pends(MOB_E_STATE, "a session that has ended");
 	assert_int_equal(mob_graph_start(g), MOB_E_STATE);
-	pends(MOB_E_STATE, "a session that has ended");
+	live_pends(MOB_E_STATE, "a session that has ended");
 	mob_graph_close(g);
 	/* One that records when it ends. */
 	g = begin();
@@ -861,13 +852,6 @@ static void test_graph_of_a_session_that_has_ended(void **state)
 	assert_int_equal(mob_capture_end(g), MOB_E_STATE);
 	mob_error_clear();
 	mob_graph_close(g);
-}
-
-static int start(void **state)
-{
-	(void)state;
-	live_start(2);
-	return 0;
 }
 
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)
@@ -892,10 +876,10 @@ MOB_MAIN(void)
 	};
 	const struct CMUnitTest alone[] = {
 		cmocka_unit_test_setup_teardown(
-			test_graph_of_a_session_that_has_ended, start,
+			test_graph_of_a_session_that_has_ended, live_start_two,
 			live_leave),
 	};
 
-	return cmocka_run_group_tests(tests, start, live_leave) +
+	return cmocka_run_group_tests(tests, live_start_two, live_leave) +
 	       cmocka_run_group_tests(alone, NULL, NULL);
 }

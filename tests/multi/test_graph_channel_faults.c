@@ -64,10 +64,10 @@ static void test_channel_error_is_that_of_its_run(void **state)
 			assert_int_equal(mob_graph_wait(g, MOB_FOREVER),
 					 MOB_E_TASK);
 			assert_non_null(strstr(mob_error(), "c_fails_at"));
-			ch_pends(42, "cannot do 5");
+			live_pends(42, "cannot do 5");
 			assert_int_equal(mob_graph_get(g, after, &y),
 					 MOB_E_STATE);
-			ch_pends(MOB_E_STATE, "last run has failed");
+			live_pends(MOB_E_STATE, "last run has failed");
 		}
 		if (x >= WINDOW) {
 			want = want * 3 + 1;
@@ -117,7 +117,7 @@ static void test_channel_brings_an_error_until_it_is_set(void **state)
 			assert_int_equal(mob_graph_wait(g, MOB_FOREVER),
 					 MOB_E_TASK);
 			assert_non_null(strstr(mob_error(), "c_fails_at"));
-			ch_pends(42, "cannot do 8");
+			live_pends(42, "cannot do 8");
 			if (i < 2) {
 				ch_start(g);
 			}
@@ -128,7 +128,7 @@ static void test_channel_brings_an_error_until_it_is_set(void **state)
 		assert_int_equal(mob_graph_set(g, ch, &x), 0);
 		ch_start(g);
 		assert_int_equal(mob_graph_wait(g, MOB_FOREVER), MOB_E_TASK);
-		ch_pends(42, "cannot do 8");
+		live_pends(42, "cannot do 8");
 		ch_wait(g);
 		assert_int_equal(mob_graph_get(g, y, &x), 0);
 		assert_int_equal(x, 0);
@@ -266,7 +266,7 @@ static void runs_with_errors(size_t i)
 		if (bad == 3) {
 			assert_int_equal(mob_graph_wait(g, MOB_FOREVER),
 					 MOB_E_TASK);
-			ch_pends(42, "cannot do 3");
+			live_pends(42, "cannot do 3");
 			continue;
 		}
 		ch_wait(g);
@@ -356,7 +356,7 @@ static void test_channel_node_that_kills_its_workers_fails_its_run(void **state)
 	ch_wait(g);
 	assert_int_equal(mob_graph_wait(g, MOB_FOREVER), MOB_E_CRASHED);
 	assert_non_null(strstr(mob_error(), "c_dies"));
-	ch_pends(MOB_E_CRASHED, "died 4 times");
+	live_pends(MOB_E_CRASHED, "died 4 times");
 	ch_wait(g);
 	assert_int_equal(mob_graph_get(g, y, &v), 0);
 	assert_int_equal(v, 5);
@@ -372,7 +372,6 @@ static void test_window_closed_while_runs_are_in_flight(void **state)
 	(void)state;
 	live_ledger_open(&ch_ledger, CH_WORDS);
 	for (uint64_t i = 0; i < 8; i++) {
-		uint64_t one = 1 + i % 2;
 		struct mob_graph *g = ch_begin(4);
 		mob_ref ch = mob_graph_channel(uint64_t);
 		mob_ref y = mob_submit(c_slow, ch_ledger.path, ch);
@@ -386,7 +385,8 @@ static void test_window_closed_while_runs_are_in_flight(void **state)
 		for (int k = 0; k < 4; k++) {
 			ch_start(g);
 		}
-		assert_true(live_await(ch_has_started, &one));
+		assert_true(
+			live_ledger_await(&ch_ledger, CH_STARTED, 1 + i % 2));
 		mob_graph_close(g);
 		assert_int_equal(ch_ledger.at[CH_STARTED],
 				 ch_ledger.at[CH_ENDED]);
@@ -429,7 +429,6 @@ static void test_channel_of_a_driver_that_is_killed_is_freed(void **state)
 {
 	static uint32_t serial;
 	struct mob_init_opts o = MOB_INIT_OPTS_INIT;
-	uint64_t one = 1;
 	char name[64];
 
 	(void)state;
@@ -447,7 +446,7 @@ static void test_channel_of_a_driver_that_is_killed_is_freed(void **state)
 
 		ch_ledger.at[CH_STARTED] = ch_ledger.at[CH_MAY_END] = 0;
 		pid = live_spawn("runs", name);
-		assert_true(live_await(ch_has_started, &one));
+		assert_true(live_ledger_await(&ch_ledger, CH_STARTED, 1));
 		assert_int_equal(kill(pid, SIGKILL), 0);
 		assert_int_equal(live_collect(pid), -SIGKILL);
 		ch_ledger.at[CH_MAY_END] = 1;
@@ -461,13 +460,6 @@ static void test_channel_of_a_driver_that_is_killed_is_freed(void **state)
 	live_ledger_close(&ch_ledger);
 	mob_shutdown();
 	assert_int_equal(mob_session_stop(name, MOB_SEC), 0);
-}
-
-static int start(void **state)
-{
-	(void)state;
-	live_start(2);
-	return 0;
 }
 
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)
@@ -492,5 +484,5 @@ MOB_MAIN(int argc, char **argv)
 		return child_runs(argv[2]);
 	}
 	return cmocka_run_group_tests(alone, NULL, NULL) +
-	       cmocka_run_group_tests(tests, start, live_leave);
+	       cmocka_run_group_tests(tests, live_start_two, live_leave);
 }

@@ -207,17 +207,11 @@ static void test_channel_that_is_set_is_for_the_next_run_only(void **state)
 	mob_graph_close(g);
 }
 
-static bool no_task(void *arg)
-{
-	(void)arg;
-	return live_tasks() == 0;
-}
-
 static struct mob_store_stat stat_now(void)
 {
 	struct mob_store_stat st;
 
-	assert_true(live_await(no_task, NULL));
+	assert_true(live_await_tasks(0));
 	assert_int_equal(mob_store_stat(mobi_rt.store, &st), 0);
 	return st;
 }
@@ -323,12 +317,12 @@ static void test_window_that_is_full_is_backpressure(void **state)
 	assert_int_equal(mob_graph_set(g, in, &x), 0);
 	for (int i = 0; i < 100; i++) {
 		assert_int_equal(mob_graph_start(g), MOB_E_STATE);
-		ch_pends(MOB_E_STATE, "3 runs are in flight, as many as");
+		live_pends(MOB_E_STATE, "3 runs are in flight, as many as");
 	}
 	assert_int_equal(mob_graph_run(g), MOB_E_STATE);
-	ch_pends(MOB_E_STATE, "mob_graph_run: the graph runs");
+	live_pends(MOB_E_STATE, "mob_graph_run: the graph runs");
 	assert_int_equal(mob_graph_get(g, out, &y), MOB_E_STATE);
-	ch_pends(MOB_E_STATE, "has not run");
+	live_pends(MOB_E_STATE, "has not run");
 	assert_int_equal(mob_graph_wait(g, 0), MOB_E_TIMEOUT);
 	assert_int_equal(mob_graph_wait(g, MOB_MS), MOB_E_TIMEOUT);
 	mob_error_clear();
@@ -345,7 +339,7 @@ static void test_window_that_is_full_is_backpressure(void **state)
 	}
 	assert_int_equal(ch_ledger.at[CH_STARTED], 4);
 	assert_int_equal(mob_graph_wait(g, 0), MOB_E_STATE);
-	ch_pends(MOB_E_STATE, "does not run");
+	live_pends(MOB_E_STATE, "does not run");
 	mob_graph_close(g);
 	live_ledger_close(&ch_ledger);
 }
@@ -419,26 +413,27 @@ static void test_channel_bad_calls_are_refused(void **state)
 
 	(void)state;
 	assert_int_equal(mob_graph_window(g, 0), MOB_E_INVAL);
-	ch_pends(MOB_E_INVAL, "0 runs in flight; 1 to 32");
+	live_pends(MOB_E_INVAL, "0 runs in flight; 1 to 32");
 	assert_int_equal(mob_graph_window(g, 33), MOB_E_INVAL);
-	ch_pends(MOB_E_INVAL, "33 runs");
+	live_pends(MOB_E_INVAL, "33 runs");
 	assert_int_equal(mob_join(mob_graph_channel(mob_str)), MOB_E_INVAL);
-	ch_pends(MOB_E_INVAL, "no fixed size");
+	live_pends(MOB_E_INVAL, "no fixed size");
 	assert_int_equal(mob_graph_write(ch, y), 0);
 	assert_int_equal(mob_capture_end(g), 0);
 	assert_int_equal(mob_graph_window(g, 2), MOB_E_STATE);
-	ch_pends(MOB_E_STATE, "does not record");
+	live_pends(MOB_E_STATE, "does not record");
 	assert_int_equal(mob_graph_write(ch, y), MOB_E_STATE);
-	ch_pends(MOB_E_STATE, "does not record");
+	live_pends(MOB_E_STATE, "does not record");
 	assert_int_equal(mob_join(mob_graph_channel(uint64_t)), MOB_E_STATE);
-	ch_pends(MOB_E_STATE, "does not record");
+	live_pends(MOB_E_STATE, "does not record");
 	assert_int_equal(mob_graph_set(g, in, &x), 0);
 	assert_int_equal(mob_graph_start(g), MOB_E_STATE);
-	ch_pends(MOB_E_STATE, "channel 1 (uint64_t) of the graph has nothing");
+	live_pends(MOB_E_STATE, "channel 1 (uint64_t) of the graph has "
+				"nothing");
 	assert_int_equal(mob_graph_set(g, ch, &x), 0);
 	assert_int_equal(mob_graph_run(g), 0);
 	assert_int_equal(mob_graph_get(g, ch, &x), MOB_E_BAD_REF);
-	ch_pends(MOB_E_BAD_REF, "the ref is of a channel");
+	live_pends(MOB_E_BAD_REF, "the ref is of a channel");
 	mob_graph_close(g);
 }
 
@@ -446,9 +441,9 @@ static void refused(mob_ref ch, mob_ref y, int code, const char *part,
 		    struct mob_graph *g)
 {
 	assert_int_equal(mob_graph_write(ch, y), code);
-	ch_pends(code, part);
+	live_pends(code, part);
 	assert_int_equal(mob_capture_end(g), code);
-	ch_pends(code, part);
+	live_pends(code, part);
 	mob_graph_close(g);
 }
 
@@ -482,15 +477,8 @@ static void test_channel_bad_writes_are_refused(void **state)
 	ch = mob_graph_channel(uint64_t);
 	(void)mob_submit(c_step, ch, 1);
 	assert_int_equal(mob_capture_end(g), MOB_E_STATE);
-	ch_pends(MOB_E_STATE, "nothing is written to channel 1 (uint64_t)");
+	live_pends(MOB_E_STATE, "nothing is written to channel 1 (uint64_t)");
 	mob_graph_close(g);
-}
-
-static int start(void **state)
-{
-	(void)state;
-	live_start(2);
-	return 0;
 }
 
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)
@@ -515,5 +503,5 @@ MOB_MAIN(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	return cmocka_run_group_tests(alone, NULL, NULL) +
-	       cmocka_run_group_tests(tests, start, live_leave);
+	       cmocka_run_group_tests(tests, live_start_two, live_leave);
 }

@@ -65,15 +65,6 @@ static struct mob_graph *begin(void)
 	return g;
 }
 
-static void pends(int code, const char *part)
-{
-	assert_int_equal(mob_error_code(), code);
-	if (!strstr(mob_error(), part)) {
-		fail_msg("'%s' is not in: %s", part, mob_error());
-	}
-	mob_error_clear();
-}
-
 /* ---- a graph of layers, and the same in plain C ---- */
 
 struct layers {
@@ -220,7 +211,7 @@ static void test_graph_node_that_kills_its_worker_is_run_again(void **state)
 	assert_int_equal(mob_capture_end(g), 0);
 	assert_int_equal(mob_graph_run(g), MOB_E_CRASHED);
 	assert_non_null(strstr(mob_error(), "k_dies"));
-	pends(MOB_E_CRASHED, "died 4 times");
+	live_pends(MOB_E_CRASHED, "died 4 times");
 	assert_int_equal(ledger.at[DIED], 4);
 	/* The next run begins anew. */
 	assert_int_equal(mob_graph_run(g), 0);
@@ -257,7 +248,7 @@ static void fails_again(size_t i)
 	assert_int_equal(mob_capture_end(g), 0);
 	for (int k = 0; k < 8; k++) {
 		assert_int_equal(mob_graph_run(g), MOB_E_TASK);
-		pends(7, "k_fails");
+		live_pends(7, "k_fails");
 	}
 	mob_graph_close(g);
 }
@@ -283,12 +274,6 @@ static void test_graph_survives_a_kill_at_each_step(void **state)
 
 /* ---- closing ---- */
 
-static bool has_started(void *arg)
-{
-	(void)arg;
-	return ledger.at[STARTED] > 0;
-}
-
 static void test_graph_closed_while_it_runs(void **state)
 {
 	struct mob_graph *g;
@@ -307,7 +292,7 @@ static void test_graph_closed_while_it_runs(void **state)
 		assert_int_equal(mob_capture_end(g), 0);
 		assert_int_equal(mob_graph_start(g), 0);
 		if (i % 2) {
-			assert_true(live_await(has_started, NULL));
+			assert_true(live_ledger_await(&ledger, STARTED, 1));
 		}
 		mob_graph_close(g);
 		/* What ran was told and has ended, and nothing began after. */
@@ -342,7 +327,7 @@ static void test_graph_of_a_task_that_is_cancelled(void **state)
 	(void)state;
 	live_ledger_open(&ledger, WORDS);
 	r = mob_submit(k_has_graph, ledger.path);
-	assert_true(live_await(has_started, NULL));
+	assert_true(live_ledger_await(&ledger, STARTED, 1));
 	assert_int_equal(mob_task_cancel(r, 0), 1);
 	assert_int_equal(mob_join(r), MOB_E_CANCELLED);
 	mob_error_clear();
@@ -397,7 +382,7 @@ static void test_graph_of_a_driver_that_is_killed_is_freed(void **state)
 
 		ledger.at[STARTED] = ledger.at[MAY_END] = 0;
 		pid = live_spawn("runs", name);
-		assert_true(live_await(has_started, NULL));
+		assert_true(live_ledger_await(&ledger, STARTED, 1));
 		assert_int_equal(kill(pid, SIGKILL), 0);
 		assert_int_equal(live_collect(pid), -SIGKILL);
 		ledger.at[MAY_END] = 1;
@@ -414,13 +399,6 @@ static void test_graph_of_a_driver_that_is_killed_is_freed(void **state)
 	live_ledger_close(&ledger);
 	mob_shutdown();
 	assert_int_equal(mob_session_stop(name, MOB_SEC), 0);
-}
-
-static int start(void **state)
-{
-	(void)state;
-	live_start(2);
-	return 0;
 }
 
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)
@@ -445,5 +423,5 @@ MOB_MAIN(int argc, char **argv)
 		return child_runs(argv[2]);
 	}
 	return cmocka_run_group_tests(alone, NULL, NULL) +
-	       cmocka_run_group_tests(tests, start, live_leave);
+	       cmocka_run_group_tests(tests, live_start_two, live_leave);
 }

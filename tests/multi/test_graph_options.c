@@ -58,7 +58,7 @@ static void fails_as(mob_ref y, struct mob_graph *g, const char *name)
 	assert_true(mob_error_info(&info));
 	assert_string_equal(info.task, name);
 	assert_non_null(strstr(mob_error(), name));
-	ch_pends(42, "cannot do 3");
+	live_pends(42, "cannot do 3");
 	mob_graph_close(g);
 }
 
@@ -91,7 +91,7 @@ static void dies(mob_ref y, struct mob_graph *g, uint64_t n, uint64_t retries)
 			continue;
 		}
 		assert_int_equal(mob_graph_run(g), MOB_E_CRASHED);
-		ch_pends(MOB_E_CRASHED, "its worker died");
+		live_pends(MOB_E_CRASHED, "its worker died");
 		assert_int_equal(ch_ledger.at[CALLS], retries + 1);
 	}
 	mob_graph_close(g);
@@ -139,9 +139,9 @@ static void refused(struct mob_task_opts o, const char *part)
 
 	assert_int_equal(mob_join(mob_submit_with(o, c_step, 1, 2)),
 			 MOB_E_INVAL);
-	ch_pends(MOB_E_INVAL, part);
+	live_pends(MOB_E_INVAL, part);
 	assert_int_equal(mob_capture_end(g), MOB_E_INVAL);
-	ch_pends(MOB_E_INVAL, part);
+	live_pends(MOB_E_INVAL, part);
 	mob_graph_close(g);
 }
 
@@ -177,10 +177,10 @@ static void test_graph_options_of_a_function_that_cannot_be_kept(void **state)
 
 	(void)state;
 	assert_int_equal(mob_join(mob_submit(o_wishes, 1)), MOB_E_INVAL);
-	ch_pends(MOB_E_INVAL, "a call of o_wishes that is recorded has cpus, "
-			      "of its options or of its function's");
+	live_pends(MOB_E_INVAL, "a call of o_wishes that is recorded has cpus, "
+				"of its options or of its function's");
 	assert_int_equal(mob_capture_end(g), MOB_E_INVAL);
-	ch_pends(MOB_E_INVAL, "give .alone = 1");
+	live_pends(MOB_E_INVAL, "give .alone = 1");
 	mob_graph_close(g);
 	g = ch_begin(1);
 	y = mob_submit_with(MOB_OPTS(.alone = 1), o_wishes, 1);
@@ -209,7 +209,7 @@ static void test_graph_calls_of_a_map_are_no_part_of_it(void **state)
 		for (int i = 0; i < 2; i++) {
 			assert_int_equal(mob_map_add(m, c_step, 1, 2), 0);
 			assert_int_equal(mob_map_next(m, &x), MOB_E_STATE);
-			ch_pends(MOB_E_STATE, "no part of a graph");
+			live_pends(MOB_E_STATE, "no part of a graph");
 		}
 		y = mob_submit(c_step, 1, 2);
 		assert_int_equal(mob_capture_end(g), 0);
@@ -224,13 +224,6 @@ static void test_graph_calls_of_a_map_are_no_part_of_it(void **state)
 	}
 }
 
-static int start(void **state)
-{
-	(void)state;
-	live_start(2);
-	return 0;
-}
-
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)
 
 MOB_MAIN(void)
@@ -243,5 +236,5 @@ MOB_MAIN(void)
 		T(test_graph_calls_of_a_map_are_no_part_of_it),
 	};
 
-	return cmocka_run_group_tests(tests, start, live_leave);
+	return cmocka_run_group_tests(tests, live_start_two, live_leave);
 }

@@ -314,9 +314,9 @@ static void test_graph_span_that_is_too_large_is_an_error(void **state)
 			assert_int_equal(mob_graph_wait(t.g, MOB_FOREVER),
 					 MOB_E_LIMIT);
 			assert_non_null(strstr(mob_error(), "(task p_grow, "));
-			ch_pends(MOB_E_LIMIT, "result 1: a mob_str of 101 "
-					      "bytes; mob_graph_room allows "
-					      "100");
+			live_pends(MOB_E_LIMIT, "result 1: a mob_str of 101 "
+						"bytes; mob_graph_room allows "
+						"100");
 			assert_int_equal(mob_graph_get(t.g, t.y, &y),
 					 MOB_E_STATE);
 			assert_null(y);
@@ -333,7 +333,7 @@ static void test_graph_span_that_is_too_large_is_an_error(void **state)
 static void refuses(mob_ref r, struct mob_graph *g, const char *part)
 {
 	assert_int_equal(mob_join(r), MOB_E_INVAL);
-	ch_pends(MOB_E_INVAL, part);
+	live_pends(MOB_E_INVAL, part);
 	mob_graph_close(g);
 }
 
@@ -354,7 +354,7 @@ static void test_graph_spans_without_room_are_refused(void **state)
 	g = begin_with_room(1);
 	assert_int_equal(mob_graph_room(g, MOB_GRAPH_ROOM_MAX + 1ull),
 			 MOB_E_INVAL);
-	ch_pends(MOB_E_INVAL, "268435457 bytes; at most 268435456");
+	live_pends(MOB_E_INVAL, "268435457 bytes; at most 268435456");
 	assert_int_equal(mob_graph_room(g, 0), 0);
 	refuses(mob_submit(p_null, 0), g, "no fixed size");
 }
@@ -374,18 +374,18 @@ static void test_graph_spans_bad_sets_and_gets_are_refused(void **state)
 	(void)state;
 	assert_int_equal(mob_capture_end(g), 0);
 	assert_int_equal(mob_graph_room(g, 5), MOB_E_STATE);
-	ch_pends(MOB_E_STATE, "mob_graph_room: this thread does not record");
+	live_pends(MOB_E_STATE, "mob_graph_room: this thread does not record");
 	memset(text, 'a', ROOM);
 	text[ROOM - 1] = text[ROOM] = '\0';
 	assert_int_equal(mob_graph_set(g, in, &s), 0);
 	assert_int_equal(mob_graph_set(g, x, &v), 0);
 	text[ROOM - 1] = 'a';
 	assert_int_equal(mob_graph_set(g, in, &s), MOB_E_LIMIT);
-	ch_pends(MOB_E_LIMIT, "mob_graph_set: a mob_str of 101 bytes; "
-			      "mob_graph_room allows 100");
+	live_pends(MOB_E_LIMIT, "mob_graph_set: a mob_str of 101 bytes; "
+				"mob_graph_room allows 100");
 	s = NULL;
 	assert_int_equal(mob_graph_set(g, in, &s), MOB_E_INVAL);
-	ch_pends(MOB_E_INVAL, "a string is NULL");
+	live_pends(MOB_E_INVAL, "a string is NULL");
 	/* As it was set before. */
 	assert_int_equal(mob_graph_run(g), 0);
 	assert_int_equal(mob_graph_get(g, n, &v), 0);
@@ -393,14 +393,14 @@ static void test_graph_spans_bad_sets_and_gets_are_refused(void **state)
 	assert_int_equal(mob_graph_get(g, in, &s), 0);
 	assert_int_equal(strlen(s), ROOM - 1);
 	assert_int_equal(mob_graph_get(g, y, &b), MOB_E_TYPE);
-	ch_pends(MOB_E_TYPE, "it is a mob_str, given a mob_bytes");
+	live_pends(MOB_E_TYPE, "it is a mob_str, given a mob_bytes");
 	assert_int_equal(mob_graph_get(g, y, &s), 0);
 	assert_string_equal(s, "some");
 	v = 1;
 	assert_int_equal(mob_graph_set(g, x, &v), 0);
 	assert_int_equal(mob_graph_run(g), MOB_E_INVAL);
 	assert_non_null(strstr(mob_error(), "(task p_null, "));
-	ch_pends(MOB_E_INVAL, "a string is NULL");
+	live_pends(MOB_E_INVAL, "a string is NULL");
 	mob_graph_close(g);
 }
 
@@ -436,13 +436,6 @@ static void test_graph_spans_survive_a_kill_at_each_step(void **state)
 			runs_text);
 }
 
-static int start(void **state)
-{
-	(void)state;
-	live_start(2);
-	return 0;
-}
-
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)
 #define ALONE(test) cmocka_unit_test_teardown(test, live_leave)
 
@@ -462,5 +455,5 @@ MOB_MAIN(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	return cmocka_run_group_tests(alone, NULL, NULL) +
-	       cmocka_run_group_tests(tests, start, live_leave);
+	       cmocka_run_group_tests(tests, live_start_two, live_leave);
 }

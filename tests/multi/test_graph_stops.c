@@ -113,13 +113,12 @@ static void first_run(struct gates *t)
 static void next_runs(struct gates *t)
 {
 	uint64_t state = 7;
-	uint64_t two = 2;
 
 	ch_ledger.at[CH_STARTED] = 0;
 	assert_int_equal(mob_graph_set(t->g, t->ch, &state), 0);
 	begin_run(t->g, t->in, 2);
 	begin_run(t->g, t->in, 3);
-	assert_true(live_await(ch_has_started, &two));
+	assert_true(live_ledger_await(&ch_ledger, CH_STARTED, 2));
 	gives(t->g, t->y, 1);
 	gives(t->g, t->z, 16);
 	ch_ledger.at[CH_MAY_END] = 4;
@@ -151,7 +150,7 @@ static void test_stop_of_a_run_leaves_what_was_waited_for(void **state)
 		gives(t.g, t.y, 1);
 		/* The run that was ended has written nothing to the channel. */
 		assert_int_equal(mob_graph_start(t.g), MOB_E_STATE);
-		ch_pends(MOB_E_STATE, "the run before was ended");
+		live_pends(MOB_E_STATE, "the run before was ended");
 		next_runs(&t);
 	}
 	mob_graph_close(t.g);
@@ -181,7 +180,7 @@ static void test_stop_by_a_start_that_fails_leaves_it_too(void **state)
 		mob_error_clear();
 		gives(t.g, t.y, 1);
 		assert_int_equal(mob_graph_wait(t.g, 0), MOB_E_STATE);
-		ch_pends(MOB_E_STATE, "does not run");
+		live_pends(MOB_E_STATE, "does not run");
 		next_runs(&t);
 	}
 	mob_graph_close(t.g);
@@ -212,7 +211,7 @@ static void test_stop_error_that_cannot_be_read_is_an_error(void **state)
 		assert_true(failing_stop(FAIL_ALLOC));
 		mob_error_clear();
 		assert_int_equal(mob_graph_get(g, y, &out), MOB_E_STATE);
-		ch_pends(MOB_E_STATE, "last run has failed");
+		live_pends(MOB_E_STATE, "last run has failed");
 		begin_run(g, in, 4);
 		ch_wait(g);
 		gives(g, y, 8);
@@ -284,7 +283,6 @@ static void end_two(void)
 /* The others do what it would have done. In the next run there is another. */
 static void test_runner_that_fails_is_not_missed(void **state)
 {
-	uint64_t two = 2;
 	mob_ref in;
 	mob_ref y;
 	struct mob_graph *g;
@@ -312,7 +310,7 @@ static void test_runner_that_fails_is_not_missed(void **state)
 		begin_run(g, in, 1);
 		assert_int_equal(mob_graph_wait(g, MOB_MS), MOB_E_TIMEOUT);
 		/* By two again. */
-		assert_true(live_await(ch_has_started, &two));
+		assert_true(live_ledger_await(&ch_ledger, CH_STARTED, 2));
 		ch_ledger.at[CH_MAY_END] = 2;
 		ch_wait(g);
 		gives(g, y, 102);
@@ -323,7 +321,6 @@ static void test_runner_that_fails_is_not_missed(void **state)
 
 static void test_runner_that_fails_is_no_matter_of_later_runs(void **state)
 {
-	uint64_t three = 3;
 	mob_ref in;
 	mob_ref y;
 	struct mob_graph *g;
@@ -346,7 +343,7 @@ static void test_runner_that_fails_is_no_matter_of_later_runs(void **state)
 		/* Now there are two again: the third begins beside the second. */
 		begin_run(g, in, 1);
 		assert_int_equal(mob_graph_wait(g, MOB_MS), MOB_E_TIMEOUT);
-		assert_true(live_await(ch_has_started, &three));
+		assert_true(live_ledger_await(&ch_ledger, CH_STARTED, 3));
 		ch_ledger.at[CH_MAY_END] = 2;
 		for (int k = 0; k < 2; k++) {
 			ch_wait(g);
@@ -379,9 +376,9 @@ static void test_runner_that_fails_alone_fails_its_runs(void **state)
 	begin_run(g, in, 0);
 	begin_run(g, in, 0);
 	assert_int_equal(mob_graph_wait(g, MOB_FOREVER), MOB_E_NOMEM);
-	ch_pends(MOB_E_NOMEM, "no memory for 2 arguments");
+	live_pends(MOB_E_NOMEM, "no memory for 2 arguments");
 	assert_int_equal(mob_graph_wait(g, MOB_FOREVER), MOB_E_STATE);
-	ch_pends(MOB_E_STATE, "does not run");
+	live_pends(MOB_E_STATE, "does not run");
 	/* Other workers may have been started, each of which fails once. */
 	while (failed < 8) {
 		begin_run(g, in, 0);
@@ -420,12 +417,6 @@ static bool is_hungry(void *arg)
 	return mobi_load(&head(g)->hungry) && mobi_load(&head(g)->asleep);
 }
 
-static bool one_task(void *arg)
-{
-	(void)arg;
-	return live_tasks() == 1;
-}
-
 /* What one does that has left is not done to the one that has its number now. */
 static void test_runner_that_left_leaves_its_successor_alone(void **state)
 {
@@ -454,7 +445,7 @@ static void test_runner_that_left_leaves_its_successor_alone(void **state)
 	assert_int_equal(mobi_graph_man(g), 0);
 	assert_true(live_await(is_hungry, g));
 	assert_true(live_await(continues, NULL));
-	assert_true(live_await(one_task, NULL));
+	assert_true(live_await_tasks(1));
 	assert_int_equal(mobi_load(&r.h->hungry), 1);
 	mobi_store(&l->run, g->run);
 	mobi_graph_ring(&r);
@@ -462,13 +453,6 @@ static void test_runner_that_left_leaves_its_successor_alone(void **state)
 	assert_int_equal(mobi_load(&r.h->hungry), 0);
 	mob_graph_close(g);
 	live_end(&session);
-}
-
-static int start(void **state)
-{
-	(void)state;
-	live_start(2);
-	return 0;
 }
 
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)
@@ -491,5 +475,5 @@ MOB_MAIN(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	return cmocka_run_group_tests(alone, NULL, NULL) +
-	       cmocka_run_group_tests(tests, start, live_leave);
+	       cmocka_run_group_tests(tests, live_start_two, live_leave);
 }

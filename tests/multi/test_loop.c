@@ -200,15 +200,6 @@ MOB_TASK(void, l_odd, int64_t, lo, int32_t, hi)
 	(void)hi;
 }
 
-static void pends(int code, const char *part)
-{
-	assert_int_equal(mob_error_code(), code);
-	if (!strstr(mob_error(), part)) {
-		fail_msg("'%s' is not in: %s", part, mob_error());
-	}
-	mob_error_clear();
-}
-
 static void each_once(size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -347,7 +338,7 @@ static void test_for_takes_other_arguments(void **state)
 	assert_int_equal(mob_for(l_count, 0, 10, ledger.path,
 				 mob_submit(l_bad, 3)),
 			 MOB_E_TASK);
-	pends(9, "bad 3");
+	live_pends(9, "bad 3");
 	live_ledger_close(&ledger);
 }
 
@@ -378,7 +369,7 @@ static void test_for_ends_with_the_first_error(void **state)
 		assert_int_equal(mob_for(l_fails, 0, 2000, ledger.path, bad),
 				 MOB_E_TASK);
 		turns = ledger.at[STARTED];
-		pends((int)bad, "(task l_fails, ");
+		live_pends((int)bad, "(task l_fails, ");
 		/* Few turns began after it, and nothing runs any more. */
 		assert_int_equal(live_audit(0), 0);
 		assert_int_equal(ledger.at[STARTED], turns);
@@ -426,15 +417,9 @@ static void test_for_that_dies_too_often_fails(void **state)
 	assert_int_equal(mob_for_with(MOB_OPTS(.retries = 1), l_dies, 0, 2000,
 				      ledger.path, 1000),
 			 MOB_E_CRASHED);
-	pends(MOB_E_CRASHED, "l_dies");
+	live_pends(MOB_E_CRASHED, "l_dies");
 	assert_int_equal(live_audit(0), 0);
 	live_ledger_close(&ledger);
-}
-
-static bool has_started(void *arg)
-{
-	(void)arg;
-	return ledger.at[STARTED] > 0;
 }
 
 static void test_for_ends_when_its_task_is_cancelled(void **state)
@@ -444,19 +429,13 @@ static void test_for_ends_when_its_task_is_cancelled(void **state)
 	(void)state;
 	live_ledger_open(&ledger, TURN);
 	r = mob_submit(l_calls, ledger.path);
-	assert_true(live_await(has_started, NULL));
+	assert_true(live_ledger_await(&ledger, STARTED, 1));
 	assert_int_equal(mob_task_cancel(r, 0), 1);
 	assert_int_equal(mob_join(r), MOB_E_CANCELLED);
 	mob_error_clear();
 	assert_int_equal(live_audit(1), 0);
 	assert_int_equal(ledger.at[STARTED], ledger.at[ENDED]);
 	live_ledger_close(&ledger);
-}
-
-static bool has_ended(void *arg)
-{
-	(void)arg;
-	return ledger.at[ENDED] > 0;
 }
 
 /* What an attempt gave away that died is cancelled by the next, whatever its number. */
@@ -469,7 +448,7 @@ static void test_for_attempts_that_begin_anew_end_those_before(void **state)
 	(void)state;
 	live_ledger_open(&ledger, TURN);
 	r = mob_submit(l_calls_wraps, ledger.path);
-	ended = live_await(has_ended, NULL);
+	ended = live_ledger_await(&ledger, ENDED, 1);
 	ledger.at[GATE] = 1;
 	assert_int_equal(mob_take(r, &rc), 0);
 	assert_int_equal(rc, 0);
@@ -486,42 +465,21 @@ static void test_for_bad_bodies_are_refused(void **state)
 
 	(void)state;
 	assert_int_equal(mob_for(l_result, 0, 5), MOB_E_INVAL);
-	pends(MOB_E_INVAL, "void l_result(T lo, T hi");
+	live_pends(MOB_E_INVAL, "void l_result(T lo, T hi");
 	assert_int_equal(mob_for(l_odd, 0, 5), MOB_E_INVAL);
-	pends(MOB_E_INVAL, "integer type");
+	live_pends(MOB_E_INVAL, "integer type");
 	assert_int_equal(mob_for(l_waits, mob_put(n), 5, "x"), MOB_E_INVAL);
-	pends(MOB_E_INVAL, "given by values");
+	live_pends(MOB_E_INVAL, "given by values");
 	assert_int_equal(mob_for_raw(&l_waits_def, NULL, 2, arg), MOB_E_INVAL);
-	pends(MOB_E_INVAL, "takes 3 arguments");
+	live_pends(MOB_E_INVAL, "takes 3 arguments");
 	assert_int_equal(mob_for_with(o, l_waits, 0, 5, "x"), MOB_E_INVAL);
-	pends(MOB_E_INVAL, "retries is -5");
+	live_pends(MOB_E_INVAL, "retries is -5");
 	o.struct_size--;
 	assert_int_equal(mob_for_with(o, l_waits, 0, 5, "x"), MOB_E_VERSION);
-	pends(MOB_E_VERSION, "MOB_OPTS");
+	live_pends(MOB_E_VERSION, "MOB_OPTS");
 	assert_int_equal(mob_for(l_waits, 0, 5, (const char *)NULL),
 			 MOB_E_INVAL);
-	pends(MOB_E_INVAL, "a string is NULL");
-}
-
-static int open_two(void **state)
-{
-	(void)state;
-	live_start(2);
-	return 0;
-}
-
-static int open_one(void **state)
-{
-	(void)state;
-	live_start(1);
-	return 0;
-}
-
-static int close_session(void **state)
-{
-	(void)state;
-	mob_shutdown();
-	return 0;
+	live_pends(MOB_E_INVAL, "a string is NULL");
 }
 
 #define T(name)                                                                \
@@ -548,7 +506,7 @@ MOB_MAIN(void)
 		T(runs_each_turn_once),
 		T(runs_inside_itself_on_one_worker),
 	};
-	int failed = cmocka_run_group_tests(two, open_two, close_session);
+	int failed = cmocka_run_group_tests(two, live_start_two, live_leave);
 
-	return failed + cmocka_run_group_tests(one, open_one, close_session);
+	return failed + cmocka_run_group_tests(one, live_start_one, live_leave);
 }

@@ -619,27 +619,6 @@ static void test_map_runs_inside_tasks_on_one_worker(void **state)
 
 /* ---- sessions ---- */
 
-static int open_two(void **state)
-{
-	(void)state;
-	live_start(2);
-	return 0;
-}
-
-static int open_one(void **state)
-{
-	(void)state;
-	live_start(1);
-	return 0;
-}
-
-static int close_session(void **state)
-{
-	(void)state;
-	mob_shutdown();
-	return 0;
-}
-
 #define T(name)                                                                \
 	cmocka_unit_test_setup_teardown(test_map_##name, live_open, live_clean)
 
@@ -667,9 +646,9 @@ MOB_MAIN(void)
 		T(arrays_give_results_in_order),
 		T(unordered_gives_each_once),
 	};
-	int rc = cmocka_run_group_tests_name("multi.map", two, open_two,
-					     close_session);
+	int rc = cmocka_run_group_tests_name("multi.map", two, live_start_two,
+					     live_leave);
 
 	return rc + cmocka_run_group_tests_name("multi.map, one worker", one,
-						open_one, close_session);
+						live_start_one, live_leave);
 }

@@ -133,15 +133,6 @@ static const char **paths(size_t n)
 	return at;
 }
 
-static void pends(int code, const char *part)
-{
-	assert_int_equal(mob_error_code(), code);
-	if (!strstr(mob_error(), part)) {
-		fail_msg("'%s' is not in: %s", part, mob_error());
-	}
-	mob_error_clear();
-}
-
 /* ---- errors of calls ---- */
 
 static void expect_odd(int64_t i)
@@ -235,11 +226,11 @@ static void test_map_errors_of_arguments_are_at_their_places(void **state)
 		assert_int_equal(mob_map_next(m, &y), 1);
 		assert_int_equal(y, i * i);
 		assert_int_equal(mob_map_next(m, &y), MOB_E_TASK);
-		pends(4, "<- f_square");
+		live_pends(4, "<- f_square");
 		assert_int_equal(mob_map_next(m, &y), MOB_E_BAD_REF);
-		pends(MOB_E_BAD_REF, "argument 1 of task f_square");
+		live_pends(MOB_E_BAD_REF, "argument 1 of task f_square");
 		assert_int_equal(mob_map_next(m, &y), MOB_E_TASK);
-		pends(11, "<- f_square");
+		live_pends(11, "<- f_square");
 		assert_int_equal(mob_map_next(m, &y), 1);
 		assert_int_equal(y, i * i * i * i);
 	}
@@ -265,7 +256,7 @@ static void test_map_result_of_another_type_is_an_error(void **state)
 		for (int i = 0; i < 8; i += 2) {
 			d = 1;
 			assert_int_equal(mob_map_next(m, &d), MOB_E_TYPE);
-			pends(MOB_E_TYPE, "expected double");
+			live_pends(MOB_E_TYPE, "expected double");
 			assert_true(d <= 0 && d >= 0);
 			assert_int_equal(mob_map_next(m, &y), 1);
 			assert_int_equal(y, (i + 1) * (i + 1));
@@ -310,7 +301,7 @@ static void test_map_errors_are_retried_if_asked_for(void **state)
 
 			assert_int_equal(rc, i == 5 ? MOB_E_TASK : 1);
 			if (rc < 0) {
-				pends(9, "not yet");
+				live_pends(9, "not yet");
 			}
 		}
 		mob_map_close(m);
@@ -337,7 +328,7 @@ static void test_map_timeout_is_of_the_call(void **state)
 
 		assert_int_equal(rc, i == 5 ? MOB_E_TIMEOUT : 1);
 		if (rc < 0) {
-			pends(MOB_E_TIMEOUT, "f_hangs");
+			live_pends(MOB_E_TIMEOUT, "f_hangs");
 		}
 	}
 	mob_map_close(m);
@@ -423,7 +414,7 @@ static void finds_the_bad(uint32_t flags, uint32_t chunk, int32_t retries,
 		assert_false(seen[i]);
 		seen[i] = true;
 		if (rc < 0) {
-			pends(MOB_E_CRASHED, "f_dies");
+			live_pends(MOB_E_CRASHED, "f_dies");
 		} else {
 			assert_int_equal(y, i * i);
 		}
@@ -527,12 +518,6 @@ static void test_map_dies_with_its_task_and_is_run_again(void **state)
 
 /* ---- closing ---- */
 
-static bool has_started(void *arg)
-{
-	(void)arg;
-	return ledger.at[STARTED] > 0;
-}
-
 static void closes_early(uint32_t flags, uint32_t chunk)
 {
 	struct mob_map_opts o = MOB_MAP_OPTS_INIT;
@@ -550,7 +535,7 @@ static void closes_early(uint32_t flags, uint32_t chunk)
 	assert_int_equal(mob_map_next(m, &y), 1);
 	(void)mob_map_over(m, f_heeds, 100, path);
 	assert_int_equal(mob_map_next_timeout(m, 0, &y), MOB_E_TIMEOUT);
-	assert_true(live_await(has_started, NULL));
+	assert_true(live_ledger_await(&ledger, STARTED, 1));
 	mob_map_close(m);
 	/* What runs is told, and what has not begun never does. */
 	assert_int_equal(live_audit(0), 0);
@@ -617,7 +602,7 @@ static void test_map_ends_when_its_task_is_cancelled(void **state)
 	(void)state;
 	live_ledger_open(&ledger, WORDS);
 	r = mob_submit(f_maps_for_ever, ledger.path);
-	assert_true(live_await(has_started, NULL));
+	assert_true(live_ledger_await(&ledger, STARTED, 1));
 	assert_int_equal(mob_task_cancel(r, 0), 1);
 	assert_int_equal(mob_join(r), MOB_E_CANCELLED);
 	mob_error_clear();
@@ -635,7 +620,7 @@ static void refused(struct mob_map_opts o, const char *part)
 
 	assert_true(rc == MOB_E_INVAL || rc == MOB_E_VERSION);
 	assert_null(m);
-	pends(rc, part);
+	live_pends(rc, part);
 }
 
 static void test_map_bad_options_are_refused(void **state)
@@ -688,7 +673,7 @@ static int gives_up(struct mob_map *m, void *ctx)
 		return MOB_E_NOT_FOUND;
 	}
 	assert_int_equal(mob_map_next(m, &y), MOB_E_STATE);
-	pends(MOB_E_STATE, "not in the function");
+	live_pends(MOB_E_STATE, "not in the function");
 	(void)mob_map_add(m, f_square, *n);
 	return 1;
 }
@@ -704,27 +689,27 @@ static void test_map_bad_sources_are_refused(void **state)
 
 	(void)state;
 	assert_int_equal(mob_map_add_raw(m, &f_two_def, 1, &arg), MOB_E_INVAL);
-	pends(MOB_E_INVAL, "f_two");
+	live_pends(MOB_E_INVAL, "f_two");
 	assert_int_equal(mob_map_add(m, f_yields, 1), MOB_E_INVAL);
-	pends(MOB_E_INVAL, "f_yields yields a stream");
+	live_pends(MOB_E_INVAL, "f_yields yields a stream");
 	assert_int_equal(mob_map_add_raw(m, &f_square_def, 2, &arg),
 			 MOB_E_INVAL);
-	pends(MOB_E_INVAL, "takes 1 arguments");
+	live_pends(MOB_E_INVAL, "takes 1 arguments");
 	assert_int_equal(mob_map_over(m, f_square, 4, (int64_t *)NULL),
 			 MOB_E_INVAL);
-	pends(MOB_E_INVAL, "array 1 is NULL");
+	live_pends(MOB_E_INVAL, "array 1 is NULL");
 	assert_int_equal(mob_map_from(m, NULL, NULL), MOB_E_INVAL);
-	pends(MOB_E_INVAL, "fn is NULL");
+	live_pends(MOB_E_INVAL, "fn is NULL");
 	assert_int_equal(mob_map_next_timeout(m, -5, &y), MOB_E_INVAL);
-	pends(MOB_E_INVAL, "MOB_FOREVER");
+	live_pends(MOB_E_INVAL, "MOB_FOREVER");
 	/* One source at a time. */
 	assert_int_equal(mob_map_over(m, f_square, 4, xs), 0);
 	assert_int_equal(mob_map_add(m, f_square, 1), MOB_E_STATE);
-	pends(MOB_E_STATE, "elsewhere");
+	live_pends(MOB_E_STATE, "elsewhere");
 	assert_int_equal(mob_map_over(m, f_square, 4, xs), MOB_E_STATE);
-	pends(MOB_E_STATE, "elsewhere");
+	live_pends(MOB_E_STATE, "elsewhere");
 	assert_int_equal(mob_map_from(m, gives_nothing, NULL), MOB_E_STATE);
-	pends(MOB_E_STATE, "elsewhere");
+	live_pends(MOB_E_STATE, "elsewhere");
 	for (int i = 0; i < 4; i++) {
 		assert_int_equal(mob_map_next(m, &y), 1);
 	}
@@ -732,7 +717,7 @@ static void test_map_bad_sources_are_refused(void **state)
 	/* A function that gives nothing, and one that fails. */
 	assert_int_equal(mob_map_from(m, gives_nothing, NULL), 0);
 	assert_int_equal(mob_map_step(m), MOB_E_INVAL);
-	pends(MOB_E_INVAL, "given no call");
+	live_pends(MOB_E_INVAL, "given no call");
 	assert_int_equal(mob_map_step(m), 0);
 	assert_int_equal(mob_map_from(m, gives_up, &n), 0);
 	for (int i = 1; i <= 3; i++) {
@@ -740,25 +725,11 @@ static void test_map_bad_sources_are_refused(void **state)
 		assert_int_equal(y, i * i);
 	}
 	assert_int_equal(mob_map_step(m), MOB_E_NOT_FOUND);
-	pends(MOB_E_NOT_FOUND, "");
+	live_pends(MOB_E_NOT_FOUND, "");
 	assert_int_equal(mob_map_step(m), 0);
 	mob_map_close(m);
 	(void)mob_submit_n(two, 2, f_two, 1);
 	free(xs);
-}
-
-static int open_session(void **state)
-{
-	(void)state;
-	live_start(2);
-	return 0;
-}
-
-static int close_session(void **state)
-{
-	(void)state;
-	mob_shutdown();
-	return 0;
 }
 
 /* A map that outlives its session is an error, and can be closed. */
@@ -771,7 +742,7 @@ static void test_map_outlives_its_session(void **state)
 
 	(void)state;
 	assert_int_equal(mob_map_open(NULL, &m[0]), MOB_E_STATE);
-	pends(MOB_E_STATE, "mob_map_open");
+	live_pends(MOB_E_STATE, "mob_map_open");
 	live_start(1);
 	for (int k = 0; k < 2; k++) {
 		o.flags = k ? MOB_MAP_UNORDERED : 0;
@@ -783,9 +754,9 @@ static void test_map_outlives_its_session(void **state)
 	live_start(1);
 	for (int k = 0; k < 2; k++) {
 		assert_int_equal(mob_map_next(m[k], &y), MOB_E_STATE);
-		pends(MOB_E_STATE, "session");
+		live_pends(MOB_E_STATE, "session");
 		assert_int_equal(mob_map_add(m[k], f_square, 1), MOB_E_STATE);
-		pends(MOB_E_STATE, "session");
+		live_pends(MOB_E_STATE, "session");
 		assert_int_equal(mob_map_room(m[k]), 0);
 		mob_map_close(m[k]);
 	}
@@ -820,5 +791,5 @@ MOB_MAIN(void)
 	int failed = cmocka_run_group_tests(alone, NULL, NULL);
 
 	return failed +
-	       cmocka_run_group_tests(tests, open_session, close_session);
+	       cmocka_run_group_tests(tests, live_start_two, live_leave);
 }

@@ -184,14 +184,6 @@ struct big_source {
 	bool by_ref;
 };
 
-static uint64_t used_bytes(void)
-{
-	struct mob_store_stat st;
-
-	assert_int_equal(mob_store_stat(mobi_rt.store, &st), 0);
-	return st.arena_used_bytes;
-}
-
 static int give_big(struct mob_map *m, void *ctx)
 {
 	struct big_source *s = ctx;
@@ -209,7 +201,7 @@ static int give_big(struct mob_map *m, void *ctx)
 		(void)mob_map_add(m, m_twice, mob_i64s_of(s->xs, WORDS));
 	}
 	s->i++;
-	used = used_bytes();
+	used = live_used_bytes();
 	s->most = used > s->most ? used : s->most;
 	return 1;
 }
@@ -224,7 +216,7 @@ static void test_map_window_bounds_bytes(void **state)
 	for (int by_ref = 0; by_ref < 2; by_ref++) {
 		struct mob_map_opts o = MOB_MAP_OPTS_INIT;
 		struct big_source s = { .xs = xs, .n = 200, .by_ref = by_ref };
-		uint64_t before = used_bytes();
+		uint64_t before = live_used_bytes();
 		struct mob_map *m;
 		mob_i64s y;
 		int n = 0;
@@ -360,20 +352,6 @@ static void test_map_options_of_a_call_make_it_a_task(void **state)
 
 /* ---- session ---- */
 
-static int open_session(void **state)
-{
-	(void)state;
-	live_start(2);
-	return 0;
-}
-
-static int close_session(void **state)
-{
-	(void)state;
-	mob_shutdown();
-	return 0;
-}
-
 #define T(name)                                                                \
 	cmocka_unit_test_setup_teardown(test_map_##name, live_open, live_clean)
 
@@ -390,5 +368,5 @@ MOB_MAIN(void)
 		T(options_of_a_call_make_it_a_task),
 	};
 
-	return cmocka_run_group_tests(tests, open_session, close_session);
+	return cmocka_run_group_tests(tests, live_start_two, live_leave);
 }

@@ -95,16 +95,9 @@ static bool has_prefetched(void *arg)
 	return prefetches() >= *n;
 }
 
-static bool is_inside(void *arg)
-{
-	const uint64_t *n = arg;
-
-	return ledger.at[INSIDE] >= *n;
-}
-
 static void until_inside(uint64_t n)
 {
-	assert_true(live_await(is_inside, &n));
+	assert_true(live_ledger_await(&ledger, INSIDE, n));
 }
 
 static void ends_with(mob_ref r, int64_t want)

@@ -205,12 +205,6 @@ static void is(const char *have, const char *want)
 	}
 }
 
-static bool no_tasks(void *arg)
-{
-	(void)arg;
-	return live_tasks() == 0;
-}
-
 /* ---- each change ---- */
 
 static void test_record_tells_each_change_of_a_task(void **state)
@@ -225,7 +219,7 @@ static void test_record_tells_each_change_of_a_task(void **state)
 	assert_int_equal(mob_get(b, &x), 0);
 	c = mob_submit_with(MOB_OPTS(.name = "outer"), d_waits, b);
 	assert_int_equal(mob_get(c, &x), 0);
-	assert_true(live_await(no_tasks, NULL));
+	assert_true(live_await_tasks(0));
 	look();
 	is(history(task_of(a)), "SQRF");
 	is(history(task_of(b)), "SNQRF");
@@ -269,7 +263,7 @@ static void test_record_tells_how_a_task_ended(void **state)
 	ledger.at[N_RUNS] = 0;
 	gone = mob_submit(d_kills, ledger.path);
 	assert_int_equal(mob_get(gone, &x), 0);
-	assert_true(live_await(no_tasks, NULL));
+	assert_true(live_await_tasks(0));
 	look();
 	is(history(task_of(bad)), "SQRX");
 	assert_int_equal(event_of(task_of(bad), MOB_EVENT_FAILED)->code, 7);
@@ -299,7 +293,7 @@ static void test_record_tells_what_was_cancelled(void **state)
 		mobi_pause_ns(MOB_MS / 5);
 	}
 	assert_true(mob_task_cancel(late, 0) >= 0);
-	assert_true(live_await(no_tasks, NULL));
+	assert_true(live_await_tasks(0));
 	look();
 	is(history(task_of(late)), "SQRTC");
 	live_ledger_close(&ledger);
@@ -335,7 +329,7 @@ static void test_record_tells_since_when_a_task_was_queued(void **state)
 	assert_int_equal(mob_get(first, &x), 0);
 	assert_int_equal(mob_get(second, &x), 0);
 	assert_int_equal(mob_get(third, &x), 0);
-	assert_true(live_await(no_tasks, NULL));
+	assert_true(live_await_tasks(0));
 	look();
 	is(history(task_of(third)), "SQRF");
 	queued = event_of(task_of(third), MOB_EVENT_QUEUED)->time_ns;
@@ -363,7 +357,7 @@ static void test_record_that_is_full_keeps_the_last(void **state)
 		r = mob_submit(d_add, i, 1);
 		assert_int_equal(mob_get(r, &x), 0);
 	}
-	assert_true(live_await(no_tasks, NULL));
+	assert_true(live_await_tasks(0));
 	look();
 	is(history(task_of(r)), "SQRF");
 	assert_int_equal(record.events_max, 64);
@@ -389,7 +383,7 @@ static void test_record_may_be_off(void **state)
 	for (int i = 0; i < 10; i++) {
 		assert_int_equal(mob_take(mob_submit(d_add, i, 1), &x), 0);
 	}
-	assert_true(live_await(no_tasks, NULL));
+	assert_true(live_await_tasks(0));
 	look();
 	assert_int_equal(n_seen, 0);
 	assert_int_equal(record.events_max, 0);
@@ -446,7 +440,7 @@ static void test_metrics_outlive_who_counted(void **state)
 			assert_int_equal(mob_take(mob_submit(d_add, i, 1), &x),
 					 0);
 		}
-		assert_true(live_await(no_tasks, NULL));
+		assert_true(live_await_tasks(0));
 		old[0] = live_worker(0);
 		old[1] = live_worker(1);
 		(void)mobi_kill(old[0], SIGKILL);
@@ -578,7 +572,7 @@ static void test_record_orders_what_several_processes_tell(void **state)
 		assert_int_equal(mob_get(plain[i], &x), 0);
 		assert_int_equal(mob_get(r[i], &x), 0);
 	}
-	assert_true(live_await(no_tasks, NULL));
+	assert_true(live_await_tasks(0));
 	look();
 	for (int i = 0; i < FAILING; i++) {
 		is(history(task_of(r[i])), "SQRTQRTQRF");
@@ -639,7 +633,7 @@ static void die_at(const char *point, int n, uint64_t lost, const char *next_is)
 		assert_int_equal(mob_get(r[i], &x), 0);
 		assert_int_equal(x, i + 1);
 	}
-	assert_true(live_await(no_tasks, NULL));
+	assert_true(live_await_tasks(0));
 	look();
 	assert_int_equal(record.torn, torn + lost);
 	/* Each once: what the dead one could not tell, the janitor tells. */

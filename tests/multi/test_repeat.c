@@ -49,14 +49,6 @@ static int64_t sum_now(size_t n)
 	return sum;
 }
 
-static uint64_t used(void)
-{
-	struct mob_store_stat st;
-
-	assert_int_equal(mob_store_stat(mobi_rt.store, &st), 0);
-	return st.arena_used_bytes;
-}
-
 static uint64_t repeated(void)
 {
 	return mobi_load(&mobi_rt.sched->repeated);
@@ -89,11 +81,11 @@ static void test_repeat_same_bytes_are_put_once(void **state)
 
 	(void)state;
 	memset(bytes, 3, BYTES);
-	before = used();
+	before = live_used_bytes();
 	for (int i = 0; i < CALLS; i++) {
 		refs[i] = mob_submit(r_sum, gate, mob_bytes_of(bytes, BYTES));
 	}
-	assert_true(used() - before < 2 * BYTES);
+	assert_true(live_used_bytes() - before < 2 * BYTES);
 	assert_int_equal(repeated() - had, CALLS - 1);
 	expect_sums(refs, CALLS, 3 * (int64_t)BYTES);
 }
@@ -239,7 +231,7 @@ static void test_repeat_threads_submit_the_same(void **state)
 
 	(void)state;
 	memset(bytes, 9, BYTES);
-	before = used();
+	before = live_used_bytes();
 	assert_int_equal(pthread_barrier_init(&start, NULL, 4), 0);
 	for (int t = 0; t < 4; t++) {
 		s[t] = (struct submitter){ gate, refs[t], &start, 0 };
@@ -252,7 +244,7 @@ static void test_repeat_threads_submit_the_same(void **state)
 		assert_int_equal(s[t].bad, 0);
 	}
 	/* Each may have put it once before one was known. */
-	assert_true(used() - before < 8 * BYTES);
+	assert_true(live_used_bytes() - before < 8 * BYTES);
 	for (int t = 0; t < 4; t++) {
 		expect_sums(refs[t], CALLS, 9 * (int64_t)BYTES);
 		for (int i = 0; i < CALLS; i++) {

@@ -67,14 +67,6 @@ test_semantics_7_get_that_times_out_leaves_the_task_running(void **state)
 	assert_int_equal(x, 7);
 }
 
-static uint64_t used(void)
-{
-	struct mob_store_stat st;
-
-	assert_int_equal(mob_store_stat(mobi_rt.store, &st), 0);
-	return st.arena_used_bytes;
-}
-
 /* One object has it, however many tasks are given it and whatever happens to them. */
 static void test_semantics_13_large_value_is_put_once(void **state)
 {
@@ -94,15 +86,15 @@ static void test_semantics_13_large_value_is_put_once(void **state)
 		bytes[i] = (unsigned char)(i * 7);
 		want += bytes[i];
 	}
-	before = used();
+	before = live_used_bytes();
 	for (int i = 0; i < TASKS; i++) {
 		r[i] = mob_submit(s_sum, gate, mob_bytes_of(bytes, LARGE));
-		assert_true(used() - before >= LARGE);
-		assert_true(used() - before < LARGE + LARGE / 4);
+		assert_true(live_used_bytes() - before >= LARGE);
+		assert_true(live_used_bytes() - before < LARGE + LARGE / 4);
 	}
 	memset(bytes, 0, LARGE); /* they have their own */
 	other = mob_submit(s_sum, gate, mob_bytes_of(bytes, LARGE));
-	assert_true(used() - before >= 2 * LARGE);
+	assert_true(live_used_bytes() - before >= 2 * LARGE);
 	ledger.at[OPEN] = 1;
 	for (int i = 0; i < TASKS; i++) {
 		assert_int_equal(mob_get(r[i], &x), 0);

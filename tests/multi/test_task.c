@@ -943,13 +943,6 @@ static void test_task_of_a_task_is_of_the_same_driver(void **state)
 	}
 }
 
-static int start(void **state)
-{
-	(void)state;
-	live_start(2);
-	return 0;
-}
-
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)
 
 MOB_MAIN(void)
@@ -984,5 +977,5 @@ MOB_MAIN(void)
 		T(test_task_of_a_task_is_of_the_same_driver),
 	};
 
-	return cmocka_run_group_tests(tests, start, NULL);
+	return cmocka_run_group_tests(tests, live_start_two, NULL);
 }

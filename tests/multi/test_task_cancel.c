@@ -47,14 +47,9 @@ MOB_TASK(int64_t, k_heeds, mob_str, path)
 	return 8;
 }
 
-static bool has_started(void *arg)
-{
-	return ledger.at[STARTED] >= *(const uint64_t *)arg;
-}
-
 static void await_started(uint64_t n)
 {
-	assert_true(live_await(has_started, &n));
+	assert_true(live_ledger_await(&ledger, STARTED, n));
 }
 
 static void expect_cancelled(mob_ref r, const char *part)
@@ -63,11 +58,7 @@ static void expect_cancelled(mob_ref r, const char *part)
 
 	assert_int_equal(mob_get(r, &x), MOB_E_CANCELLED);
 	assert_int_equal(x, 0);
-	assert_int_equal(mob_error_code(), MOB_E_CANCELLED);
-	if (!strstr(mob_error(), part)) {
-		fail_msg("'%s' is not in: %s", part, mob_error());
-	}
-	mob_error_clear();
+	live_pends(MOB_E_CANCELLED, part);
 }
 
 static void test_semantics_19_pending_task_never_runs(void **state)
@@ -276,18 +267,6 @@ MOB_TASK(int64_t, k_tree, mob_str, path, int32_t, depth)
 	return x[0] + x[1];
 }
 
-static bool no_tasks(void *arg)
-{
-	(void)arg;
-	return live_tasks() == 0;
-}
-
-static bool leaf_runs(void *arg)
-{
-	(void)arg;
-	return ledger.at[RAN] > 0;
-}
-
 static void test_semantics_19_children_are_cancelled_too(void **state)
 {
 	mob_ref r;
@@ -295,11 +274,11 @@ static void test_semantics_19_children_are_cancelled_too(void **state)
 	(void)state;
 	live_ledger_open(&ledger, WORDS);
 	r = mob_submit(k_tree, ledger.path, 3);
-	assert_true(live_await(leaf_runs, NULL));
+	assert_true(live_ledger_await(&ledger, RAN, 1));
 	assert_int_equal(mob_task_cancel(r, 0), 1);
 	expect_cancelled(r, "task k_tree was cancelled");
 	/* The gate is shut: no leaf ends but by being told. */
-	assert_true(live_await(no_tasks, NULL));
+	assert_true(live_await_tasks(0));
 	assert_int_equal(ledger.at[SAW], ledger.at[RAN]);
 	assert_true(ledger.at[RAN] < 16);
 	live_ledger_close(&ledger);
@@ -312,11 +291,11 @@ static void test_semantics_19_children_go_on_if_it_is_alone(void **state)
 	(void)state;
 	live_ledger_open(&ledger, WORDS);
 	r = mob_submit(k_tree, ledger.path, 0);
-	assert_true(live_await(leaf_runs, NULL));
+	assert_true(live_ledger_await(&ledger, RAN, 1));
 	assert_int_equal(mob_task_cancel(r, MOB_CANCEL_ALONE), 1);
 	expect_cancelled(r, "task k_tree was cancelled");
 	ledger.at[GATE] = 1;
-	assert_true(live_await(no_tasks, NULL));
+	assert_true(live_await_tasks(0));
 	assert_int_equal(ledger.at[RAN], 2);
 	assert_int_equal(ledger.at[SAW], 0);
 	live_ledger_close(&ledger);
@@ -351,7 +330,7 @@ static void test_semantics_19_children_submitted_later_too(void **state)
 	mob_error_clear();
 	ledger.at[GATE] = 1;
 	assert_int_equal(mob_get(gate, &x), 0);
-	assert_true(live_await(no_tasks, NULL));
+	assert_true(live_await_tasks(0));
 	assert_int_equal(ledger.at[RAN], 0);
 	live_ledger_close(&ledger);
 }
@@ -519,7 +498,7 @@ static void test_semantics_19_cancel_at_the_end_of_a_task(void **state)
 		}
 	}
 	print_message("%d ended, %d cancelled\n", (int)ended[0], (int)ended[1]);
-	assert_true(live_await(no_tasks, NULL));
+	assert_true(live_await_tasks(0));
 	live_ledger_close(&ledger);
 }
 
@@ -688,14 +667,14 @@ static void test_semantics_19_who_cancels_is_killed(void **state)
 	assert_int_equal(mob_get(gate, &x), 0);
 	assert_int_equal(ledger.at[RAN], 0);
 	/* The janitor has done the rest. */
-	assert_true(live_await(no_tasks, NULL));
+	assert_true(live_await_tasks(0));
 	/* One that runs is flagged, and nobody has told its children. */
 	ledger.at[GATE] = 0;
 	r = mob_submit_with(MOB_OPTS(.name = "victim"), k_tree, ledger.path, 0);
-	assert_true(live_await(leaf_runs, NULL));
+	assert_true(live_ledger_await(&ledger, RAN, 1));
 	killed_at(name, "victim", "task.cancel.flagged");
 	expect_cancelled(r, "task victim was cancelled in attempt 1");
-	assert_true(live_await(no_tasks, NULL));
+	assert_true(live_await_tasks(0));
 	assert_int_equal(ledger.at[SAW], ledger.at[RAN]);
 	live_ledger_close(&ledger);
 	mob_shutdown();
@@ -723,13 +702,6 @@ static void test_task_cancel_bad_arguments_are_refused(void **state)
 	assert_int_equal(mob_release(r), 0);
 	assert_int_equal(mob_task_cancel(r, 0), MOB_E_BAD_REF);
 	mob_error_clear();
-}
-
-static int start(void **state)
-{
-	(void)state;
-	live_start(2);
-	return 0;
 }
 
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)
@@ -768,5 +740,5 @@ MOB_MAIN(int argc, char **argv)
 		return child_cancels(argv[2]);
 	}
 	failed = cmocka_run_group_tests(alone, NULL, NULL);
-	return failed + cmocka_run_group_tests(tests, start, NULL);
+	return failed + cmocka_run_group_tests(tests, live_start_two, NULL);
 }

@@ -91,20 +91,9 @@ MOB_TASK(int64_t, t_hangs_at_first, mob_str, path, uint64_t, hangs, uint64_t,
 	return (int64_t)run;
 }
 
-static bool has_started(void *arg)
-{
-	return ledger.at[STARTED] >= *(const uint64_t *)arg;
-}
-
 static void await_started(uint64_t n)
 {
-	assert_true(live_await(has_started, &n));
-}
-
-static bool no_tasks(void *arg)
-{
-	(void)arg;
-	return live_tasks() == 0;
+	assert_true(live_ledger_await(&ledger, STARTED, n));
 }
 
 static void fails(mob_ref r, int code, const char *part)
@@ -113,11 +102,7 @@ static void fails(mob_ref r, int code, const char *part)
 
 	assert_int_equal(mob_get(r, &x), code);
 	assert_int_equal(x, 0);
-	assert_int_equal(mob_error_code(), code);
-	if (!strstr(mob_error(), part)) {
-		fail_msg("'%s' is not in: %s", part, mob_error());
-	}
-	mob_error_clear();
+	live_pends(code, part);
 }
 
 static void gives(mob_ref r, int64_t value)
@@ -294,7 +279,7 @@ static void test_semantics_19_deadline_passes_before_it_runs(void **state)
 	for (int i = 0; i < 2; i++) {
 		gives(gate[i], 7);
 	}
-	assert_true(live_await(no_tasks, NULL));
+	assert_true(live_await_tasks(0));
 	assert_int_equal(ledger.at[RAN], 0);
 	live_ledger_close(&ledger);
 }
@@ -467,7 +452,7 @@ static void test_time_limits_children_of_a_late_task_are_cancelled(void **state)
 	if (ledger.at[STARTED]) {
 		assert_true(live_await(child_saw, NULL));
 	}
-	assert_true(live_await(no_tasks, NULL));
+	assert_true(live_await_tasks(0));
 	live_ledger_close(&ledger);
 }
 
@@ -518,7 +503,7 @@ static void test_semantics_19_cancel_escalates_to_children(void **state)
 	await_started(1);
 	assert_int_equal(mob_task_cancel(r, MOB_CANCEL_ESCALATE), 1);
 	fails(r, MOB_E_CANCELLED, "task t_stubborn_parent was cancelled");
-	assert_true(live_await(no_tasks, NULL)); /* the gate is shut */
+	assert_true(live_await_tasks(0)); /* the gate is shut */
 	live_ledger_close(&ledger);
 }
 
@@ -610,20 +595,6 @@ static void test_time_limits_bad_options_are_refused(void **state)
 	live_ledger_close(&ledger);
 }
 
-static int start(void **state)
-{
-	(void)state;
-	live_start(2);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	mob_shutdown();
-	return 0;
-}
-
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)
 
 MOB_MAIN(void)
@@ -650,7 +621,7 @@ MOB_MAIN(void)
 		cmocka_unit_test(
 			test_time_limits_deadline_of_a_retry_in_the_queue),
 	};
-	int failed = cmocka_run_group_tests(tests, start, stop);
+	int failed = cmocka_run_group_tests(tests, live_start_two, live_leave);
 
 	return failed + cmocka_run_group_tests(alone, NULL, NULL);
 }

@@ -689,20 +689,6 @@ static void test_wait_get_all_without_a_queue_is_an_error(void **state)
 	assert_int_equal(x[0] + x[1], 3);
 }
 
-static int start(void **state)
-{
-	(void)state;
-	live_start(2);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	mob_shutdown();
-	return 0;
-}
-
 static void test_wait_threads_of_a_task_wait_too(void **state)
 {
 	int64_t x;
@@ -740,5 +726,6 @@ MOB_MAIN(void)
 	};
 	int failed = cmocka_run_group_tests(alone, NULL, NULL);
 
-	return failed + cmocka_run_group_tests(tests, start, stop);
+	return failed +
+	       cmocka_run_group_tests(tests, live_start_two, live_leave);
 }

@@ -451,18 +451,6 @@ MOB_TASK(int64_t, s_reads_one, mob_ref, in, mob_str, path)
 	return x;
 }
 
-static bool no_task(void *arg)
-{
-	(void)arg;
-	return live_tasks() == 0;
-}
-
-static bool has_run(void *arg)
-{
-	(void)arg;
-	return ledger.at[N_RUNS] > 0;
-}
-
 static void test_stream_is_read_once(void **state)
 {
 	mob_ref s = mob_submit(s_count, 100);
@@ -482,11 +470,11 @@ static void test_stream_is_read_once(void **state)
 	/* By a task that runs, and has ended. */
 	s = mob_submit(s_count, 100);
 	one = mob_submit(s_reads_one, s, ledger.path);
-	assert_true(live_await(has_run, NULL));
+	assert_true(live_ledger_await(&ledger, N_RUNS, 1));
 	refused(s, MOB_E_STATE, "and task s_reads_one has begun");
 	(void)live_ledger_add(ledger.path, N_OTHER);
 	assert_int_equal(mob_get(one, &x), 0);
-	assert_true(live_await(no_task, NULL));
+	assert_true(live_await_tasks(0));
 	refused(s, MOB_E_STATE, "and a task that has ended has begun");
 	live_ledger_close(&ledger);
 }
@@ -543,11 +531,6 @@ static void test_stream_yield_of_another_type_is_refused(void **state)
 
 /* ---- how far ahead ---- */
 
-static bool has_yielded(void *arg)
-{
-	return ledger.at[N_YIELDED] >= *(uint64_t *)arg;
-}
-
 static bool one_blocked(void *arg)
 {
 	(void)arg;
@@ -571,7 +554,7 @@ static void test_semantics_35_bound_of_items(void **state)
 		live_ledger_open(&ledger, WORDS);
 		s = mob_submit_with(MOB_OPTS(.stream_items = bounds[i]),
 				    s_noted, ledger.path, 5000, -1, 0, 0);
-		assert_true(live_await(has_yielded, &n));
+		assert_true(live_ledger_await(&ledger, N_YIELDED, n));
 		assert_true(live_await(one_blocked, NULL));
 		assert_int_equal(ledger.at[N_YIELDED], n);
 		for (int64_t k = 0; k < 5000; k++) {
@@ -610,7 +593,7 @@ static void test_semantics_35_bound_of_bytes(void **state)
 	live_ledger_open(&ledger, WORDS);
 	s = mob_submit_with(MOB_OPTS(.stream_bytes = 4000000), s_noted_blocks,
 			    ledger.path, 1000, 125000);
-	assert_true(live_await(has_yielded, &n));
+	assert_true(live_ledger_await(&ledger, N_YIELDED, n));
 	assert_true(live_await(one_blocked, NULL));
 	assert_int_equal(ledger.at[N_YIELDED], 4);
 	for (int64_t i = 0; i < 1000; i++) {
@@ -699,7 +682,7 @@ static void test_semantics_35_unread_items_go_with_the_stream(void **state)
 			    1000, -1, 0, 0);
 	reads(s, 0, 2);
 	assert_int_equal(mob_release(s), 0);
-	assert_true(live_await(no_task, NULL));
+	assert_true(live_await_tasks(0));
 	assert_int_equal(mob_error_code(), 0);
 	live_ledger_close(&ledger);
 }
@@ -722,7 +705,7 @@ static void test_semantics_35_task_goes_on_when_the_stream_is_gone(void **state)
 			    ledger.path, 1000);
 	assert_true(live_await(one_blocked, NULL));
 	assert_int_equal(mob_release(s), 0);
-	assert_true(live_await(no_task, NULL));
+	assert_true(live_await_tasks(0));
 	assert_int_equal(ledger.at[N_RUNS], 1);
 	assert_int_equal(ledger.at[N_OTHER], 0);
 	live_ledger_close(&ledger);
@@ -739,7 +722,7 @@ static void test_semantics_35_task_is_cancelled_with_the_stream(void **state)
 	reads(s, 0, 1);
 	assert_true(live_await(one_blocked, NULL));
 	assert_int_equal(mob_release(s), 0);
-	assert_true(live_await(no_task, NULL));
+	assert_true(live_await_tasks(0));
 	assert_int_equal(ledger.at[N_RUNS], 0);
 	assert_int_equal(ledger.at[N_OTHER], 1);
 	live_ledger_close(&ledger);
@@ -785,7 +768,7 @@ test_semantics_35_task_never_runs_if_the_stream_is_gone(void **state)
 			    ledger.path);
 	assert_int_equal(mob_release(s), 0);
 	(void)live_ledger_add(ledger.path, N_OTHER);
-	assert_true(live_await(no_task, NULL));
+	assert_true(live_await_tasks(0));
 	assert_int_equal(ledger.at[N_RUNS], 0);
 	live_ledger_close(&ledger);
 }
@@ -809,7 +792,7 @@ static void test_stream_of_a_cancelled_task(void **state)
 	assert_int_equal(mob_next(s, &x), MOB_E_CANCELLED);
 	mob_error_clear();
 	ends(s);
-	assert_true(live_await(no_task, NULL));
+	assert_true(live_await_tasks(0));
 	assert_int_equal(mob_task_cancel(s, 0), 0);
 	ledger.at[N_OTHER] = 0;
 	/* one that waits for nobody, */
@@ -1014,12 +997,6 @@ MOB_TASK(mob_i64s, s_large_alone, int64_t, n)
 	return mob_i64s_of(to, (size_t)n);
 }
 
-static bool one_task(void *arg)
-{
-	(void)arg;
-	return live_tasks() == 1;
-}
-
 /* The record of a task stays as long as its result, to make that again; not of one
  * that has read a stream, which would not be there. */
 static void test_stream_is_nothing_to_make_a_result_of_again(void **state)
@@ -1029,11 +1006,11 @@ static void test_stream_is_nothing_to_make_a_result_of_again(void **state)
 
 	(void)state;
 	assert_int_equal(mob_join(r), 0);
-	assert_true(live_await(one_task, NULL));
+	assert_true(live_await_tasks(1));
 	assert_int_equal(mob_release(r), 0);
 	r = mob_submit(s_large, mob_submit(s_count, 20000), 20000);
 	assert_int_equal(mob_join(r), 0);
-	assert_true(live_await(no_task, NULL));
+	assert_true(live_await_tasks(0));
 	assert_int_equal(mob_get(r, &v), 0);
 	assert_true(v.n == 20000 && v.at[19999] == 19999);
 }
@@ -1151,13 +1128,6 @@ static void test_semantics_35_retry_survives_a_kill_at_each_step(void **state)
 			reads_three_streams);
 }
 
-static int start(void **state)
-{
-	(void)state;
-	live_start(2);
-	return 0;
-}
-
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)
 
 MOB_MAIN(void)
@@ -1198,5 +1168,5 @@ MOB_MAIN(void)
 	};
 	int failed = cmocka_run_group_tests(alone, NULL, NULL);
 
-	return failed + cmocka_run_group_tests(tests, start, NULL);
+	return failed + cmocka_run_group_tests(tests, live_start_two, NULL);
 }
