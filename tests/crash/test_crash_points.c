@@ -108,7 +108,7 @@ static void read_sources(void)
 	while ((e = readdir(d))) {
 		size_t n = strlen(e->d_name);
 
-		/* Only tasks come by it: multi.lineage kills there. */
+		/* Only tasks come by it: multi.lineage_faults kills there. */
 		if (strcmp(e->d_name, "gone.c") == 0) {
 			continue;
 		}

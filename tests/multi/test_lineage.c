@@ -1,76 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is lost of the results of tasks is made again by them. */
-#include "live.h"
+/* What went of the results of tasks is made again by them, as far as it is kept how. */
+#include "lineage_fixture.h"
 
-#include "gone.h"
-#include "os_file.h"
 #include "pool.h"
-#include "slot.h"
-#include "spill.h"
-#include "spill_file.h"
 
-#include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define SIZE ((size_t)64 << 10)
-#define STORE ((uint64_t)64 << 20)
 #define MANY 200u /* objects of 1 MiB */
 #define BATCH 16u
 #define DEEP 20000u
 
-enum { RUNS = 0, OTHER = 8, LAST = 64, WORDS = 1024 };
-static struct live_ledger ledger;
-
 /* ---- tasks ---- */
-
-/* Numbers that do not compress, from `first` on. */
-static void fill(int64_t *p, size_t n, int64_t first)
-{
-	uint64_t x = (uint64_t)first * UINT64_C(0x9e3779b97f4a7c15) + 1;
-
-	for (size_t i = 0; i < n; i++) {
-		x ^= x << 13;
-		x ^= x >> 7;
-		x ^= x << 17;
-		p[i] = (int64_t)x;
-	}
-}
-
-MOB_TASK(mob_i64s, l_make, mob_str, path, int64_t, row, int64_t, first, int64_t,
-	 bytes)
-{
-	size_t n = (size_t)bytes / 8;
-	int64_t *p = mob_new_of(mob_i64s, n);
-
-	if (!p) {
-		return mob_i64s_of(NULL, 0);
-	}
-	(void)live_ledger_add(path, (uint64_t)row);
-	fill(p, n, first);
-	return mob_i64s_of(p, n);
-}
-
-/* One more than each of a. */
-MOB_TASK(mob_i64s, l_next, mob_str, path, int64_t, row, mob_i64s, a)
-{
-	int64_t *p = mob_new_of(mob_i64s, a.n);
-
-	if (!p) {
-		return mob_i64s_of(NULL, 0);
-	}
-	(void)live_ledger_add(path, (uint64_t)row);
-	for (size_t i = 0; i < a.n; i++) {
-		p[i] = (int64_t)((uint64_t)a.at[i] + 1);
-	}
-	return mob_i64s_of(p, a.n);
-}
 
 /* Each time another value; the size stays, or not. */
 MOB_TASK(mob_i64s, l_other, mob_str, path, int64_t, grows)
@@ -149,11 +89,6 @@ MOB_TASK(int64_t, l_inside, mob_ref, r)
 
 /* ---- what the driver sees ---- */
 
-static struct mobi_slot *slot_of(mob_ref r)
-{
-	return &mobi_rt.store->slots[(uint32_t)r.lo];
-}
-
 static bool is_gone(mob_ref r)
 {
 	return mobi_load(&slot_of(r)->word) & MOBI_F_GONE;
@@ -178,56 +113,6 @@ static uint32_t kept(void)
 	return n;
 }
 
-static bool is_ended(void *arg)
-{
-	const mob_ref *r = arg;
-	uint64_t producer = mobi_load(&slot_of(*r)->producer);
-	uint64_t w =
-		mobi_load(&mobi_rt.store->recs[(uint32_t)producer - 1].word);
-
-	return MOBI_GEN(w) != MOBI_GEN(producer) ||
-	       (MOBI_STATE(w) == MOBI_R_KEPT && !MOBI_ROWNER(w));
-}
-
-/* Its value is there, and its task is over. */
-static void until_ended(mob_ref r)
-{
-	assert_int_equal(mob_get_raw(r, NULL, MOB_FOREVER, NULL), 0);
-	assert_true(live_await(is_ended, &r));
-}
-
-static void holds(mob_ref r, size_t n, int64_t first, int64_t more)
-{
-	int64_t *want = malloc(n * sizeof(*want));
-	struct mob_view v;
-
-	assert_non_null(want);
-	if (mob_object_get(mobi_rt.store, r, MOB_FOREVER, &v)) {
-		fail_msg("%s", mob_err_detail(MOB_E_LOST));
-	}
-	assert_int_equal(v.size, n * sizeof(*want));
-	fill(want, n, first);
-	for (size_t i = 0; i < n; i++) {
-		want[i] = (int64_t)((uint64_t)want[i] + (uint64_t)more);
-	}
-	assert_memory_equal(v.at, want, n * sizeof(*want));
-	mob_view_release(mobi_rt.store, &v);
-	free(want);
-}
-
-static void fails(mob_ref r, int code, const char *part)
-{
-	mob_i64s a;
-
-	assert_int_equal(mob_get(r, &a), code);
-	live_pends(code, part);
-}
-
-static uint64_t runs(void)
-{
-	return ledger.at[RUNS];
-}
-
 /* Its value goes now, as for room. */
 static bool goes(mob_ref r)
 {
@@ -246,11 +131,6 @@ static bool evicted(mob_ref r)
 {
 	until_ended(r);
 	return live_await(has_gone, &r);
-}
-
-static mob_ref make(int64_t row, int64_t first, size_t bytes)
-{
-	return mob_submit(l_make, ledger.path, row, first, (int64_t)bytes);
 }
 
 /* ---- gone for room ---- */
@@ -585,107 +465,6 @@ static void test_semantics_30_other_value_than_before_is_told(void **state)
 	}
 }
 
-/* ---- files ---- */
-
-/* Turns a bit of its file. */
-static void damage(mob_ref r)
-{
-	char name[MOBI_SPILL_NAME];
-	struct stat st;
-	unsigned char c;
-	int fd;
-
-	assert_true(mobi_load(&slot_of(r)->word) & MOBI_F_SPILL);
-	mobi_spill_name(name, r.lo);
-	fd = openat(mobi_rt.store->spill_fd, name, O_RDWR | O_CLOEXEC);
-	assert_true(fd >= 0);
-	assert_int_equal(fstat(fd, &st), 0);
-	assert_int_equal(pread(fd, &c, 1, st.st_size / 2), 1);
-	c ^= 4;
-	assert_int_equal(pwrite(fd, &c, 1, st.st_size / 2), 1);
-	assert_int_equal(close(fd), 0);
-}
-
-static void spill(mob_ref r)
-{
-	while (!(mobi_load(&slot_of(r)->word) & MOBI_F_SPILL)) {
-		assert_true(mobi_spill_some(mobi_rt.store, 1) > 0);
-	}
-}
-
-static void test_semantics_30_damaged_file_is_made_again(void **state)
-{
-	mob_ref r = make(RUNS, 8, SIZE);
-
-	(void)state;
-	until_ended(r);
-	spill(r);
-	damage(r);
-	holds(r, SIZE / 8, 8, 0);
-	assert_int_equal(runs(), 2);
-}
-
-/* A process that has no descriptor left reads it another time. */
-static void test_lineage_file_that_is_whole_is_not_lost(void **state)
-{
-	mob_ref r = make(RUNS, 8, SIZE);
-	struct rlimit was;
-	struct rlimit none;
-	struct mob_view v;
-
-	(void)state;
-	until_ended(r);
-	spill(r);
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
-	none = was;
-	none.rlim_cur = 3;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-	assert_true(mob_object_get(mobi_rt.store, r, MOB_FOREVER, &v) < 0);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
-	holds(r, SIZE / 8, 8, 0);
-	assert_int_equal(runs(), 1);
-}
-
-/* With its argument, of which only the lineage is left. */
-static void test_semantics_30_damaged_file_after_its_argument_went(void **state)
-{
-	mob_ref a = make(RUNS, 8, SIZE);
-	mob_ref b = mob_submit(l_next, ledger.path, OTHER, a);
-
-	(void)state;
-	until_ended(a);
-	until_ended(b);
-	assert_int_equal(mob_release(a), 0);
-	spill(b);
-	damage(b);
-	holds(b, SIZE / 8, 8, 1);
-	assert_int_equal(runs(), 2);
-	assert_int_equal(ledger.at[OTHER], 2);
-}
-
-static void test_semantics_30_put_objects_are_not_made_again(void **state)
-{
-	int64_t v[SIZE / 8];
-	mob_ref x;
-	mob_ref y;
-
-	(void)state;
-	fill(v, SIZE / 8, 4);
-	x = mob_put(mob_i64s_of(v, SIZE / 8));
-	spill(x);
-	damage(x);
-	fails(x, MOB_E_CORRUPT, "");
-	assert_int_equal(mob_release(x), 0);
-	x = mob_put(mob_i64s_of(v, SIZE / 8));
-	y = mob_submit(l_next, ledger.path, RUNS, x);
-	until_ended(y);
-	assert_int_equal(mob_release(x), 0);
-	spill(y);
-	damage(y);
-	fails(y, MOB_E_LOST, "no task made it");
-	assert_int_equal(runs(), 1);
-}
-
 /* ---- bounds ---- */
 
 /* A session that keeps four records. */
@@ -735,112 +514,12 @@ static void test_lineage_can_be_off(void **state)
 	assert_false(goes(r));
 }
 
-/* ---- kills ---- */
-
-/* Reads more than fits, again and again; every value is right. */
-static void read_all(uint32_t n, bool kill_some, uint64_t *seed)
-{
-	size_t len = ((size_t)1 << 20) / 8;
-	mob_ref *r = calloc(n, sizeof(*r));
-
-	assert_non_null(r);
-	for (uint32_t i = 0; i < n; i++) {
-		mob_ref a = mob_submit_with(MOB_OPTS(.retries = -1), l_make,
-					    ledger.path, i, i,
-					    (int64_t)len * 8);
-
-		r[i] = mob_submit_with(MOB_OPTS(.retries = -1), l_next,
-				       ledger.path, n + i, a);
-		assert_int_equal(mob_release(a), 0);
-	}
-	for (uint32_t k = 0; k < 2 * n; k++) {
-		uint32_t i = (uint32_t)(live_random(seed) % n);
-		int pid = kill_some && k % 4 == 0 ? live_worker(0) : 0;
-
-		if (pid) {
-			(void)kill(pid, SIGKILL);
-		}
-		holds(r[i], len, i, 1);
-	}
-	for (uint32_t i = 0; i < n; i++) {
-		assert_int_equal(mob_release(r[i]), 0);
-	}
-	free(r);
-}
-
-static void test_lineage_survives_kills_of_workers(void **state)
-{
-	uint64_t seed = live_seed("lineage");
-
-	(void)state;
-	read_all(24, true, &seed);
-	assert_int_equal(live_audit(0), 0);
-}
-
-static void reads_all(size_t i)
-{
-	uint64_t seed = live_seed("lineage");
-
-	(void)i;
-	read_all(16, false, &seed);
-}
-
-/* Every worker dies at its third pass of a point. */
-static void test_lineage_survives_a_kill_at_each_step(void **state)
-{
-	static const char *const faults[] = {
-		"gone.marked=kill@3",    "gone.dropped=kill@3",
-		"gone.left=kill@3",      "gone.told=kill@3",
-		"lineage.kept=kill@3",   "lineage.taken=kill@3",
-		"lineage.linked=kill@3", "lineage.again=kill@3",
-		"lineage.secured=kill@3"
-	};
-	const struct live_session session = { .workers = 2,
-					      .store_bytes = 16 << 20,
-					      .ledger = &ledger,
-					      .words = WORDS };
-
-	(void)state;
-	live_each_fault(&session, faults, sizeof(faults) / sizeof(faults[0]),
-			reads_all);
-}
-
 /* ---- sessions ---- */
-
-static const char *spill_dir(void)
-{
-	const char *dir = getenv("TMPDIR");
-
-	return dir && *dir == '/' ? dir : "/var/tmp";
-}
-
-static int start_with(uint64_t bytes, const char *dir, const char *lineage)
-{
-	struct mob_init_opts opts = MOB_INIT_OPTS_INIT;
-
-	opts.workers = 2;
-	opts.store_bytes = bytes;
-	opts.spill_dir = dir;
-	opts.resources = "gpu:1";
-	if ((lineage && setenv("MOBULA_LINEAGE", lineage, 1)) ||
-	    mob_init(&opts) < 0) {
-		(void)fprintf(stderr, "mob_init: %s\n", mob_error());
-		return -1;
-	}
-	live_ledger_open(&ledger, WORDS);
-	return 0;
-}
 
 static int start(void **state)
 {
 	(void)state;
 	return start_with(STORE, NULL, NULL);
-}
-
-static int start_spilling(void **state)
-{
-	(void)state;
-	return start_with(STORE, spill_dir(), NULL);
 }
 
 static int start_bounded(void **state)
@@ -853,29 +532,6 @@ static int start_off(void **state)
 {
 	(void)state;
 	return start_with(STORE, NULL, "0");
-}
-
-static int start_small(void **state)
-{
-	(void)state;
-	return start_with(16 << 20, NULL, NULL);
-}
-
-static int leave(void **state)
-{
-	(void)state;
-	live_ledger_close(&ledger);
-	mob_shutdown();
-	return unsetenv("MOBULA_LINEAGE");
-}
-
-static int open_one(void **state)
-{
-	for (size_t i = 0; i < WORDS; i++) {
-		ledger.at[i] = 0;
-	}
-	mobi_store(&mobi_rt.sched->forgotten, UINT64_C(0));
-	return live_open(state);
 }
 
 #define T(test) cmocka_unit_test_setup_teardown(test, open_one, live_clean)
@@ -899,32 +555,15 @@ MOB_MAIN(void)
 		T(test_lineage_of_a_task_that_runs_once_is_not_kept),
 		T(test_semantics_30_other_value_than_before_is_told),
 	};
-	const struct CMUnitTest spilling[] = {
-		T(test_semantics_30_damaged_file_is_made_again),
-		T(test_semantics_30_damaged_file_after_its_argument_went),
-		T(test_lineage_file_that_is_whole_is_not_lost),
-		T(test_semantics_30_put_objects_are_not_made_again),
-	};
 	const struct CMUnitTest bounded[] = {
 		T(test_lineage_is_bounded),
 		T(test_lineage_of_what_went_is_not_forgotten),
 	};
-	const struct CMUnitTest off[] = { T(test_lineage_can_be_off) };
-	const struct CMUnitTest killed[] = {
-		T(test_lineage_survives_kills_of_workers),
-	};
-	const struct CMUnitTest steps[] = {
-		cmocka_unit_test_teardown(
-			test_lineage_survives_a_kill_at_each_step, live_leave),
+	const struct CMUnitTest off[] = {
+		T(test_lineage_can_be_off),
 	};
 	int failed = cmocka_run_group_tests(tests, start, leave);
 
-	if (!mobi_dir_in_memory(spill_dir())) {
-		failed += cmocka_run_group_tests(spilling, start_spilling,
-						 leave);
-	}
 	failed += cmocka_run_group_tests(bounded, start_bounded, leave);
-	failed += cmocka_run_group_tests(off, start_off, leave);
-	failed += cmocka_run_group_tests(killed, start_small, leave);
-	return failed + cmocka_run_group_tests(steps, NULL, NULL);
+	return failed + cmocka_run_group_tests(off, start_off, leave);
 }
