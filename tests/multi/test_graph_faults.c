@@ -3,7 +3,7 @@
  * Graphs whose processes die: workers at each step of a run, in storms and by what
  * the nodes do; and drivers. Runs that are closed early.
  */
-#include "live.h"
+#include "graph_fixture.h"
 
 #include "os_clock.h"
 #include "os_run.h"
@@ -55,14 +55,6 @@ MOB_TASK(int64_t, k_fails, int64_t, x)
 {
 	mob_fail(7, "no");
 	return x;
-}
-
-static struct mob_graph *begin(void)
-{
-	struct mob_graph *g;
-
-	assert_int_equal(mob_capture_begin(&g), 0);
-	return g;
 }
 
 /* ---- a graph of layers, and the same in plain C ---- */
