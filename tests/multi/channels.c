@@ -3,8 +3,6 @@
 
 #include "os_run.h"
 
-#include <string.h>
-
 struct live_ledger ch_ledger;
 
 MOB_TASK_DEFINE(uint64_t, c_step, uint64_t, state, uint64_t, x)

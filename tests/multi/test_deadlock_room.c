@@ -8,7 +8,6 @@
 #include "deadlock.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- one that yields and one that should read ---- */

@@ -6,7 +6,6 @@
 #include "channels.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define ROOM 100u /* of values: 25 numbers, 99 characters */

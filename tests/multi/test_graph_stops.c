@@ -12,12 +12,8 @@
 #include "slot.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 /* x + 1, when CH_MAY_END is more than x. */
 MOB_TASK(uint64_t, s_gate, mob_str, path, uint64_t, x, uint64_t, more)

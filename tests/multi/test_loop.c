@@ -9,8 +9,6 @@
 
 #include <limits.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 /* Words of the ledger; turns from TURN on. */

@@ -3,10 +3,7 @@
  * Maps: where calls come from, the order of results, arguments and results of every
  * kind.
  */
-#include "live.h"
-
-#include "os_clock.h"
-#include "os_run.h"
+#include "map_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,11 +17,6 @@ struct pair {
 	char c;
 };
 MOB_STRUCT(pair);
-
-MOB_TASK(int64_t, m_square, int64_t, x)
-{
-	return x * x;
-}
 
 MOB_TASK(pair, m_pair, int64_t, a, double, b, char, c)
 {
@@ -41,26 +33,6 @@ MOB_TASK(mob_str, m_greet, mob_str, name, int32_t, n)
 		(void)snprintf(to, strlen(name) + 16, "%s-%d", name, n);
 	}
 	return to;
-}
-
-MOB_TASK(mob_i64s, m_twice, mob_i64s, xs)
-{
-	int64_t *to = mob_new_of(mob_i64s, 2 * xs.n);
-
-	for (size_t i = 0; to && i < 2 * xs.n; i++) {
-		to[i] = xs.at[i / 2];
-	}
-	return mob_i64s_of(to, to ? 2 * xs.n : 0);
-}
-
-MOB_TASK(int64_t, m_sum, mob_i64s, xs, int64_t, more)
-{
-	int64_t sum = more;
-
-	for (size_t i = 0; i < xs.n; i++) {
-		sum += xs.at[i];
-	}
-	return sum;
 }
 
 MOB_FUNCTION_TYPE(m_unary, int64_t, int64_t);
@@ -110,52 +82,6 @@ MOB_TASK(void, m_count, mob_str, path, int64_t, at)
 MOB_TASK(int64_t, m_seven, void)
 {
 	return 7;
-}
-
-static uint64_t tasks_so_far(void)
-{
-	return mobi_load(&mobi_rt.sched->ticket);
-}
-
-static int64_t *numbers(size_t n)
-{
-	int64_t *xs = malloc(n * sizeof(*xs));
-
-	assert_non_null(xs);
-	for (size_t i = 0; i < n; i++) {
-		xs[i] = (int64_t)i;
-	}
-	return xs;
-}
-
-static struct mob_map *map_with(struct mob_map_opts o)
-{
-	struct mob_map *m;
-
-	assert_int_equal(mob_map_open(&o, &m), 0);
-	return m;
-}
-
-static struct mob_map *map_new(void)
-{
-	return map_with((struct mob_map_opts)MOB_MAP_OPTS_INIT);
-}
-
-/* Takes n squares in order, then the end. */
-static void takes_squares(struct mob_map *m, uint64_t n)
-{
-	int64_t y;
-
-	for (uint64_t i = 0; i < n; i++) {
-		if (mob_map_next(m, &y) != 1) {
-			fail_msg("%d: %s", (int)i, mob_error());
-		}
-		assert_int_equal(mob_map_index(m), i);
-		assert_int_equal(y, i * i);
-	}
-	assert_int_equal(mob_map_next(m, &y), 0);
-	assert_int_equal(mob_map_index(m), UINT64_MAX);
-	assert_int_equal(y, 0);
 }
 
 /* ---- order and sources ---- */

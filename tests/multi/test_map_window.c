@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Maps: the window, by count and by bytes, and how many calls a task gets. */
-#include "live.h"
+#include "map_fixture.h"
 
 #include "os_clock.h"
 
@@ -9,31 +9,6 @@
 
 #define MANY 20000
 
-MOB_TASK(int64_t, m_square, int64_t, x)
-{
-	return x * x;
-}
-
-MOB_TASK(mob_i64s, m_twice, mob_i64s, xs)
-{
-	int64_t *to = mob_new_of(mob_i64s, 2 * xs.n);
-
-	for (size_t i = 0; to && i < 2 * xs.n; i++) {
-		to[i] = xs.at[i / 2];
-	}
-	return mob_i64s_of(to, to ? 2 * xs.n : 0);
-}
-
-MOB_TASK(int64_t, m_sum, mob_i64s, xs, int64_t, more)
-{
-	int64_t sum = more;
-
-	for (size_t i = 0; i < xs.n; i++) {
-		sum += xs.at[i];
-	}
-	return sum;
-}
-
 MOB_TASK(int64_t, m_slow, int64_t, x)
 {
 	uint64_t end = mobi_now_ns() + 3 * MOB_MS;
@@ -41,52 +16,6 @@ MOB_TASK(int64_t, m_slow, int64_t, x)
 	while (mobi_now_ns() < end) {
 	}
 	return x;
-}
-
-static uint64_t tasks_so_far(void)
-{
-	return mobi_load(&mobi_rt.sched->ticket);
-}
-
-static int64_t *numbers(size_t n)
-{
-	int64_t *xs = malloc(n * sizeof(*xs));
-
-	assert_non_null(xs);
-	for (size_t i = 0; i < n; i++) {
-		xs[i] = (int64_t)i;
-	}
-	return xs;
-}
-
-static struct mob_map *map_with(struct mob_map_opts o)
-{
-	struct mob_map *m;
-
-	assert_int_equal(mob_map_open(&o, &m), 0);
-	return m;
-}
-
-static struct mob_map *map_new(void)
-{
-	return map_with((struct mob_map_opts)MOB_MAP_OPTS_INIT);
-}
-
-/* Takes n squares in order, then the end. */
-static void takes_squares(struct mob_map *m, uint64_t n)
-{
-	int64_t y;
-
-	for (uint64_t i = 0; i < n; i++) {
-		if (mob_map_next(m, &y) != 1) {
-			fail_msg("%d: %s", (int)i, mob_error());
-		}
-		assert_int_equal(mob_map_index(m), i);
-		assert_int_equal(y, i * i);
-	}
-	assert_int_equal(mob_map_next(m, &y), 0);
-	assert_int_equal(mob_map_index(m), UINT64_MAX);
-	assert_int_equal(y, 0);
 }
 
 struct source {

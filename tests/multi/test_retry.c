@@ -5,7 +5,6 @@
 #include "os_run.h"
 
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { N_RUNS = 0, WORDS = 16 };

@@ -9,9 +9,7 @@
 
 #include <math.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* Words of the ledger. */
 enum { GATE, STARTED, RAN, SAW, TERMED, RC, WORDS = 16 };

@@ -9,7 +9,6 @@
 #include <mobula/stream.h>
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct live_ledger wg_ledger;
