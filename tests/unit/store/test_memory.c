@@ -3,27 +3,11 @@
 #define _GNU_SOURCE
 
 #include "memory.h"
+#include "one_store.h"
 #include "os_dir.h"
-#include "store_fixture.h"
 
 #include <mobula/object.h>
 #include <mobula/stream.h>
-
-static struct mob_store *s;
-
-static int begin(void **state)
-{
-	(void)state;
-	s = store_new(NULL, 16 * MIB);
-	return 0;
-}
-
-static int finish(void **state)
-{
-	(void)state;
-	store_end(s);
-	return 0;
-}
 
 struct seen {
 	struct mob_ref want;

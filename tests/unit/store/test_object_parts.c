@@ -2,26 +2,9 @@
 /* Objects of parts, parts of objects, other sizes, headers, tensors. */
 #define _GNU_SOURCE
 
-#include "store_fixture.h"
+#include "one_store.h"
 
 #include <mobula/object.h>
-
-static struct mob_store *s;
-
-static int begin(void **state)
-{
-	(void)state;
-	s = store_new(NULL, 16 * MIB);
-	return 0;
-}
-
-/* Every test leaves an empty store. */
-static int finish(void **state)
-{
-	(void)state;
-	store_end(s);
-	return 0;
-}
 
 static struct mob_view view_of(struct mob_ref r)
 {

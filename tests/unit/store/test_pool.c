@@ -3,25 +3,9 @@
  * or wrong, limits. */
 #define _GNU_SOURCE
 
-#include "store_fixture.h"
+#include "one_store.h"
 
 #define N 640u /* ten groups */
-
-static struct mob_store *s;
-
-static int begin(void **state)
-{
-	(void)state;
-	s = store_new(NULL, 16 * MIB);
-	return 0;
-}
-
-static int finish(void **state)
-{
-	(void)state;
-	store_end(s);
-	return 0;
-}
 
 static uint32_t used(void)
 {

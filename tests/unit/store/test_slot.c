@@ -3,29 +3,13 @@
  * race for one. */
 #define _GNU_SOURCE
 
-#include "store_fixture.h"
+#include "one_store.h"
 
 #include <pthread.h>
 
 #define THREADS 8
 #define ROUNDS (SANITIZED ? 3000 : 30000)
 #define OTHER 5u /* a client that is not there */
-
-static struct mob_store *s;
-
-static int begin(void **state)
-{
-	(void)state;
-	s = store_new(NULL, 16 * MIB);
-	return 0;
-}
-
-static int finish(void **state)
-{
-	(void)state;
-	store_end(s);
-	return 0;
-}
 
 static uint64_t word(struct mob_ref r)
 {

@@ -3,27 +3,10 @@
  * that seal or die. */
 #define _GNU_SOURCE
 
-#include "store_fixture.h"
+#include "one_store.h"
 
 #include <pthread.h>
 #include <sys/resource.h>
-
-static struct mob_store *s;
-
-static int begin(void **state)
-{
-	(void)state;
-	s = store_new(NULL, 16 * MIB);
-	return 0;
-}
-
-/* Every test leaves an empty store. */
-static int finish(void **state)
-{
-	(void)state;
-	store_end(s);
-	return 0;
-}
 
 /* ---- get and time ---- */
 

@@ -2,30 +2,14 @@
 /* Streams: order, end, waiting, bounds, several readers, deaths. */
 #define _GNU_SOURCE
 
-#include "store_fixture.h"
+#include "one_store.h"
 
 #include <mobula/stream.h>
 
 #define ITEMS (SANITIZED ? 500u : 5000u)
 
-static struct mob_store *s;
 static struct mob_stream *w;
 static struct mob_ref first;
-
-static int begin(void **state)
-{
-	(void)state;
-	s = store_new(NULL, 16 * MIB);
-	return 0;
-}
-
-/* Every test leaves an empty store. */
-static int finish(void **state)
-{
-	(void)state;
-	store_end(s);
-	return 0;
-}
 
 static int put_number(struct mob_store *store, struct mob_stream *stream,
 		      uint64_t x, int64_t timeout_ns)
