@@ -248,46 +248,27 @@ static long submitter_point(const char *session, long n)
 
 static void test_step_submitter_killed_anywhere_leaves_nothing(void **state)
 {
-	struct mob_init_opts o = MOB_INIT_OPTS_INIT;
-	char name[40];
+	const struct live_session session = { .name = live_session_name(),
+					      .workers = 1,
+					      .policy = "fifo",
+					      .store_bytes = 32 << 20 };
 	long all;
 
 	(void)state;
-	(void)snprintf(name, sizeof(name), "test-step-%d", (int)getpid());
-	o.session = name;
-	o.policy = "fifo";
-	o.workers = 1;
-	o.store_bytes = 32 << 20;
-	assert_int_equal(mob_init(&o), 0);
-	all = submitter_point(name, LONG_MAX);
+	live_begin(&session);
+	all = submitter_point(session.name, LONG_MAX);
 	for (long n = 0; n < all; n++) {
-		(void)submitter_point(name, n);
+		(void)submitter_point(session.name, n);
 		if (live_audit(0)) {
 			fail_msg("after a kill at step %ld", n);
 		}
 	}
 	print_message("submitter: killed after each of %ld steps, all right\n",
 		      all);
-	mob_shutdown();
-	assert_int_equal(mob_session_stop(name, 0), 0);
+	live_end(&session);
 }
 
-/* What a test that failed left behind. */
-static int leave(void **state)
-{
-	char name[40];
-
-	(void)state;
-	mob_shutdown();
-	mob_error_clear();
-	(void)snprintf(name, sizeof(name), "test-step-%d", (int)getpid());
-	if (mob_session_stop(name, 0) == 0) {
-		print_message("session %s was left\n", name);
-	}
-	return 0;
-}
-
-#define T(test) cmocka_unit_test_teardown(test, leave)
+#define T(test) cmocka_unit_test_teardown(test, live_leave)
 
 MOB_MAIN(int argc, char **argv)
 {

@@ -7,6 +7,8 @@
 
 #include "os_run.h"
 
+#include <string.h>
+
 /* Records from now on. */
 static inline struct mob_graph *begin(void)
 {
@@ -45,6 +47,24 @@ MOB_TASK(int64_t, g_slow, mob_str, path, int64_t, x)
 	while (!live_ledger_get(path, 1) && !mob_task_cancelled()) {
 		mobi_pause_ns(MOB_MS / 5);
 	}
+	return x;
+}
+
+MOB_TASK(double, g_sum, mob_f64s, v, mob_str, name, double, more)
+{
+	double sum = more + (double)strlen(name);
+
+	for (size_t i = 0; i < v.n; i++) {
+		sum += v.at[i];
+	}
+	return sum;
+}
+
+MOB_TASK(int64_t, g_reads_ref, mob_ref, r)
+{
+	int64_t x;
+
+	(void)mob_get(r, &x);
 	return x;
 }
 

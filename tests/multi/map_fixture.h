@@ -49,6 +49,18 @@ static inline int64_t *numbers(size_t n)
 	return xs;
 }
 
+/* The same text n times; to be freed. */
+static inline const char **same(const char *text, size_t n)
+{
+	const char **at = malloc(n * sizeof(*at));
+
+	assert_non_null(at);
+	for (size_t i = 0; i < n; i++) {
+		at[i] = text;
+	}
+	return at;
+}
+
 static inline struct mob_map *map_with(struct mob_map_opts o)
 {
 	struct mob_map *m;

@@ -280,8 +280,6 @@ static void test_deadlock_driver_that_goes_on_is_none(void **state)
 
 /* ---- another driver ---- */
 
-static char session[40];
-
 /* As another process: has an object to seal, and waits for what stands. */
 static int other_driver(const char *name, const char *path)
 {
@@ -329,42 +327,35 @@ static bool is_even(void *arg)
 /* It is killed in its wait: that ends, and what it had to seal is lost. */
 static void test_semantics_10_driver_that_waits_is_killed(void **state)
 {
-	struct mob_init_opts o = MOB_INIT_OPTS_INIT;
+	const struct live_session session = { .name = live_session_name(),
+					      .workers = 2,
+					      .ledger = &wg_ledger,
+					      .words = WG_WORDS };
 	struct mobi_wait_shared *w;
 	mob_ref object;
 	int64_t x;
 	int pid;
 
 	(void)state;
-	(void)snprintf(session, sizeof(session), "driver-%d", (int)getpid());
-	o.session = session;
-	o.workers = 2;
-	assert_int_equal(mob_init(&o), 0);
-	live_ledger_open(&wg_ledger, WG_WORDS);
-	MOB_SCOPE
-	{
-		pid = live_spawn(session, wg_ledger.path);
-		wg_await_word(wg_ledger.path, WG_MADE, 1);
-		assert_int_equal(
-			mob_name_get(mobi_rt.store, "other", &object, NULL), 0);
-		assert_true(live_await(waits, &pid));
-		w = wait_of(pid);
-		assert_int_equal(kill(pid, SIGKILL), 0);
-		assert_int_equal(live_collect(pid), -SIGKILL);
-		assert_int_equal(
-			mob_get(mob_submit(d_wants, wg_ledger.path, object),
-				&x),
-			MOB_E_LOST);
-		mob_error_clear();
-		/* Who reaps does that after the objects. */
-		assert_true(live_await(is_even, w));
-		assert_int_equal(mob_name_remove(mobi_rt.store, "other"), 0);
-		assert_int_equal(mob_object_release(mobi_rt.store, object), 0);
-		wg_ledger.at[WG_FREE] = 1;
-	}
-	live_ledger_close(&wg_ledger);
-	mob_shutdown();
-	assert_int_equal(mob_session_stop(session, 0), 0);
+	live_begin(&session);
+	pid = live_spawn(session.name, wg_ledger.path);
+	wg_await_word(wg_ledger.path, WG_MADE, 1);
+	assert_int_equal(mob_name_get(mobi_rt.store, "other", &object, NULL),
+			 0);
+	assert_true(live_await(waits, &pid));
+	w = wait_of(pid);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(live_collect(pid), -SIGKILL);
+	assert_int_equal(mob_get(mob_submit(d_wants, wg_ledger.path, object),
+				 &x),
+			 MOB_E_LOST);
+	mob_error_clear();
+	/* Who reaps does that after the objects. */
+	assert_true(live_await(is_even, w));
+	assert_int_equal(mob_name_remove(mobi_rt.store, "other"), 0);
+	assert_int_equal(mob_object_release(mobi_rt.store, object), 0);
+	wg_ledger.at[WG_FREE] = 1;
+	live_end(&session);
 }
 
 #define T(test)                                                                \
@@ -381,7 +372,9 @@ MOB_MAIN(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		T(test_deadlock_thread_of_the_driver_is_a_way_out),
 		T(test_deadlock_driver_that_goes_on_is_none),
-		cmocka_unit_test(test_semantics_10_driver_that_waits_is_killed),
+		cmocka_unit_test_teardown(
+			test_semantics_10_driver_that_waits_is_killed,
+			live_leave),
 	};
 	int failed = 0;
 

@@ -30,24 +30,6 @@ MOB_TASK(void, g_nothing, mob_str, path, int64_t, x)
 	(void)live_ledger_add(path, (uint64_t)x);
 }
 
-MOB_TASK(double, g_sum, mob_f64s, v, mob_str, name, double, more)
-{
-	double sum = more + (double)strlen(name);
-
-	for (size_t i = 0; i < v.n; i++) {
-		sum += v.at[i];
-	}
-	return sum;
-}
-
-MOB_TASK(int64_t, g_reads_ref, mob_ref, r)
-{
-	int64_t x;
-
-	(void)mob_get(r, &x);
-	return x;
-}
-
 MOB_TASK(int64_t, g_tree, int64_t, depth)
 {
 	int64_t a = 0;

@@ -427,25 +427,21 @@ static int child_runs(const char *session)
 
 static void test_channel_of_a_driver_that_is_killed_is_freed(void **state)
 {
-	static uint32_t serial;
-	struct mob_init_opts o = MOB_INIT_OPTS_INIT;
-	char name[64];
+	const struct live_session session = { .name = live_session_name(),
+					      .workers = 2,
+					      .ledger = &ch_ledger,
+					      .words = CH_WORDS +
+						       4 * KILL_RUNS };
 
 	(void)state;
-	(void)snprintf(name, sizeof(name), "chan-%ld-%u", (long)getpid(),
-		       ++serial);
-	o.session = name;
-	o.workers = 2;
-	o.store_bytes = 64 << 20;
-	assert_int_equal(mob_init(&o), 0);
-	live_ledger_open(&ch_ledger, CH_WORDS + 4 * KILL_RUNS);
+	live_begin(&session);
 	assert_int_equal(setenv("GRAPH_LEDGER", ch_ledger.path, 1), 0);
 	for (int i = 0; i < 3; i++) {
 		struct stages t;
 		int pid;
 
 		ch_ledger.at[CH_STARTED] = ch_ledger.at[CH_MAY_END] = 0;
-		pid = live_spawn("runs", name);
+		pid = live_spawn("runs", session.name);
 		assert_true(live_ledger_await(&ch_ledger, CH_STARTED, 1));
 		assert_int_equal(kill(pid, SIGKILL), 0);
 		assert_int_equal(live_collect(pid), -SIGKILL);
@@ -457,9 +453,7 @@ static void test_channel_of_a_driver_that_is_killed_is_freed(void **state)
 		mob_graph_close(t.g);
 		assert_int_equal(live_audit(0), 0);
 	}
-	live_ledger_close(&ch_ledger);
-	mob_shutdown();
-	assert_int_equal(mob_session_stop(name, MOB_SEC), 0);
+	live_end(&session);
 }
 
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)

@@ -12,24 +12,6 @@ MOB_TASK(uint64_t, g_seed, uint64_t, a)
 	return a * 3 + 7;
 }
 
-MOB_TASK(double, g_sum, mob_f64s, v, mob_str, name, double, more)
-{
-	double sum = more + (double)strlen(name);
-
-	for (size_t i = 0; i < v.n; i++) {
-		sum += v.at[i];
-	}
-	return sum;
-}
-
-MOB_TASK(int64_t, g_reads_ref, mob_ref, r)
-{
-	int64_t x;
-
-	(void)mob_get(r, &x);
-	return x;
-}
-
 MOB_TASK(mob_str, g_text, int64_t, x)
 {
 	(void)x;

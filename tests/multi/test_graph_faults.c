@@ -353,18 +353,13 @@ static int child_runs(const char *session)
 
 static void test_graph_of_a_driver_that_is_killed_is_freed(void **state)
 {
-	static uint32_t serial;
-	struct mob_init_opts o = MOB_INIT_OPTS_INIT;
-	char name[64];
+	const struct live_session session = { .name = live_session_name(),
+					      .workers = 2,
+					      .ledger = &ledger,
+					      .words = WORDS };
 
 	(void)state;
-	(void)snprintf(name, sizeof(name), "graf-%ld-%u", (long)getpid(),
-		       ++serial);
-	o.session = name;
-	o.workers = 2;
-	o.store_bytes = 64 << 20;
-	assert_int_equal(mob_init(&o), 0);
-	live_ledger_open(&ledger, WORDS);
+	live_begin(&session);
 	assert_int_equal(setenv("GRAPH_LEDGER", ledger.path, 1), 0);
 	for (int i = 0; i < 3; i++) {
 		struct mob_graph *g;
@@ -373,7 +368,7 @@ static void test_graph_of_a_driver_that_is_killed_is_freed(void **state)
 		int pid;
 
 		ledger.at[STARTED] = ledger.at[MAY_END] = 0;
-		pid = live_spawn("runs", name);
+		pid = live_spawn("runs", session.name);
 		assert_true(live_ledger_await(&ledger, STARTED, 1));
 		assert_int_equal(kill(pid, SIGKILL), 0);
 		assert_int_equal(live_collect(pid), -SIGKILL);
@@ -388,9 +383,7 @@ static void test_graph_of_a_driver_that_is_killed_is_freed(void **state)
 		mob_graph_close(g);
 		assert_int_equal(live_audit(0), 0);
 	}
-	live_ledger_close(&ledger);
-	mob_shutdown();
-	assert_int_equal(mob_session_stop(name, MOB_SEC), 0);
+	live_end(&session);
 }
 
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)

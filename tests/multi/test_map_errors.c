@@ -64,17 +64,6 @@ MOB_TASK_STREAM(int64_t, f_yields, int64_t, n)
 	(void)mob_yield(n);
 }
 
-static const char **paths(size_t n)
-{
-	const char **at = malloc(n * sizeof(*at));
-
-	assert_non_null(at);
-	for (size_t i = 0; i < n; i++) {
-		at[i] = ledger.path;
-	}
-	return at;
-}
-
 /* ---- errors of calls ---- */
 
 static void expect_odd(int64_t i)
@@ -222,7 +211,7 @@ static void test_map_errors_are_retried_if_asked_for(void **state)
 		struct mob_map *m;
 
 		live_ledger_open(&ledger, WORDS);
-		path = paths(20);
+		path = same(ledger.path, 20);
 		o.chunk = chunks[k];
 		o.task = &t;
 		m = map_with(o);

@@ -50,17 +50,6 @@ MOB_TASK(int64_t, f_heeds, mob_str, path)
 	return 1;
 }
 
-static const char **paths(size_t n)
-{
-	const char **at = malloc(n * sizeof(*at));
-
-	assert_non_null(at);
-	for (size_t i = 0; i < n; i++) {
-		at[i] = ledger.path;
-	}
-	return at;
-}
-
 /* ---- deaths ---- */
 
 /* Workers die again and again: each result is there once, at its place. */
@@ -76,7 +65,7 @@ static void survives_deaths(uint32_t flags, uint32_t chunk)
 	int64_t y;
 
 	live_ledger_open(&ledger, WORDS + MANY);
-	path = paths(MANY);
+	path = same(ledger.path, MANY);
 	o.flags = flags;
 	o.chunk = chunk;
 	o.task = &t;
@@ -124,7 +113,7 @@ static void finds_the_bad(uint32_t flags, uint32_t chunk, int32_t retries,
 	int rc;
 
 	live_ledger_open(&ledger, WORDS);
-	path = paths(N);
+	path = same(ledger.path, N);
 	for (int i = 0; i < N; i++) {
 		bad[i] = BAD;
 	}
@@ -181,7 +170,7 @@ static void test_map_without_retries_runs_nothing_twice(void **state)
 
 	(void)state;
 	live_ledger_open(&ledger, WORDS);
-	path = paths(N);
+	path = same(ledger.path, N);
 	for (int i = 0; i < N; i++) {
 		bad[i] = 40;
 	}
@@ -252,7 +241,7 @@ static void closes_early(uint32_t flags, uint32_t chunk)
 	int64_t y;
 
 	live_ledger_open(&ledger, WORDS);
-	path = paths(100);
+	path = same(ledger.path, 100);
 	o.flags = flags;
 	o.chunk = chunk;
 	o.window = 100;

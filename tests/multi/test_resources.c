@@ -500,12 +500,9 @@ static void test_resources_bad_wishes_are_refused(void **state)
 static void test_resources_of_a_session_that_is_there(void **state)
 {
 	struct mob_init_opts o = MOB_INIT_OPTS_INIT;
-	char name[40];
 
 	(void)state;
-	(void)snprintf(name, sizeof(name), "test-resources-%u",
-		       mobi_proc_self().pid);
-	o.session = name;
+	o.session = live_session_name();
 	o.workers = 1;
 	o.store_bytes = 32 << 20;
 	o.resources = "gpu:2,license=1.5";
@@ -520,7 +517,7 @@ static void test_resources_of_a_session_that_is_there(void **state)
 	assert_int_equal(mob_init(&o), MOB_E_EXISTS);
 	assert_non_null(strstr(mob_error(), "resources"));
 	mob_error_clear();
-	assert_int_equal(mob_session_stop(name, 0), 0);
+	assert_int_equal(mob_session_stop(o.session, 0), 0);
 }
 
 #define T(test) cmocka_unit_test_teardown(test, live_leave)

@@ -605,47 +605,24 @@ static void killed_at(const char *session, const char *task, const char *point)
 	}
 }
 
-static void session_name(char *out, size_t size)
-{
-	(void)snprintf(out, size, "test-cancel-%u", mobi_proc_self().pid);
-}
-
-/* What a test that failed left behind. */
-static int leave(void **state)
-{
-	char name[40];
-
-	(void)state;
-	mob_shutdown();
-	mob_error_clear();
-	session_name(name, sizeof(name));
-	if (mob_session_stop(name, 0) == 0) {
-		print_message("session %s was left\n", name);
-	}
-	return 0;
-}
-
 static void test_semantics_19_who_cancels_is_killed(void **state)
 {
 	static const char *const pending[] = { "task.cancel.taken",
 					       "task.cancel.resolve",
 					       "task.cancel.retire" };
-	struct mob_init_opts o = MOB_INIT_OPTS_INIT;
-	char name[40];
+	const struct live_session session = { .name = live_session_name(),
+					      .workers = 1,
+					      .ledger = &ledger,
+					      .words = WORDS };
 	mob_ref gate;
 	mob_ref r;
 	int64_t x;
 
 	(void)state;
-#ifndef MOB_FAILPOINTS
-	skip();
-#endif
-	session_name(name, sizeof(name));
-	o.session = name;
-	o.workers = 1;
-	o.store_bytes = 32 << 20;
-	assert_int_equal(mob_init(&o), 0);
-	live_ledger_open(&ledger, WORDS);
+	if (!LIVE_FAILPOINTS) {
+		skip();
+	}
+	live_begin(&session);
 	gate = mob_submit(k_stubborn, ledger.path);
 	await_started(1);
 	for (size_t i = 0; i < sizeof(pending) / sizeof(pending[0]); i++) {
@@ -657,7 +634,7 @@ static void test_semantics_19_who_cancels_is_killed(void **state)
 
 		r = mob_submit_with(MOB_OPTS(.name = names[i]), k_add,
 				    ledger.path, 1, 2);
-		killed_at(name, names[i], pending[i]);
+		killed_at(session.name, names[i], pending[i]);
 		(void)snprintf(text, sizeof(text),
 			       "task %s was cancelled before", names[i]);
 		expect_cancelled(r, text);
@@ -672,13 +649,11 @@ static void test_semantics_19_who_cancels_is_killed(void **state)
 	ledger.at[GATE] = 0;
 	r = mob_submit_with(MOB_OPTS(.name = "victim"), k_tree, ledger.path, 0);
 	assert_true(live_ledger_await(&ledger, RAN, 1));
-	killed_at(name, "victim", "task.cancel.flagged");
+	killed_at(session.name, "victim", "task.cancel.flagged");
 	expect_cancelled(r, "task victim was cancelled in attempt 1");
 	assert_true(live_await_tasks(0));
 	assert_int_equal(ledger.at[SAW], ledger.at[RAN]);
-	live_ledger_close(&ledger);
-	mob_shutdown();
-	assert_int_equal(mob_session_stop(name, 0), 0);
+	live_end(&session);
 }
 
 /* ---- bad input ---- */
@@ -725,14 +700,15 @@ MOB_MAIN(int argc, char **argv)
 	const struct CMUnitTest alone[] = {
 		cmocka_unit_test_teardown(
 			test_semantics_19_force_spares_who_shared_the_worker,
-			leave),
+			live_leave),
 		cmocka_unit_test_teardown(
 			test_semantics_16_crash_spares_who_shared_the_worker,
-			leave),
+			live_leave),
 		cmocka_unit_test_teardown(
-			test_semantics_16_crash_spares_so_often_only, leave),
+			test_semantics_16_crash_spares_so_often_only,
+			live_leave),
 		cmocka_unit_test_teardown(
-			test_semantics_19_who_cancels_is_killed, leave),
+			test_semantics_19_who_cancels_is_killed, live_leave),
 	};
 	int failed;
 

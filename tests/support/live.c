@@ -21,14 +21,15 @@
 
 #define PATIENCE (LIVE_SLOW > 1 ? 300 : 60)
 
-static void start(int32_t workers, const char *policy, uint64_t store_bytes)
+static void start(const struct live_session *s)
 {
 	struct mob_init_opts opts = MOB_INIT_OPTS_INIT;
 	int rc;
 
-	opts.workers = workers;
-	opts.policy = policy;
-	opts.store_bytes = store_bytes ? store_bytes : 64 << 20;
+	opts.session = s->name;
+	opts.workers = s->workers;
+	opts.policy = s->policy;
+	opts.store_bytes = s->store_bytes ? s->store_bytes : 64 << 20;
 	rc = mob_init(&opts);
 	if (rc < 0) {
 		fail_msg("mob_init: %s: %s", mob_err_name(rc),
@@ -38,12 +39,14 @@ static void start(int32_t workers, const char *policy, uint64_t store_bytes)
 
 void live_start_with(int32_t workers, const char *policy)
 {
-	start(workers, policy, 0);
+	const struct live_session s = { .workers = workers, .policy = policy };
+
+	start(&s);
 }
 
 void live_start(int32_t workers)
 {
-	start(workers, NULL, 0);
+	live_start_with(workers, NULL);
 }
 
 int live_start_one(void **state)
@@ -190,6 +193,14 @@ int live_clean(void **state)
 	return live_audit(0) || bad ? -1 : 0;
 }
 
+const char *live_session_name(void)
+{
+	static char name[40];
+
+	(void)snprintf(name, sizeof(name), "live-%u", mobi_proc_self().pid);
+	return name;
+}
+
 int live_leave(void **state)
 {
 	(void)state;
@@ -197,6 +208,9 @@ int live_leave(void **state)
 	(void)unsetenv("MOBULA_EXTRA_WORKERS");
 	mob_shutdown();
 	mob_error_clear();
+	if (mob_session_stop(live_session_name(), 0) == 0) {
+		print_message("session %s was left\n", live_session_name());
+	}
 	return 0;
 }
 
@@ -210,7 +224,7 @@ void live_begin(const struct live_session *s)
 		mobi_fault_arm("");
 #endif
 	}
-	start(s->workers, s->policy, s->store_bytes);
+	start(s);
 	if (s->ledger) {
 		live_ledger_open(s->ledger, s->words);
 	}
@@ -225,6 +239,9 @@ void live_end(const struct live_session *s)
 		live_ledger_close(s->ledger);
 	}
 	mob_shutdown();
+	if (s->name) {
+		assert_int_equal(mob_session_stop(s->name, MOB_SEC), 0);
+	}
 	if (s->fault) {
 		assert_int_equal(unsetenv("MOBULA_FAULT"), 0);
 	}

@@ -123,6 +123,7 @@ bool live_ledger_await(const struct live_ledger *l, size_t i, uint64_t v);
  * is the default.
  */
 struct live_session {
+	const char *name; /* a private one; else it is stopped at the end */
 	int32_t workers;
 	const char *policy;
 	uint64_t store_bytes; /* 64 MiB */
@@ -131,6 +132,9 @@ struct live_session {
 	size_t words;
 };
 void live_begin(const struct live_session *s);
+/* For a session of this program that others attach to: live_leave stops it if a test
+ * that failed has left it. */
+const char *live_session_name(void);
 /* The audit has to be clean. */
 void live_end(const struct live_session *s);
 
