@@ -201,33 +201,35 @@ static int is_gone(const struct mob_store *s, const struct mobi_code *file)
 			s->name, sh->program, a, b, s->name);
 }
 
-int mobi_build_can_start(const struct mob_store *s)
+/* Has this process the session's program? If not, has `path`, which could be its daemon;
+ * NULL: nothing else could. */
+static int can_be_daemon(const struct mob_store *s, const char *path)
 {
 	const struct mobi_sched *sh = s->sched;
 	struct mobi_code its = code_of(&sh->program_build);
-	struct mobi_code file;
+	struct mobi_code code;
 	int rc = is_of(sh);
 
 	if (rc) {
 		return rc < 0 ? rc : 0;
 	}
-	rc = mobi_code_of_file(sh->program, &file);
+	rc = path ? mobi_code_of_file(path, &code) : own_code(&code);
 	if (rc < 0) {
 		return rc;
 	}
-	return mobi_code_same(&file, &its) ? 0 : is_gone(s, &file);
+	return mobi_code_same(&code, &its) ? 0 : is_gone(s, &code);
+}
+
+int mobi_build_can_start(const struct mob_store *s)
+{
+	const struct mobi_sched *sh = s->sched;
+
+	return can_be_daemon(s, sh->program);
 }
 
 int mobi_build_daemon(const struct mob_store *s)
 {
-	int rc = is_of(s->sched);
-	struct mobi_code mine;
-
-	if (rc) {
-		return rc < 0 ? rc : 0;
-	}
-	rc = own_code(&mine);
-	return rc < 0 ? rc : is_gone(s, &mine);
+	return can_be_daemon(s, NULL);
 }
 
 int mobi_build_worker(struct mob_store *s)

@@ -349,15 +349,6 @@ static void note_taken(struct turn *t, uint32_t rec)
 
 /* ---- taking ---- */
 
-/* Can all places that are taken run at once, whatever they take? Then nothing
- * has to be summed. */
-static bool never_full(const struct turn *t)
-{
-	return mobi_load(&t->sh->max_wish) <= MOBI_CPU_UNIT &&
-	       !mobi_load(&t->sh->has_wishes) &&
-	       (uint32_t)__builtin_popcountll(t->up) <= t->sh->n_workers;
-}
-
 #define RESERVE_NS UINT64_C(50000000)
 
 /*
@@ -460,7 +451,8 @@ static bool take(struct turn *t, uint32_t *out_rec, uint64_t *out_w)
 	uint32_t queues[1 + MOBI_PLACES + MOBI_CLIENTS];
 	uint32_t n = mobi_policy_pick(&t->call, mobi_rt.place, queues,
 				      1 + MOBI_PLACES + MOBI_CLIENTS);
-	bool roomy = never_full(t);
+	bool roomy = mobi_fit_is_roomy(t->sh,
+				       (uint32_t)__builtin_popcountll(t->up));
 	struct mobi_room room = mobi_fit_room(t->s, roomy);
 	uint64_t fits = reserve(t, &room, mobi_fit_shapes(t->sh, &room));
 

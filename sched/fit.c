@@ -39,6 +39,13 @@ static uint32_t used_by_others(const struct mob_store *s)
 	return sum;
 }
 
+bool mobi_fit_is_roomy(const struct mobi_sched *sh, uint32_t workers)
+{
+	return workers <= sh->n_workers &&
+	       mobi_load(&sh->max_wish) <= MOBI_CPU_UNIT &&
+	       !mobi_load(&sh->has_wishes);
+}
+
 struct mobi_room mobi_fit_room(const struct mob_store *s, bool roomy)
 {
 	const struct mobi_sched *sh = s->sched;
@@ -125,18 +132,6 @@ static bool run_it(struct mob_store *s, uint32_t rec, uint64_t w,
 	return true;
 }
 
-/* Can all workers that there are run at once, whatever tasks they have? A worker
- * that comes writes how many there are before it sums announcements, and this one has
- * announced before it reads that. */
-static bool is_roomy(const struct mob_store *s)
-{
-	struct mobi_sched *sh = s->sched;
-
-	return mobi_load(&s->board->workers) <= sh->n_workers &&
-	       mobi_load(&sh->max_wish) <= MOBI_CPU_UNIT &&
-	       !mobi_load(&sh->has_wishes);
-}
-
 bool mobi_fit_take(struct mob_store *s, uint32_t rec, uint32_t version,
 		   enum mobi_fit_look look, uint64_t *out_w)
 {
@@ -150,8 +145,11 @@ bool mobi_fit_take(struct mob_store *s, uint32_t rec, uint32_t version,
 		return false;
 	}
 	mobi_store(&p->ann, MOBI_ANN(version, rec));
+	/* A worker that comes writes how many there are before it sums announcements,
+	 * and this one has announced before it reads that. */
 	sum = cpu && look != MOBI_FIT_ROOMY &&
-	      !(look == MOBI_FIT_LOOK && is_roomy(s));
+	      !(look == MOBI_FIT_LOOK &&
+		mobi_fit_is_roomy(sh, mobi_load(&s->board->workers)));
 	if ((sum && used_by_others(s) + cpu > sh->capacity) ||
 	    !run_it(s, rec, w, out_w)) {
 		mobi_store(&p->ann, UINT64_C(0));

@@ -12,8 +12,10 @@ struct mobi_room {
 	uint32_t amount[MOBI_RESOURCES];
 };
 
-/* For this worker. roomy: whatever is taken, there are processors for it, and no task
- * wishes for anything else; then nothing is summed. */
+/* Can so many workers run at once, whatever tasks they take? There are processors for
+ * them, and no task wishes for anything else. Then nothing has to be summed. */
+bool mobi_fit_is_roomy(const struct mobi_sched *sh, uint32_t workers);
+/* For this worker. roomy: mobi_fit_is_roomy; then nothing is summed. */
 struct mobi_room mobi_fit_room(const struct mob_store *s, bool roomy);
 /* A bit for each shape whose wish fits in the room. */
 uint64_t mobi_fit_shapes(const struct mobi_sched *sh,
@@ -25,7 +27,7 @@ uint64_t mobi_fit_rivals(const struct mobi_sched *sh,
 			 const struct mobi_room *room);
 enum mobi_fit_look {
 	MOBI_FIT_SUM,
-	MOBI_FIT_ROOMY, /* as above, known under the lock of the domain */
+	MOBI_FIT_ROOMY, /* is_roomy, known under the lock of the domain */
 	MOBI_FIT_LOOK   /* whether it is so is looked at, without the lock */
 };
 /* Announces, sums, and only then takes: READY of that version -> RUN(me). False: it is
