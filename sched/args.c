@@ -362,14 +362,14 @@ static int view(uint64_t id, struct mob_view *v, const char *name,
 
 		mobi_unread_seen(mobi_rt.store, id);
 		mob_view_release(mobi_rt.store, v);
-		*out_error = e ? mobi_error_through(e, name) : NULL;
-		free(e);
+		*out_error = mobi_error_through(e, name);
+		mobi_error_free(e);
 	} else if (rc < 0) {
 		struct mobi_error *e = mobi_error_new(rc, rc,
 						      mob_err_detail(rc));
 
-		*out_error = e ? mobi_error_through(e, name) : NULL;
-		free(e);
+		*out_error = mobi_error_through(e, name);
+		mobi_error_free(e);
 	}
 	return rc < 0 ? MOB_E_TASK : 0;
 }

@@ -72,7 +72,7 @@ struct mobi_args_ready {
 };
 /* Not a code: the value of an argument is GONE, and is to be made again first. */
 #define MOBI_ARGS_GONE INT32_MIN
-/* MOB_E_TASK: an argument holds an error, which is *out_error (malloc'd). */
+/* MOB_E_TASK: an argument holds an error, which is *out_error. */
 int mobi_args_load(const struct mob_task_def *def, const unsigned char *at,
 		   uint64_t len, struct mobi_args_ready *r,
 		   struct mobi_error **out_error);

@@ -40,6 +40,73 @@ static char *append(char *at, const char *text, uint32_t n)
 	return at + n + 1;
 }
 
+/* ---- without memory ---- */
+
+#define SPARES 64u
+#define LAST (SPARES - 1) /* of all that find no other */
+static const char no_memory[] = "out of memory (none for the text of the "
+				"error)";
+
+/* Those that are in use. The last one is nobody's: it says that there is no memory, and
+ * nothing else. */
+static mobi_a64 spares_taken;
+static pthread_once_t last_once = PTHREAD_ONCE_INIT;
+static struct {
+	/* A struct mobi_error with an empty name and file. */
+	_Alignas(struct mobi_error) unsigned char at[sizeof(struct mobi_error) +
+						     sizeof(no_memory) + 2];
+} spare[SPARES];
+
+static struct mobi_error *fill_spare(uint32_t i, const struct mobi_error *head)
+{
+	struct mobi_error *e = (void *)spare[i].at;
+
+	*e = *head;
+	e->text_len = sizeof(no_memory) - 1;
+	e->name_len = 0;
+	e->file_len = 0;
+	e->payload_len = 0;
+	memcpy(e->text, no_memory, sizeof(no_memory));
+	return e;
+}
+
+static void fill_last(void)
+{
+	(void)fill_spare(LAST, &(struct mobi_error){ .rc = MOB_E_NOMEM,
+						     .code = MOB_E_NOMEM,
+						     .attempt = 1 });
+}
+
+static struct mobi_error *take_spare(const struct mobi_error *head)
+{
+	uint64_t taken = mobi_load(&spares_taken);
+	uint32_t i;
+
+	do {
+		i = (uint32_t)__builtin_ctzll(~taken);
+		if (i == LAST) {
+			(void)pthread_once(&last_once, fill_last);
+			return (void *)spare[LAST].at;
+		}
+	} while (!mobi_cas64(&spares_taken, &taken, taken | MOBI_BIT(i)));
+	return fill_spare(i, head);
+}
+
+void mobi_error_free(struct mobi_error *e)
+{
+	/* Of all memory: that of an error that was allocated is none of these. */
+	uintptr_t off = (uintptr_t)e - (uintptr_t)spare;
+	uint32_t i = (uint32_t)(off / sizeof(spare[0]));
+
+	if (off >= sizeof(spare)) {
+		free(e);
+	} else if (i != LAST) {
+		(void)mobi_fetch_and(&spares_taken, ~MOBI_BIT(i));
+	}
+}
+
+/* ---- making and reading ---- */
+
 struct mobi_error *mobi_error_make(int rc, int code,
 				   const struct mobi_error_parts *p,
 				   const struct mobi_error *like)
@@ -47,7 +114,8 @@ struct mobi_error *mobi_error_make(int rc, int code,
 	struct mobi_error head = { .rc = rc,
 				   .code = code,
 				   .attempt = like ? like->attempt : 1,
-				   .pid = like ? like->pid : own_pid(),
+				   .pid = like && like->pid ? like->pid :
+							      own_pid(),
 				   .worker = like ? like->worker : 0,
 				   .line = like ? like->line : 0,
 				   .text_len = length(p->text),
@@ -58,7 +126,7 @@ struct mobi_error *mobi_error_make(int rc, int code,
 	char *at;
 
 	if (!e) {
-		return NULL;
+		return take_spare(&head);
 	}
 	*e = head;
 	at = append(e->text, p->text, e->text_len);
@@ -115,7 +183,7 @@ struct mobi_error *mobi_error_read(const struct mob_view *v)
 		if (is_whole(&head, v->size)) {
 			e = malloc(v->size);
 			if (!e) {
-				return NULL;
+				return take_spare(&head);
 			}
 			memcpy(e, v->at, v->size);
 		}
@@ -123,7 +191,7 @@ struct mobi_error *mobi_error_read(const struct mob_view *v)
 	if (e && !e->text_len && !e->name_len) {
 		struct mobi_error *told = without_text(e);
 
-		free(e);
+		mobi_error_free(e);
 		return told;
 	}
 	if (!e || e->text[e->text_len] || mobi_error_name(e)[e->name_len] ||
@@ -138,7 +206,7 @@ struct mobi_error *mobi_error_read(const struct mob_view *v)
 void mobi_error_pend(struct mobi_context *ctx, struct mobi_error *e)
 {
 	if (ctx->error) {
-		free(e);
+		mobi_error_free(e);
 	} else {
 		ctx->error = e;
 	}
@@ -170,20 +238,20 @@ bool mobi_error_resolve(struct mob_store *s, uint64_t id,
 	 * room inside the slot. */
 	mobi_room_forbid();
 	if (mobi_slot_value(s, id, n, MOB_TYPE_ERROR, &at) < 0) {
-		static const struct mobi_error_parts none;
-		struct mobi_error *small = mobi_error_make(e->rc, e->code,
-							   &none, e);
+		struct mobi_error small = *e;
 
-		n = sizeof(*e) + 3;
-		if (!small ||
-		    mobi_slot_value(s, id, n, MOB_TYPE_ERROR, &at) < 0) {
-			free(small);
+		n = sizeof(small) + 3; /* texts that are empty */
+		if (mobi_slot_value(s, id, n, MOB_TYPE_ERROR, &at) < 0) {
 			mobi_room_allow();
 			mobi_gone_no_room(s, id);
 			return mobi_slot_resolve(s, id, MOBI_S_LOST);
 		}
-		memcpy(at, small, n);
-		free(small);
+		small.text_len = 0;
+		small.name_len = 0;
+		small.file_len = 0;
+		small.payload_len = 0;
+		memset(at, 0, n);
+		memcpy(at, &small, sizeof(small));
 	} else {
 		memcpy(at, e, n);
 	}
@@ -212,16 +280,13 @@ struct mob_ref mobi_error_ref(int rc)
 		return MOB_REF_NONE;
 	}
 	e = mobi_error_new(rc, rc, detail[0] ? detail : mob_err_message(rc));
-	if (!e) {
-		return MOB_REF_NONE;
-	}
 	if (mobi_slot_new(s, 0, &id) < 0) {
-		free(e);
+		mobi_error_free(e);
 		return MOB_REF_NONE;
 	}
 	mobi_slot_unlock(s, id);
 	(void)mobi_error_resolve(s, id, e);
-	free(e);
+	mobi_error_free(e);
 	if (mobi_frame_add(c->frame, id, MOBI_HAS_HOLD) < 0) {
 		(void)mobi_slot_release(s, id);
 		return MOB_REF_NONE;
@@ -260,7 +325,7 @@ static void fail_with(int code, const void *payload, size_t size,
 		p.payload = payload;
 		p.payload_len = (uint32_t)size;
 	}
-	free(c->error);
+	mobi_error_free(c->error);
 	c->error = mobi_error_make(MOB_E_TASK, code ? code : MOB_E_TASK, &p,
 				   NULL);
 }
@@ -327,7 +392,7 @@ void mob_error_clear(void)
 	struct mobi_context *c = mobi_context();
 
 	if (c) {
-		free(c->error);
+		mobi_error_free(c->error);
 		c->error = NULL;
 	}
 }

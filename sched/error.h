@@ -31,10 +31,16 @@ struct mobi_error_parts {
 	const void *payload;
 	uint32_t payload_len;
 };
-/* malloc'd; NULL without memory. like: its numbers; or NULL. */
+/*
+ * For mobi_error_free; never NULL: without memory it has these codes and numbers, and says
+ * that there is none for its text. like: its numbers (pid 0: of this process); or NULL.
+ * What it gives is not written to.
+ */
 struct mobi_error *mobi_error_make(int rc, int code,
 				   const struct mobi_error_parts *p,
 				   const struct mobi_error *like);
+/* NULL is allowed. */
+void mobi_error_free(struct mobi_error *e);
 /* The same of a text alone. */
 struct mobi_error *mobi_error_new(int rc, int code, const char *text);
 /* A copy of e with another text. */
@@ -58,7 +64,7 @@ static inline uint64_t mobi_error_bytes(const struct mobi_error *e)
 	       e->file_len + 1 + e->payload_len;
 }
 
-/* Of a FAILED object that the caller views; checks sizes. */
+/* Of a FAILED object that the caller views; checks sizes. Never NULL. */
 struct mobi_error *mobi_error_read(const struct mob_view *v);
 
 /* Sets the pending error of ctx unless one is pending; takes e. */

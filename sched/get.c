@@ -92,11 +92,8 @@ int mobi_get_value(struct mobi_context *c, uint64_t id,
 
 		mobi_unread_seen(s, id);
 		mob_view_release(s, &v);
-		rc = e ? e->rc : MOB_E_NOMEM;
-		(void)mobi_err(rc, "%.400s", e ? e->text : "out of memory");
-		if (e) {
-			mobi_error_pend(c, e);
-		}
+		rc = mobi_err(e->rc, "%.400s", e->text);
+		mobi_error_pend(c, e);
 		return rc;
 	}
 	if (rc < 0) {

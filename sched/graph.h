@@ -259,11 +259,11 @@ void mobi_graph_share(struct mobi_graph_run *r, bool all);
 
 /* ---- errors (graph_error.c) ---- */
 
-/* Has a run failed? *out_e is its oldest error, malloc'd; NULL if it has not, or
- * there is no memory for it. */
+/* Has a run failed? *out_e is its oldest error; NULL if it has not. */
 bool mobi_graph_failed(const struct mobi_graph_head *h, uint32_t lane,
 		       uint32_t run, struct mobi_error **out_e);
-/* Runner `me` has error e of a run, which is the first that it has. */
+/* Runner `me` has error e of a run, which is the first that it has. NULL: it was of
+ * another runner, which has taken it back. */
 void mobi_graph_fail(const struct mobi_graph_run *r, uint32_t lane,
 		     uint32_t run, const struct mobi_error *e);
 /* It has none. */
@@ -317,7 +317,7 @@ struct mobi_graph_list {
 
 /* A runner whose task has failed. */
 struct mobi_graph_broken {
-	struct mobi_error *error; /* malloc'd; NULL: there was no memory */
+	struct mobi_error *error; /* NULL: mobi_graph_why gave it */
 	uint32_t run;             /* the last that had begun then */
 	bool is;
 	bool fatal; /* others cannot do what it did */
@@ -405,7 +405,7 @@ int mobi_graph_man(struct mob_graph *g);
 void mobi_graph_collect(struct mob_graph *g);
 /* Is nobody left who could do the oldest run, because of an error? */
 bool mobi_graph_broke(const struct mob_graph *g);
-/* That error, which is the caller's; NULL: there was no memory for it. */
+/* That error, which is the caller's; once for all that are broken. */
 struct mobi_error *mobi_graph_why(struct mob_graph *g);
 /* Waits for one or more to end. */
 int mobi_graph_wait_some(struct mob_graph *g, int64_t timeout_ns);

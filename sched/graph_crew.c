@@ -49,7 +49,7 @@ static void let_go(struct mob_graph *g, uint32_t me)
 
 /* ---- those that are broken ---- */
 
-/* Its task has failed, with e; NULL: there is no memory for that. */
+/* Its task has failed, with e. */
 static void note_broken(struct mob_graph *g, uint32_t me, struct mobi_error *e)
 {
 	struct mobi_graph_broken *b = &g->broken[me];
@@ -63,7 +63,7 @@ static void note_broken(struct mob_graph *g, uint32_t me, struct mobi_error *e)
 
 static void forget_broken(struct mob_graph *g, uint32_t me)
 {
-	free(g->broken[me].error);
+	mobi_error_free(g->broken[me].error);
 	g->broken[me] = (struct mobi_graph_broken){ 0 };
 }
 

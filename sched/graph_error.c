@@ -100,7 +100,7 @@ void mobi_graph_fail(const struct mobi_graph_run *r, uint32_t lane,
 		memset(to->bytes, 0, to->size);
 		memcpy(to->bytes, &nothing, sizeof(nothing));
 	}
-	free(less);
+	mobi_error_free(less);
 	MOBI_FAULT("graph.error");
 	while (!mobi_cas64(&l->failed, &w,
 			   (w >> 32 == run ? w : (uint64_t)run << 32) | bit)) {

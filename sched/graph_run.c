@@ -274,7 +274,7 @@ static void fail_node(struct runner *k, struct mobi_graph_at n, uint64_t w)
 			MOBI_N_DEATHS(w));
 	}
 	mobi_graph_fail(&k->r, n.lane, MOBI_N_OF_RUN(w), e);
-	free(e);
+	mobi_error_free(e);
 	end_node(k, n, w, MOBI_N_FAILED);
 }
 
@@ -294,7 +294,7 @@ static void pass_error(struct runner *k, struct mobi_graph_at n, uint64_t w)
 	/* Also if another has told one: it may take that back, as one that was
 	 * killed before its node had failed, which runs again. */
 	mobi_graph_fail(r, n.lane, run, e);
-	free(e);
+	mobi_error_free(e);
 	end_node(k, n, w, MOBI_N_FAILED);
 }
 

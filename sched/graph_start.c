@@ -389,17 +389,10 @@ static int end_run(struct mob_graph *g, bool broke)
 		}
 	}
 	g->ran = !failed;
-	if (e) {
+	if (failed) {
 		rc = mobi_map_pend(e);
-	} else if (failed) {
-		rc = mobi_error_pend_rc(mobi_err(MOB_E_NOMEM, "mob_graph_wait: "
-							      "the run has "
-							      "failed, and "
-							      "there is no "
-							      "memory for its "
-							      "error"));
 	}
-	free(e);
+	mobi_error_free(e);
 	return rc;
 }
 

@@ -151,7 +151,7 @@ static void drop_current(struct mob_map *m)
 	}
 	mob_view_release(mobi_rt.store, &m->view);
 	mobi_map_drop(m, m->cur);
-	free(m->error);
+	mobi_error_free(m->error);
 	m->error = NULL;
 	m->cur = NULL;
 	mobi_map_plan(m);
@@ -182,7 +182,7 @@ static void forget(struct mob_map *m)
 		free(c);
 	}
 	free(m->cur);
-	free(m->error);
+	mobi_error_free(m->error);
 	if (m->cq) {
 		mobi_cq_forget(m->cq);
 	}
@@ -420,7 +420,7 @@ static int next_chunk(struct mob_map *m, int64_t timeout_ns)
 		}
 		e = mobi_map_look(c->id, &m->view);
 		if (e && e->rc == MOB_E_CRASHED && halve(m, c)) {
-			free(e);
+			mobi_error_free(e);
 			continue;
 		}
 		begin_chunk(m, c, e);

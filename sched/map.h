@@ -84,7 +84,7 @@ int mobi_loop_submit(const struct mob_task_opts *o, uint64_t lo, uint64_t hi,
 		     const struct mob_args *with, struct mob_ref *out_refs);
 /*
  * Waits for n / 2 tasks of a loop, for those that they gave away, and so on. The first
- * error, malloc'd, is *out_error, and ends the loop. An error of the wait is
+ * error is *out_error, and ends the loop. An error of the wait is
  * returned; then not all have ended.
  */
 int mobi_loop_join(const struct mobi_loop_opts *l, const struct mob_ref *refs,
@@ -263,7 +263,7 @@ int mobi_map_await(struct mob_map *m, int64_t timeout_ns,
 		   struct mobi_map_task **out_c);
 /* Cancels the task that makes object id. */
 void mobi_map_cancel(uint64_t id);
-/* The error in an object that is resolved, malloc'd; *out_v views it else. */
+/* The error in an object that is resolved; NULL: it has none, and *out_v views it. */
 struct mobi_error *mobi_map_look(uint64_t id, struct mob_view *out_v);
 int mobi_map_pend(const struct mobi_error *e);
 /* Reads the result of call i of the current chunk; type NULL: only its error. */

@@ -319,7 +319,7 @@ static int take(struct mob_map *m, const struct mob_type *type,
 	e = mobi_map_look(id, &m->view);
 	if (e) {
 		rc = mobi_map_pend(e);
-		free(e);
+		mobi_error_free(e);
 		return rc;
 	}
 	rc = type ? mobi_get_load(mobi_context(), type, &m->view,
@@ -405,7 +405,7 @@ void mobi_fold_drop(struct mob_map *m)
 			drop_task(m, f->late[i] - 1);
 		}
 	}
-	free(m->error);
+	mobi_error_free(m->error);
 	free(f->late);
 	free(f);
 }

@@ -290,7 +290,7 @@ static int join_one(struct join *j)
 			s, mobi_load(&s->slots[(uint32_t)ended.lo].producer));
 	}
 	if (j->error) {
-		free(e);
+		mobi_error_free(e);
 	} else {
 		j->error = e;
 	}
@@ -351,7 +351,7 @@ static int run_loop(const struct mob_task_def *body,
 		if (rc >= 0 && e) {
 			rc = mobi_map_pend(e);
 		}
-		free(e);
+		mobi_error_free(e);
 	}
 	mobi_loop_stop(&l);
 	(void)mobi_slot_release(s, l.stop);

@@ -210,7 +210,7 @@ static void end_kids(struct loop *l)
 	}
 	mobi_loop_stop(&l->opts);
 	(void)mobi_loop_join(&l->opts, l->kid, l->n_kids, &e);
-	free(e);
+	mobi_error_free(e);
 }
 
 static struct mob_refs kids_of(struct loop *l)
@@ -281,7 +281,7 @@ void mobi_loop_drop(const struct mob_ref *refs)
 		struct mob_view v;
 
 		/* It is read: nobody is to be told. */
-		free(mobi_map_look(refs[i].lo, &v));
+		mobi_error_free(mobi_map_look(refs[i].lo, &v));
 		mob_view_release(mobi_rt.store, &v);
 		(void)mob_release(refs[i]);
 	}

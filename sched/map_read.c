@@ -28,19 +28,13 @@ struct mobi_error *mobi_map_look(uint64_t id, struct mob_view *out_v)
 		return NULL;
 	}
 	memset(out_v, 0, sizeof(*out_v));
-	return e ? e : mobi_error_new(MOB_E_NOMEM, MOB_E_NOMEM, "");
+	return e;
 }
 
 int mobi_map_pend(const struct mobi_error *e)
 {
-	int rc = e ? e->rc : MOB_E_NOMEM;
-	struct mobi_error *copy = e ? mobi_error_retold(e, e->text) : NULL;
-
-	(void)mobi_err(rc, "%.400s", e ? e->text : "out of memory");
-	if (copy) {
-		mobi_error_pend(mobi_context(), copy);
-	}
-	return rc;
+	mobi_error_pend(mobi_context(), mobi_error_retold(e, e->text));
+	return mobi_err(e->rc, "%.400s", e->text);
 }
 
 static int bad_part(void)
@@ -95,7 +89,7 @@ static int read_part(struct mob_map *m, const struct mob_type *type, void *out)
 			struct mobi_error *e = mobi_error_read(&v);
 			int rc = mobi_map_pend(e);
 
-			free(e);
+			mobi_error_free(e);
 			return rc;
 		}
 	} else if (head.row) {

@@ -174,13 +174,8 @@ static bool failed(struct run *r, uint32_t i, struct mobi_error *e, bool ran)
 					  r->c->attempt);
 		r->c->error = NULL;
 	}
-	if (!e) {
-		(void)mobi_error_pend_rc(mobi_err(MOB_E_NOMEM, "out of "
-							       "memory"));
-		return false;
-	}
 	ok = add_error(&r->out, i, e);
-	free(e);
+	mobi_error_free(e);
 	return ok;
 }
 

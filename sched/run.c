@@ -106,13 +106,6 @@ static void fail_one(struct mob_store *s, uint64_t id, uint32_t i, void *arg)
 	(void)mobi_error_resolve(s, id, arg);
 }
 
-static void lose_one(struct mob_store *s, uint64_t id, uint32_t i, void *arg)
-{
-	(void)i;
-	(void)arg;
-	(void)mobi_slot_resolve(s, id, MOBI_S_LOST);
-}
-
 bool mobi_task_retire(struct mob_store *s, uint32_t rec, uint64_t w)
 {
 	uint32_t chunk = mobi_task_at(s, rec)->chunk;
@@ -130,7 +123,7 @@ bool mobi_task_retire(struct mob_store *s, uint32_t rec, uint64_t w)
 
 void mobi_task_fail(struct mob_store *s, uint32_t rec, struct mobi_error *e)
 {
-	mobi_task_returns(s, rec, e ? fail_one : lose_one, e);
+	mobi_task_returns(s, rec, fail_one, e);
 }
 
 struct mobi_error *mobi_task_place_error(struct mobi_error *e,
@@ -139,28 +132,23 @@ struct mobi_error *mobi_task_place_error(struct mobi_error *e,
 {
 	char text[MOBI_ERROR_TEXT_MAX + 1];
 	struct mobi_error *out;
+	struct mobi_error like = { .attempt = attempt + 1,
+				   .worker = mobi_rt.store->me,
+				   .line = def->line };
 
-	if (!e) {
-		return NULL;
-	}
 	(void)snprintf(text, sizeof(text), "%s (task %s, %s:%u)", e->text, name,
 		       def->file, def->line);
 	if (e->name_len) { /* it came from another task: that is its place */
 		out = mobi_error_retold(e, text);
-		free(e);
+		mobi_error_free(e);
 		return out;
 	}
 	out = mobi_error_make(e->rc, e->code,
 			      &(struct mobi_error_parts){ text, name, def->file,
 							  mobi_error_payload(e),
 							  e->payload_len },
-			      NULL);
-	free(e);
-	if (out) {
-		out->attempt = attempt + 1;
-		out->worker = mobi_rt.store->me;
-		out->line = def->line;
-	}
+			      &like);
+	mobi_error_free(e);
 	return out;
 }
 
@@ -307,7 +295,7 @@ static int load_args(struct mob_store *s, uint32_t rec, struct mobi_context *c,
 	(void)mob_cancel_use(was);
 	if (rc < 0 && (mobi_load(&s->recs[rec].word) & MOBI_TF_TOLD)) {
 		c->cancelled = true;
-		free(*out_error);
+		mobi_error_free(*out_error);
 		*out_error = NULL;
 	}
 	return rc;
@@ -330,8 +318,8 @@ static int call_inside(struct mobi_context *c, const struct mob_task_def *def,
 	return rc;
 }
 
-/* Runs it; the error that its returns are to hold, or NULL if they are sealed.
- * *out_failed says which. */
+/* Runs it; the error that its returns are to hold, or NULL if they are sealed, or it
+ * has been put aside. *out_failed says whether they are sealed. */
 static struct mobi_error *attempt(struct mob_store *s, uint32_t rec, uint64_t w,
 				  struct mobi_context *c, bool *out_failed)
 {
@@ -556,9 +544,9 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 					      mobi_load(&s->recs[rec].word));
 	}
 	if (out_rc) {
-		*out_rc = !failed ? 0 : e ? e->rc : MOB_E_NOMEM;
+		*out_rc = !failed ? 0 : e ? e->rc : MOB_E_LOST;
 	}
-	code = !failed ? 0 : e ? e->code : c.aside ? MOB_E_LOST : MOB_E_NOMEM;
+	code = !failed ? 0 : e ? e->code : MOB_E_LOST;
 	if (c.cancelled) {
 		mobi_task_cancel_children(s, rec,
 					  mobi_load(&s->recs[rec].word));
@@ -570,7 +558,7 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	if (failed && !again) {
 		mobi_task_fail(s, rec, e);
 	}
-	free(e);
+	mobi_error_free(e);
 	end_stream(s, &c, rec, again);
 	while (c.frame != &frame) {
 		mobi_scope_drop(&c);
@@ -578,7 +566,7 @@ uint64_t mobi_task_run(struct mob_store *s, uint32_t rec, uint64_t w,
 	mobi_frame_end(&frame);
 	mobi_context_pop(&c);
 	mobi_output_leave(before);
-	free(c.error);
+	mobi_error_free(c.error);
 	ran = mobi_quick_ns();
 	ran = ran > began_ns ? ran - began_ns : 0;
 	count_run(&c, t, rec, w, ran);

@@ -102,7 +102,7 @@ static void thread_end(void *arg)
 	} else {
 		forget_frames(t);
 	}
-	free(t->base.error);
+	mobi_error_free(t->base.error);
 	free(t);
 }
 

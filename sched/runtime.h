@@ -18,7 +18,7 @@ struct mobi_stream_out;
 struct mobi_context {
 	struct mobi_context *outer;
 	struct mobi_frame *frame;       /* innermost */
-	struct mobi_error *error;       /* pending, malloc'd, or NULL */
+	struct mobi_error *error;       /* pending, or NULL */
 	const struct mob_task_def *def; /* the task that runs, or NULL */
 	uint64_t task;                  /* {gen, record} */
 	/* A task of the library that stands for another: where its error arose, and

@@ -120,6 +120,8 @@ static void give_up(struct mob_store *s, uint32_t rec, uint64_t w)
 	const struct mobi_place_shared *pressed = mobi_pressure_note(s, rec, w);
 	char cause[200];
 	char text[700];
+	struct mobi_error like = { .attempt = MOBI_ATTEMPT(w) + 1,
+				   .worker = MOBI_ROWNER(w) };
 	struct mobi_error *e;
 	int rc = MOB_E_NOMEM;
 
@@ -135,18 +137,14 @@ static void give_up(struct mob_store *s, uint32_t rec, uint64_t w)
 			       mobi_retry_charged(t, w) + 1,
 			       mobi_retry_given(t) + 1);
 	}
+	like.pid = s->clients[like.worker].proc.pid;
 	e = mobi_error_make(
 		rc, rc,
 		&(struct mobi_error_parts){ .text = text,
 					    .name = mobi_task_name(sh, t) },
-		NULL);
-	if (e) {
-		e->attempt = MOBI_ATTEMPT(w) + 1;
-		e->worker = MOBI_ROWNER(w);
-		e->pid = s->clients[MOBI_ROWNER(w)].proc.pid;
-	}
+		&like);
 	mobi_task_fail(s, rec, e);
-	free(e);
+	mobi_error_free(e);
 	mobi_stream_over(s, rec);
 	mobi_record(s, MOB_EVENT_FAILED, mobi_quick_ns(), rec, w, (uint32_t)rc);
 	(void)mobi_task_retire(s, rec, w);

@@ -511,13 +511,9 @@ static void undo(struct submit *b, int rc)
 		rc, rc, detail[0] ? detail : mob_err_message(rc));
 
 	for (size_t i = 0; i < b->made; i++) {
-		if (e) {
-			(void)mobi_error_resolve(s, b->ids[i], e);
-		} else {
-			(void)mobi_slot_resolve(s, b->ids[i], MOBI_S_LOST);
-		}
+		(void)mobi_error_resolve(s, b->ids[i], e);
 	}
-	free(e);
+	mobi_error_free(e);
 	if (b->stream) {
 		(void)mobi_slot_release(s, b->stream - 1);
 	}

@@ -37,7 +37,7 @@ void mobi_task_returns(struct mob_store *s, uint32_t rec,
 				  void *arg),
 		       void *arg);
 
-/* All returns of a record that is RUN hold the error, or are LOST without one. */
+/* All returns of a record that is RUN hold the error. */
 void mobi_task_fail(struct mob_store *s, uint32_t rec, struct mobi_error *e);
 
 /* An edge of a record: its number, the generation of what it lies in, and its place
@@ -55,7 +55,7 @@ void mobi_task_edges(struct mob_store *s, uint32_t rec, uint32_t gen,
 		     void *arg);
 
 /* The error with where it arose: in a task of that name, which def defines.
- * Takes e, which may be NULL, and gives one, malloc'd, or NULL. */
+ * Takes e, and gives another. */
 struct mobi_error *mobi_task_place_error(struct mobi_error *e,
 					 const struct mob_task_def *def,
 					 const char *name, uint32_t attempt);

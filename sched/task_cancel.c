@@ -49,7 +49,7 @@ struct mobi_error *mobi_task_cancelled_error(const struct mob_store *s,
 	const struct mobi_task *t = mobi_task_at(s, rec);
 	int code = w & MOBI_TF_CANCEL ? MOB_E_CANCELLED : MOB_E_TIMEOUT;
 	char text[300];
-	struct mobi_error *e;
+	const struct mobi_error like = { .attempt = MOBI_ATTEMPT(w) + 1 };
 
 	if (w & MOBI_TF_CANCEL) {
 		(void)snprintf(text, sizeof(text),
@@ -60,25 +60,17 @@ struct mobi_error *mobi_task_cancelled_error(const struct mob_store *s,
 	} else {
 		mobi_limits_text(s, rec, w, text, sizeof(text));
 	}
-	e = mobi_error_make(code, code,
-			    &(struct mobi_error_parts){
-				    .text = text,
-				    .name = mobi_task_name(s->sched, t) },
-			    NULL);
-	if (e) {
-		e->attempt = MOBI_ATTEMPT(w) + 1;
-	}
-	return e;
+	return mobi_error_make(code, code,
+			       &(struct mobi_error_parts){
+				       .text = text,
+				       .name = mobi_task_name(s->sched, t) },
+			       &like);
 }
 
 static void end_one(struct mob_store *s, uint64_t id, uint32_t i, void *arg)
 {
 	(void)i;
-	if (arg) {
-		(void)mobi_error_resolve(s, id, arg);
-	} else {
-		(void)mobi_slot_resolve(s, id, MOBI_S_CANCELLED);
-	}
+	(void)mobi_error_resolve(s, id, arg);
 }
 
 /* RUN of this process or of a dead one: its children are seen to. */
@@ -88,7 +80,7 @@ static void end_task(struct mob_store *s, uint32_t rec, uint64_t w)
 
 	MOBI_FAULT("task.cancel.resolve");
 	mobi_task_returns(s, rec, end_one, e);
-	free(e);
+	mobi_error_free(e);
 	mobi_stream_over(s, rec);
 	mobi_record(s,
 		    w & MOBI_TF_CANCEL ? MOB_EVENT_CANCELLED : MOB_EVENT_FAILED,

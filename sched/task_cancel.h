@@ -29,8 +29,7 @@ bool mobi_task_late(struct mob_store *s, uint32_t rec, uint64_t w);
  * sent. */
 bool mobi_task_shoot(struct mob_store *s, uint32_t rec, uint64_t w, int sig);
 
-/* What the returns of a task hold that was cancelled, or late, in state w; malloc'd,
- * NULL without memory. */
+/* What the returns of a task hold that was cancelled, or late, in state w. */
 struct mobi_error *mobi_task_cancelled_error(const struct mob_store *s,
 					     uint32_t rec, uint64_t w);
 

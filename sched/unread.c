@@ -88,10 +88,10 @@ static void dropped(struct mob_store *s, uint32_t slot)
 	}
 	e = mobi_error_read(&v);
 	/* What was cancelled was cancelled by somebody. */
-	if (e && e->rc != MOB_E_CANCELLED && e->rc != MOB_E_CLOSED) {
+	if (e->rc != MOB_E_CANCELLED && e->rc != MOB_E_CLOSED) {
 		note(s, task, e->text);
 	}
-	free(e);
+	mobi_error_free(e);
 }
 
 void mobi_unread_init(struct mob_store *s)

@@ -183,7 +183,7 @@ static void test_stop_by_a_start_that_fails_leaves_it_too(void **state)
 	live_ledger_close(&ch_ledger);
 }
 
-static void test_stop_error_that_cannot_be_read_is_an_error(void **state)
+static void test_stop_error_that_there_is_no_memory_for_is_told(void **state)
 {
 	struct mob_graph *g;
 	mob_ref in;
@@ -203,9 +203,9 @@ static void test_stop_error_that_cannot_be_read_is_an_error(void **state)
 		begin_run(g, in, 3);
 		assert_true(live_await(is_done, g));
 		failing_from(FAIL_ALLOC, 0, ENOMEM);
-		assert_int_equal(mob_graph_wait(g, MOB_FOREVER), MOB_E_NOMEM);
+		assert_int_equal(mob_graph_wait(g, MOB_FOREVER), MOB_E_TASK);
 		assert_true(failing_stop(FAIL_ALLOC));
-		mob_error_clear();
+		ch_pends(42, "out of memory");
 		assert_int_equal(mob_graph_get(g, y, &out), MOB_E_STATE);
 		live_pends(MOB_E_STATE, "last run has failed");
 		begin_run(g, in, 4);
@@ -459,7 +459,7 @@ MOB_MAIN(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		T(test_stop_of_a_run_leaves_what_was_waited_for),
 		T(test_stop_by_a_start_that_fails_leaves_it_too),
-		T(test_stop_error_that_cannot_be_read_is_an_error),
+		T(test_stop_error_that_there_is_no_memory_for_is_told),
 	};
 	const struct CMUnitTest alone[] = {
 		ALONE(test_runner_that_fails_is_not_missed),

@@ -173,8 +173,7 @@ MOB_API int mob_graph_start(struct mob_graph *graph);
 /*
  * Waits until the oldest run in flight is done. Returns 0. Errors: TIMEOUT, INTERRUPTED
  * (it goes on; wait again); pending: that of the node that failed first, CRASHED (a node
- * whose worker died each time), NOMEM (it has failed, and there is no memory for its
- * error); CANCELLED, that of an object among the arguments, or another for which no task
+ * whose worker died each time); CANCELLED, that of an object among the arguments, or another for which no task
  * can run the graph, and then all runs have ended; STATE (none is in flight). Thread: one
  * at a time. Blocks: up to the time-out. Since 0.1.
  */

@@ -595,7 +595,8 @@ MOB_API struct mob_ref mob_seal_raw(const struct mob_type *type,
  * that is. It does not return from the task for you; write `return` after it.
  * Getters of the task's results get MOB_E_TASK, mob_error_code() the code, and
  * mob_error() the text with the task's name, file and line. code: not 0, the
- * program's own. Outside a task it only sets the pending error. Thread: any.
+ * program's own. Outside a task it only sets the pending error. Without memory the
+ * error has its code, and says so in place of the text. Thread: any.
  * Blocks: no. Since 0.1.
  */
 MOB_API void mob_fail(int code, const char *fmt, ...) MOB_PRINTF(2, 3);
