@@ -8,7 +8,6 @@
 #include "frame.h"
 
 #include "err.h"
-#include "object.h"
 #include "repeat.h"
 #include "slot.h"
 
@@ -302,12 +301,10 @@ int mobi_space_new(struct mobi_context *c, uint64_t size, mob_type_id type,
 		f->max_space = max;
 	}
 	/* Never inside the slot: a result moves as a whole block. */
-	do {
-		rc = mobi_object_new(
-			mobi_rt.store,
-			size > MOBI_INLINE_MAX ? size : MOBI_INLINE_MAX + 1,
-			type, &id, out_at);
-	} while (rc == MOB_E_STORE_FULL && mobi_repeat_drop());
+	rc = mobi_repeat_object_new(
+		mobi_rt.store,
+		size > MOBI_INLINE_MAX ? size : MOBI_INLINE_MAX + 1, type, &id,
+		out_at);
 	if (rc < 0) {
 		return rc;
 	}

@@ -152,11 +152,8 @@ static int store_batch(struct mob_map *m, uint64_t *out_calls)
 		b.op = op + 1;
 	}
 	if (rc >= 0) {
-		do {
-			rc = mobi_object_new(s, m->buf.len,
-					     mobi_type_mobi_map_calls.id, &id,
-					     &at);
-		} while (rc == MOB_E_STORE_FULL && mobi_repeat_drop());
+		rc = mobi_repeat_object_new(
+			s, m->buf.len, mobi_type_mobi_map_calls.id, &id, &at);
 	}
 	if (rc < 0) {
 		return rc;

@@ -13,6 +13,7 @@
 #include "module.h"
 #include "object.h"
 #include "opts.h"
+#include "repeat.h"
 #include "slot.h"
 #include "surround.h"
 #include "task_cancel.h"
@@ -167,8 +168,9 @@ static int store_loop(const struct mobi_args_plan *p,
 	int rc = mobi_module_number(mobi_rt.sched, p->def, &b.fn);
 
 	if (rc >= 0) {
-		rc = mobi_object_new(s, size + sizeof(*l),
-				     mobi_type_mobi_map_calls.id, out_id, &at);
+		rc = mobi_repeat_object_new(s, size + sizeof(*l),
+					    mobi_type_mobi_map_calls.id, out_id,
+					    &at);
 	}
 	if (rc < 0) {
 		return rc;

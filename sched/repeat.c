@@ -203,6 +203,17 @@ bool mobi_repeat_drop(void)
 	return some;
 }
 
+int mobi_repeat_object_new(struct mob_store *s, uint64_t size, mob_type_id type,
+			   uint64_t *out_id, void **out_at)
+{
+	int rc;
+
+	do {
+		rc = mobi_object_new(s, size, type, out_id, out_at);
+	} while (rc == MOB_E_STORE_FULL && mobi_repeat_drop());
+	return rc;
+}
+
 /* The row that was not used for longest. Under the lock. */
 static struct row *row_oldest(void)
 {

@@ -26,5 +26,9 @@ void mobi_repeat_note(const struct mob_task_def *def,
 		      uint64_t bytes, uint64_t id);
 /* Lets go what is held for that, as there is no room. False: nothing was. */
 bool mobi_repeat_drop(void);
+/* mobi_object_new, for which what is held gives up its room. For all that is made in the
+ * name of a user. */
+int mobi_repeat_object_new(struct mob_store *s, uint64_t size, mob_type_id type,
+			   uint64_t *out_id, void **out_at);
 
 #endif /* MOBI_REPEAT_H */

@@ -343,9 +343,7 @@ int mobi_value_put(const struct mob_type *type, const void *value,
 	int rc = mobi_value_bytes(type, value, &n);
 
 	if (rc >= 0) {
-		do {
-			rc = mobi_object_new(s, n, type->id, &id, &to);
-		} while (rc == MOB_E_STORE_FULL && mobi_repeat_drop());
+		rc = mobi_repeat_object_new(s, n, type->id, &id, &to);
 	}
 	if (rc < 0) {
 		return rc;

@@ -199,6 +199,63 @@ static void test_repeat_one_call_after_the_other(void **state)
 	(void)mobi_repeat_drop();
 }
 
+/* Each byte of the store, but for what is held. */
+static size_t fill_store(mob_ref *out_refs, size_t max)
+{
+	size_t n = 0;
+
+	for (size_t size = BYTES; size >= 64 && n < max; size /= 2) {
+		void *at;
+
+		while (n < max &&
+		       mob_object_create(mobi_rt.store, size, MOB_TYPE_BYTES,
+					 &out_refs[n], &at) == 0) {
+			assert_int_equal(
+				mob_object_seal(mobi_rt.store, out_refs[n]), 0);
+			n++;
+		}
+	}
+	return n;
+}
+
+MOB_TASK(void, r_turns, int64_t, lo, int64_t, hi, mob_str, path)
+{
+	for (int64_t i = lo; i < hi; i++) {
+		(void)live_ledger_add(path, 1);
+	}
+}
+
+static bool no_tasks(void *arg)
+{
+	(void)arg;
+	return live_tasks() == 0;
+}
+
+/* The object of a loop is made by a driver, as what is put is. */
+static void test_repeat_gives_room_to_a_loop(void **state)
+{
+	static mob_ref refs[4096];
+	size_t n;
+
+	(void)state;
+	ledger.at[1] = 0;
+	memset(bytes, 5, BYTES);
+	for (int i = 0; i < 4; i++) {
+		sum_ends(5 * (int64_t)BYTES);
+		/* Who runs it views the bytes until it is over. */
+		assert_true(live_await(no_tasks, NULL));
+	}
+	n = fill_store(refs, 4096);
+	assert_in_range(n, 1, 4095);
+	assert_int_equal(mob_for(r_turns, 0, 10, ledger.path), 0);
+	assert_int_equal(ledger.at[1], 10);
+	assert_false(mobi_repeat_drop());
+	while (n) {
+		assert_int_equal(mob_object_release(mobi_rt.store, refs[--n]),
+				 0);
+	}
+}
+
 struct submitter {
 	mob_ref gate;
 	mob_ref *refs;
@@ -290,7 +347,7 @@ static int start(void **state)
 {
 	(void)state;
 	live_start(1);
-	live_ledger_open(&ledger, 1);
+	live_ledger_open(&ledger, 2);
 	return 0;
 }
 
@@ -319,6 +376,7 @@ MOB_MAIN(void)
 		T(test_repeat_other_lengths),
 		T(test_repeat_keeps_nothing),
 		T(test_repeat_one_call_after_the_other),
+		T(test_repeat_gives_room_to_a_loop),
 		T(test_repeat_threads_submit_the_same),
 		T(test_repeat_is_told_once),
 	};
