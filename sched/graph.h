@@ -362,6 +362,9 @@ void *mobi_graph_grow(struct mobi_graph_list *l, size_t size, uint32_t n,
 
 /* Does it still? One of a session that has ended does not. */
 bool mobi_graph_records(struct mobi_context *c);
+/* MOB_E_STATE, which names the call, if this thread records: the tasks that it would submit
+ * are no nodes. The capture goes on as if it had not been called. */
+int mobi_graph_refuses(const char *call);
 struct mob_ref mobi_graph_ref(const struct mob_graph *g, uint32_t value);
 /* n values more, which a call gives, or are inputs or channels. */
 int mobi_graph_add(struct mob_graph *g, uint32_t n, uint32_t call,

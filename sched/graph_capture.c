@@ -126,6 +126,20 @@ bool mobi_graph_records(struct mobi_context *c)
 	return c->capture != NULL;
 }
 
+int mobi_graph_refuses(const char *call)
+{
+	struct mobi_context *c = mobi_context();
+
+	if (!c || !c->capture || !mobi_graph_records(c)) {
+		return 0;
+	}
+	return mobi_err(MOB_E_STATE,
+			"%s: no part of a graph, which this thread records; "
+			"call it before mob_capture_begin or after "
+			"mob_capture_end",
+			call);
+}
+
 /* ---- arguments ---- */
 
 struct recorder {

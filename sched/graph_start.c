@@ -243,17 +243,6 @@ void mobi_graph_reset(const struct mob_graph *g)
 
 /* ---- public ---- */
 
-static int check_records(const char *call)
-{
-	const struct mobi_context *c = mobi_context();
-
-	return c && c->capture ? mobi_err(MOB_E_STATE,
-					  "%s: this thread records; a run is "
-					  "no part of a graph",
-					  call) :
-				 0;
-}
-
 static int check_start(const struct mob_graph *g, const char *call,
 		       uint32_t window)
 {
@@ -273,7 +262,7 @@ static int check_start(const struct mob_graph *g, const char *call,
 					    call, g->n_flying);
 	}
 	if (rc >= 0) {
-		rc = check_records(call);
+		rc = mobi_graph_refuses(call);
 	}
 	return rc >= 0 ? check_inputs(g) : rc;
 }
@@ -402,7 +391,7 @@ int mob_graph_wait(struct mob_graph *g, int64_t timeout_ns)
 	int rc = mobi_graph_check(g, "mob_graph_wait");
 
 	if (rc >= 0) {
-		rc = check_records("mob_graph_wait");
+		rc = mobi_graph_refuses("mob_graph_wait");
 	}
 	if (rc >= 0 && !g->n_flying) {
 		rc = mobi_err(MOB_E_STATE, "mob_graph_wait: the graph does not "

@@ -66,16 +66,11 @@ static struct mob_ref submit(const struct mob_task_def *def,
 			     const struct mob_task_opts *o,
 			     const struct mob_arg *args)
 {
-	struct mobi_context *c = mobi_context();
 	struct mob_ref ref = MOB_REF_NONE;
+	int rc = mobi_graph_refuses("a call of a map");
 
-	if (c->capture && mobi_graph_records(c)) {
-		return mobi_error_ref(mobi_err(MOB_E_STATE, "this thread "
-							    "records; the "
-							    "calls "
-							    "of a map are no "
-							    "part of a "
-							    "graph"));
+	if (rc < 0) {
+		return mobi_error_ref(rc);
 	}
 	(void)mob_submit_raw(def, o, def->n_args, args, 1, &ref);
 	return ref;

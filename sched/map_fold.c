@@ -16,6 +16,7 @@
 #include "error.h"
 #include "frame.h"
 #include "get.h"
+#include "graph.h"
 #include "module.h"
 #include "opts.h"
 #include "slot.h"
@@ -70,6 +71,10 @@ static int submit(const struct mob_task_def *op, const struct mob_task_opts *o,
 
 	if (rc < 0) {
 		return rc;
+	}
+	rc = mobi_graph_refuses("a fold of a map");
+	if (rc < 0) {
+		return mobi_map_own(mobi_error_ref(rc), out_id);
 	}
 	mobi_opts_copy(op, o, &opts);
 	opts.name = opts.name ? opts.name : op->name;
@@ -351,6 +356,10 @@ int mobi_fold_next(struct mob_map *m, const struct mob_type *type,
 	if (f->given) {
 		return 0;
 	}
+	rc = mobi_graph_refuses("mob_map_next of a fold");
+	if (rc < 0) {
+		return mobi_error_pend_rc(rc);
+	}
 	rc = end_all(m, timeout_ns);
 	if (rc < 0) {
 		return rc;
@@ -468,6 +477,9 @@ struct mob_ref mob_reduce_raw(const struct mob_task_def *op,
 	uint64_t id = 0;
 	int rc = mobi_rt_check("mob_reduce");
 
+	if (rc >= 0) {
+		rc = mobi_graph_refuses("mob_reduce");
+	}
 	if (rc >= 0) {
 		rc = check_op("mob_reduce", op);
 	}

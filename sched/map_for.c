@@ -10,6 +10,7 @@
 #include "err.h"
 #include "error.h"
 #include "get.h"
+#include "graph.h"
 #include "module.h"
 #include "object.h"
 #include "opts.h"
@@ -370,6 +371,9 @@ int mob_for_raw(const struct mob_task_def *body,
 	uint64_t hi;
 	int rc = mobi_rt_check("mob_for");
 
+	if (rc >= 0) {
+		rc = mobi_graph_refuses("mob_for");
+	}
 	if (rc >= 0) {
 		rc = check_body(body, n_args, args);
 	}

@@ -224,6 +224,90 @@ static void test_graph_calls_of_a_map_are_no_part_of_it(void **state)
 	}
 }
 
+MOB_TASK(uint64_t, o_sum, uint64_t, a, uint64_t, b)
+{
+	return a + b;
+}
+
+MOB_TASK(void, o_turns, int64_t, lo, int64_t, hi, mob_str, path)
+{
+	for (int64_t i = lo; i < hi; i++) {
+		(void)live_ledger_add(path, CALLS);
+	}
+}
+
+/* What submits tasks of the library fails at its call, and the capture goes on. */
+static void test_graph_loops_and_folds_are_no_part_of_it(void **state)
+{
+	struct mob_graph *g;
+	mob_ref refs[2];
+	mob_ref y;
+	uint64_t x = 9;
+
+	(void)state;
+	live_ledger_open(&ch_ledger, WORDS + 1);
+	for (uint64_t i = 0; i < 2; i++) {
+		refs[i] = mob_put(i + 4);
+	}
+	g = ch_begin(1);
+	assert_int_equal(mob_for(o_turns, 0, 10, ch_ledger.path), MOB_E_STATE);
+	live_pends(MOB_E_STATE, "mob_for: no part of a graph");
+	y = mob_reduce(o_sum, refs, 2);
+	assert_int_equal(mob_get(y, &x), MOB_E_STATE);
+	live_pends(MOB_E_STATE, "mob_reduce: no part of a graph");
+	y = mob_submit(c_step, 1, 2);
+	assert_int_equal(mob_capture_end(g), 0);
+	assert_int_equal(mob_graph_run(g), 0);
+	assert_int_equal(mob_graph_get(g, y, &x), 0);
+	assert_int_equal(x, 5);
+	mob_graph_close(g);
+	/* And now they are done. */
+	assert_int_equal(mob_for(o_turns, 0, 10, ch_ledger.path), 0);
+	assert_int_equal(ch_ledger.at[CALLS], 10);
+	assert_int_equal(mob_get(mob_reduce(o_sum, refs, 2), &x), 0);
+	assert_int_equal(x, 9);
+	live_ledger_close(&ch_ledger);
+}
+
+/* A map that folds what was called before can be asked again. */
+static void test_graph_fold_of_a_map_is_no_part_of_it(void **state)
+{
+	struct mob_map_opts o = MOB_MAP_OPTS_INIT;
+	struct mob_graph *g;
+	struct mob_map *m;
+	uint64_t x;
+
+	(void)state;
+	o.chunk = 1;
+	for (int early = 1; early >= 0; early--) {
+		assert_int_equal(mob_map_open(&o, &m), 0);
+		assert_int_equal(mob_map_fold(m, o_sum), 0);
+		if (!early) {
+			g = ch_begin(1);
+		}
+		for (uint64_t i = 0; i < 3; i++) {
+			assert_int_equal(mob_map_add(m, c_step, 1, i), 0);
+		}
+		if (early) {
+			g = ch_begin(1);
+		}
+		assert_int_equal(mob_map_next(m, &x), MOB_E_STATE);
+		live_pends(MOB_E_STATE, "no part of a graph");
+		(void)mob_submit(c_step, 1, 2);
+		assert_int_equal(mob_capture_end(g), 0);
+		if (early) {
+			assert_int_equal(mob_map_next(m, &x), 1);
+			assert_int_equal(x, 12);
+		} else {
+			assert_int_equal(mob_map_next(m, &x), MOB_E_STATE);
+			live_pends(MOB_E_STATE, "no part of a graph");
+		}
+		assert_int_equal(mob_map_next(m, &x), 0);
+		mob_map_close(m);
+		mob_graph_close(g);
+	}
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, live_open, live_clean)
 
 MOB_MAIN(void)
@@ -234,6 +318,8 @@ MOB_MAIN(void)
 		T(test_graph_options_that_cannot_be_kept_are_refused),
 		T(test_graph_options_of_a_function_that_cannot_be_kept),
 		T(test_graph_calls_of_a_map_are_no_part_of_it),
+		T(test_graph_loops_and_folds_are_no_part_of_it),
+		T(test_graph_fold_of_a_map_is_no_part_of_it),
 	};
 
 	return cmocka_run_group_tests(tests, live_start_two, live_leave);

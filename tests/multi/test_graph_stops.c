@@ -205,7 +205,7 @@ static void test_stop_error_that_there_is_no_memory_for_is_told(void **state)
 		failing_from(FAIL_ALLOC, 0, ENOMEM);
 		assert_int_equal(mob_graph_wait(g, MOB_FOREVER), MOB_E_TASK);
 		assert_true(failing_stop(FAIL_ALLOC));
-		ch_pends(42, "out of memory");
+		live_pends(42, "out of memory");
 		assert_int_equal(mob_graph_get(g, y, &out), MOB_E_STATE);
 		live_pends(MOB_E_STATE, "last run has failed");
 		begin_run(g, in, 4);

@@ -32,8 +32,9 @@
  *
  * OPTIONS of a call, and those of its function (MOB_TASK_DEFAULTS), are kept if they
  * are name, which its errors have, and retries, 0 to 14 or -1. Another one that says
- * anything is refused: .alone = 1 leaves those of the function aside. The calls of maps
- * and loops are not recorded, and fail.
+ * anything is refused: .alone = 1 leaves those of the function aside. Maps, folds and
+ * loops are no part of a graph: mob_for, mob_reduce, a call of a map, and reading the
+ * fold of one are MOB_E_STATE, and the capture goes on as if they had not been called.
  *
  * RUNNING. A run is done by as many tasks as the graph is wide, at most one a worker,
  * which call the functions of the nodes. All that a run needs, the place of each result

@@ -162,7 +162,8 @@ MOB_API int mob_map_fold_raw(struct mob_map *map,
  * (mob_map_add may give more). Errors, all but TIMEOUT and INTERRUPTED pending:
  * that of the call, or TYPE, and the next one follows; that of the function of
  * mob_map_from; CANCELLED (the task that waits is), CLOSED, NOMEM, STATE, after
- * which the map is over and gives 0. On failure *out is set to zero bytes.
+ * which the map is over and gives 0; STATE of a fold while this thread records a
+ * graph, after which it can be called again. On failure *out is set to zero bytes.
  * Thread: one at a time. Blocks: up to the time-out. Since 0.1.
  */
 MOB_API MOB_NODISCARD int mob_map_next_raw(struct mob_map *map,
@@ -176,7 +177,8 @@ MOB_API uint64_t mob_map_index(const struct mob_map *map);
 /*
  * Folds n objects by the operator, in their order, as a tree of tasks, and gives
  * the ref of the result, in the caller's frame; always, an error is in it: INVAL
- * (n is 0, or not such an operator, see mob_map_fold_raw), or that of an object.
+ * (n is 0, or not such an operator, see mob_map_fold_raw), STATE (no session; this
+ * thread records a graph), or that of an object.
  * opts are of each task, as of a submit of op. Thread: any. Blocks: no. Since 0.1.
  */
 MOB_API struct mob_ref mob_reduce_raw(const struct mob_task_def *op,
@@ -196,7 +198,8 @@ MOB_API struct mob_ref mob_reduce_raw(const struct mob_task_def *op,
  * turns of it may then run twice, and at the same time for a moment. opts are of
  * each task, as of a submit of body; timeout_ns and deadline_ns of each, not of the
  * loop. Returns 0. Errors,
- * pending: that of a turn; INVAL (not such a body). Thread: any. Blocks: until
+ * pending: that of a turn; INVAL (not such a body); STATE (no session; this thread
+ * records a graph). Thread: any. Blocks: until
  * the loop has ended. Since 0.1.
  */
 MOB_API int mob_for_raw(const struct mob_task_def *body,
