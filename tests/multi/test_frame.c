@@ -198,6 +198,42 @@ static void test_frame_keep_counts_and_ends_one_by_one(void **state)
 	}
 }
 
+/* What comes once more is given back once more: nobody ends what another keeps. */
+static void test_frame_kept_ref_that_comes_again_stays_kept(void **state)
+{
+	const char *kept_text;
+	const char *text;
+	mob_ref r = mob_put("a text that is longer than what fits in a slot of "
+			    "the table of objects");
+	mob_ref outer = mob_put(r);
+	mob_ref back;
+
+	(void)state;
+	assert_int_equal(mob_keep(r), 0);
+	assert_int_equal(mob_get(r, &kept_text), 0);
+	for (int i = 0; i < 2; i++) {
+		MOB_SCOPE
+		{
+			assert_int_equal(mob_get(outer, &back), 0);
+			assert_int_equal(mob_get(back, &text), 0);
+			if (i) {
+				assert_int_equal(mob_release(back), 0);
+			}
+		}
+	}
+	assert_int_equal(mob_release(outer), 0);
+	assert_int_equal(state_of(r), MOB_OBJECT_SEALED);
+	assert_int_equal(strncmp(kept_text, "a text that", 11), 0);
+	/* While a frame has it, too, it takes two. */
+	outer = mob_put(r);
+	assert_int_equal(mob_get(outer, &back), 0);
+	assert_int_equal(mob_release(outer), 0);
+	assert_int_equal(mob_release(r), 0);
+	assert_int_equal(state_of(r), MOB_OBJECT_SEALED);
+	assert_int_equal(mob_release(r), 0);
+	assert_int_equal(state_of(r), MOB_OBJECT_GONE);
+}
+
 static void *release_it(void *arg)
 {
 	mob_ref *r = arg;
@@ -706,6 +742,7 @@ MOB_MAIN(void)
 		T(test_frame_has_a_ref_once_however_often_it_came),
 		T(test_frame_kept_ref_outlives_scope_and_thread),
 		T(test_frame_keep_counts_and_ends_one_by_one),
+		T(test_frame_kept_ref_that_comes_again_stays_kept),
 		T(test_frame_kept_ref_may_be_released_by_another_thread),
 		T(test_frame_take_reads_and_releases_errors_too),
 		T(test_frame_view_of_released_ref_ends_with_it),

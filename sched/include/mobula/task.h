@@ -35,7 +35,10 @@
  *   - mob_queue_add(q, ref, tag): it is the queue's until it is popped, then
  *     of the frame that popped it;
  *   - mob_keep(ref): it lives, with its views, until mob_release, in whatever
- *     frame or thread that is called.
+ *     frame or thread that is called. Each mob_keep is ended by one.
+ * A kept ref may come again, out of an object or a queue: then it is in that frame,
+ * too, and mob_release there ends what the frame has, not what others keep; a second
+ * one, or one where no frame has it, ends a mob_keep.
  * A loop that makes refs without end uses one of these, and then runs in
  * constant memory. Refs that come as arguments (mob_ref, mob_refs) are borrowed
  * until the task ends, refs that are read out of an object as long as that
@@ -552,8 +555,9 @@ MOB_API int mob_join(struct mob_ref ref);
 MOB_API int mob_wait(const struct mob_ref *refs, size_t n, size_t n_ready,
 		     int64_t timeout_ns, bool *ready);
 
-/* Takes the ref out of its frame, or ends mob_keep; its views end. The object
- * is freed if nothing else keeps it. Errors: BAD_REF (neither in a frame of
+/* Takes the ref out of the innermost frame of this thread that has it; if none has, ends
+ * one mob_keep. The views of it there end. The object is freed if nothing else keeps
+ * it. Errors: BAD_REF (neither in a frame of
  * this thread nor kept). Thread: any. Blocks: no. Since 0.1. */
 MOB_API int mob_release(struct mob_ref ref);
 
