@@ -7,6 +7,7 @@
 #include "record.h"
 
 #include "err.h"
+#include "fault.h"
 #include "inspect.h"
 #include "os_clock.h"
 #include "os_run.h"
@@ -112,6 +113,8 @@ struct rows {
 	struct row *at;
 	size_t n;
 	size_t size;
+	bool counts;    /* nothing else is wanted */
+	bool no_memory; /* for all of them */
 	struct mob_record sum;
 };
 
@@ -142,11 +145,21 @@ static int earlier(const void *a, const void *b)
 	return x->place < y->place ? -1 : x->place > y->place;
 }
 
+/* More may come while they are read than there were at first. */
 static void add_row(struct rows *rows, const struct row *r)
 {
-	if (rows->n < rows->size) {
-		rows->at[rows->n++] = *r;
+	if (rows->n == rows->size) {
+		size_t size = rows->size ? 2 * rows->size : 4096;
+		struct row *at = realloc(rows->at, size * sizeof(*at));
+
+		if (!at) {
+			rows->no_memory = true;
+			return;
+		}
+		rows->at = at;
+		rows->size = size;
 	}
+	rows->at[rows->n++] = *r;
 }
 
 /* One that started tells since when it was queued. */
@@ -161,7 +174,12 @@ static void add_queued(struct rows *rows, const struct row *started)
 	}
 }
 
-/* Also counts, if rows->at is NULL nothing else. */
+/* A process has lost what was before. */
+static void whole_from(struct rows *rows, uint64_t ns)
+{
+	rows->sum.whole_ns = ns > rows->sum.whole_ns ? ns : rows->sum.whole_ns;
+}
+
 static void read_ring(const struct mob_store *s, uint32_t client,
 		      struct rows *rows)
 {
@@ -171,6 +189,7 @@ static void read_ring(const struct mob_store *s, uint32_t client,
 	uint64_t next = h && events ? mobi_load(&h->next) : 0;
 	uint64_t from = next > events ? next - events : 0;
 	uint64_t owner = h ? mobi_load(&h->owner) : 0;
+	bool lost = from > 0; /* one before what is next */
 	uint32_t pid = 0;
 
 	rows->sum.written += next;
@@ -182,7 +201,15 @@ static void read_ring(const struct mob_store *s, uint32_t client,
 		rows->sum.lost += st == MOBI_EVENT_LOST;
 		rows->sum.torn += st == MOBI_EVENT_TORN;
 		rows->sum.kept += st == MOBI_EVENT_WHOLE;
-		if (st != MOBI_EVENT_WHOLE || !rows->at) {
+		lost |= st == MOBI_EVENT_LOST;
+		if (st != MOBI_EVENT_WHOLE) {
+			continue;
+		}
+		if (lost) {
+			whole_from(rows, ns_of(&r));
+			lost = false;
+		}
+		if (rows->counts) {
 			continue;
 		}
 		if (kind_of(&r) == MOB_EVENT_JOINED) {
@@ -194,6 +221,9 @@ static void read_ring(const struct mob_store *s, uint32_t client,
 		add_queued(rows, &r);
 		add_row(rows, &r);
 	}
+	if (lost) {
+		whole_from(rows, mobi_now_ns());
+	}
 }
 
 static void read_all(const struct mob_store *s, struct rows *rows)
@@ -202,10 +232,11 @@ static void read_all(const struct mob_store *s, struct rows *rows)
 
 	rows->sum.struct_size = (uint32_t)sizeof(rows->sum);
 	rows->sum.events_max = sh->record_events;
-	rows->sum.now_ns = mobi_now_ns();
-	for (uint32_t c = 1; c < MOBI_CLIENTS; c++) {
+	for (uint32_t c = 1; c < MOBI_CLIENTS && !rows->no_memory; c++) {
+		MOBI_FAULT("record.read");
 		read_ring(s, c, rows);
 	}
+	rows->sum.now_ns = mobi_now_ns(); /* after all of them */
 }
 
 /* The text of a row of names or functions, "?" if there is none. */
@@ -273,9 +304,9 @@ static void tell(struct mob_session *session, const struct row *r,
 	}
 }
 
-int mob_session_events(struct mob_session *session,
-		       int (*fn)(const struct mob_event *, void *arg),
-		       void *arg)
+int mob_session_events_with(struct mob_session *session,
+			    int (*fn)(const struct mob_event *, void *arg),
+			    void *arg, struct mob_record *io_record)
 {
 	struct rows rows = { 0 };
 	struct mob_event out;
@@ -284,18 +315,17 @@ int mob_session_events(struct mob_session *session,
 	if (rc < 0) {
 		return rc;
 	}
-	read_all(session->s, &rows); /* how many */
-	rows.size = 2 * rows.sum.kept + 4096;
-	rows.at = malloc(rows.size * sizeof(*rows.at));
-	if (!rows.at) {
-		return mobi_err(MOB_E_NOMEM,
-				"mob_session_events: no memory "
-				"for %zu events",
-				rows.size);
-	}
-	memset(&rows.sum, 0, sizeof(rows.sum));
 	read_all(session->s, &rows);
-	if (rows.n) {
+	if (rows.no_memory) {
+		rc = mobi_err(MOB_E_NOMEM,
+			      "mob_session_events: no memory for more than %zu "
+			      "events",
+			      rows.n);
+	} else {
+		rc = mobi_session_fill("mob_session_events", io_record,
+				       &rows.sum, (uint32_t)sizeof(rows.sum));
+	}
+	if (rc >= 0 && rows.n) {
 		qsort(rows.at, rows.n, sizeof(*rows.at), earlier);
 	}
 	for (size_t i = 0; i < rows.n && rc == 0; i++) {
@@ -306,10 +336,19 @@ int mob_session_events(struct mob_session *session,
 	return rc;
 }
 
+int mob_session_events(struct mob_session *session,
+		       int (*fn)(const struct mob_event *, void *arg),
+		       void *arg)
+{
+	struct mob_record sum = MOB_RECORD_INIT;
+
+	return mob_session_events_with(session, fn, arg, &sum);
+}
+
 int mob_session_record(struct mob_session *session,
 		       struct mob_record *io_record)
 {
-	struct rows rows = { 0 };
+	struct rows rows = { .counts = true };
 	int rc = mobi_session_check(session, "mob_session_record");
 
 	if (rc < 0) {

@@ -66,10 +66,7 @@ int rec_load(struct mob_session *s, struct rec *out_rec)
 
 	memset(r, 0, sizeof(*r));
 	r->sum = (struct mob_record)MOB_RECORD_INIT;
-	rc = mob_session_events(s, keep, r);
-	if (rc >= 0) {
-		rc = mob_session_record(s, &r->sum); /* its now is after them */
-	}
+	rc = mob_session_events_with(s, keep, r, &r->sum);
 	if (rc >= 0) {
 		r->by_task = calloc(r->n + 1, sizeof(const void *));
 		rc = r->by_task ? 0 : MOB_E_NOMEM;
@@ -102,9 +99,12 @@ void rec_say_missing(const struct rec *r)
 		cli_say("nothing is recorded: MOBULA_RECORD_EVENTS was 0 when "
 			"the session was made");
 	} else if (r->sum.lost) {
-		cli_say("%llu older events are overwritten: a process keeps "
-			"%u; more with MOBULA_RECORD_EVENTS",
-			(unsigned long long)r->sum.lost, r->sum.events_max);
+		cli_say("%llu events were lost, overwritten by later ones; "
+			"those of the last %.3g s are all there: a process "
+			"keeps %u; more with MOBULA_RECORD_EVENTS",
+			(unsigned long long)r->sum.lost,
+			(double)(r->sum.now_ns - r->sum.whole_ns) / 1e9,
+			r->sum.events_max);
 	}
 	if (r->sum.torn) {
 		cli_say("%llu events are not whole: who wrote them was killed, "

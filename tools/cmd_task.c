@@ -237,9 +237,7 @@ static int show_recorded(struct cli *c, struct mob_session *s, uint64_t id,
 		rc = history ? print_history(e, n) :
 			       print_ended(e, n, r.sum.now_ns);
 	}
-	if (history) {
-		rec_say_missing(&r);
-	}
+	rec_say_missing(&r);
 	rec_free(&r);
 	return rc;
 }

@@ -31,6 +31,7 @@ struct top {
 	struct mob_metrics before;
 	uint64_t now_ns;
 	uint64_t before_ns; /* 0: this is the first look */
+	bool missed;        /* events between the two were lost */
 	uint64_t tasks[MOB_TASK_STATE_DELAYED + 1];
 	struct line line[NAMES_MAX];
 	uint32_t n_lines;
@@ -130,6 +131,7 @@ static int look(struct top *t)
 		return rc;
 	}
 	t->now_ns = r.sum.now_ns;
+	t->missed = t->before_ns && r.sum.whole_ns > t->before_ns;
 	if (t->before_ns) {
 		rec_tasks(&r, add_task, t);
 		qsort(t->line, t->n_lines, sizeof(t->line[0]), busier);
@@ -223,10 +225,18 @@ static int json_worker(const struct mob_worker_info *w, void *arg)
 	return 0;
 }
 
+static const char missed[] = "events were lost between two looks: functions "
+			     "did more than is told; "
+			     "keep more events (MOBULA_RECORD_EVENTS) or look "
+			     "more often";
+
 static int print_json(struct top *t)
 {
 	struct out *o = &t->out;
 
+	if (t->missed) {
+		cli_say("%s", missed);
+	}
 	out_begin(o, json_cols);
 	out_text(o, "session");
 	out_text(o, t->name);
@@ -290,6 +300,9 @@ static void print_head(const struct top *t)
 		     out_format_rate(x[3], rate(t, MOB_EVENT_RETRIED)),
 		     mean_text(x[4], mean(t, &t->now.wait, &t->before.wait)),
 		     mean_text(x[5], mean(t, &t->now.run, &t->before.run)));
+	if (t->missed) {
+		(void)puts(missed);
+	}
 }
 
 static int print_functions(const struct top *t)

@@ -333,8 +333,10 @@ static void print(FILE *f, const struct rec *r, const char *session)
 	(void)fprintf(f,
 		      ",\"clock\":\"CLOCK_MONOTONIC\",\"base_ns\":%" PRIu64
 		      ",\"events\":%" PRIu64 ",\"lost\":%" PRIu64
-		      ",\"torn\":%" PRIu64 "},\"traceEvents\":[",
-		      l.base, r->sum.kept, r->sum.lost, r->sum.torn);
+		      ",\"whole_ns\":%" PRIu64 ",\"torn\":%" PRIu64,
+		      l.base, r->sum.kept, r->sum.lost, r->sum.whole_ns,
+		      r->sum.torn);
+	(void)fputs("},\"traceEvents\":[", f);
 	event(&l, "M", 0);
 	(void)fputs(",\"name\":\"process_name\",\"args\":{\"name\":", f);
 	out_json_text(f, session);

@@ -327,6 +327,20 @@ expect 3 session show shell
 "$bin/mob-worker" 2>"$tmp/err" && fail "mob-worker was started by hand"
 says "not by hand"
 
+# ---- less is kept than there was: that is said ----
+mkfifo "$tmp/running2" "$tmp/go2" "$tmp/end2"
+MOBULA_RECORD_EVENTS=4 "$live" short "$tmp/running2" "$tmp/go2" "$tmp/end2" >"$tmp/live2" 2>&1 &
+started+=($!)
+until_true grep -q ready "$tmp/live2"
+expect 0 summary --session short --json
+grep -q "events were lost, overwritten by later ones; those of the last .* a process keeps 4;" \
+	"$tmp/err" || fail "summary: $(cat "$tmp/err")"
+expect 0 timeline --session short
+grep -q "events were lost" "$tmp/err" || fail "timeline: $(cat "$tmp/err")"
+grep -q '"lost":[1-9].*"whole_ns":[1-9]' "$tmp/out" || fail "timeline: no lost events"
+expect 3 task show 9999.7 --session short
+grep -q "events were lost" "$tmp/err" || fail "task show: $(cat "$tmp/err")"
+
 # ---- a module ----
 expect 0 run "$module"
 prints "module_sum"

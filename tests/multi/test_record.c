@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { N_RUNS = 0, WORDS = 16 };
@@ -147,9 +148,10 @@ static void look(void)
 		assert_non_null(seen);
 	}
 	assert_int_equal(mob_session_current(&s), 0);
-	assert_int_equal(mob_session_events(s, keep, NULL), 0);
 	record = (struct mob_record)MOB_RECORD_INIT;
-	assert_int_equal(mob_session_record(s, &record), 0);
+	assert_int_equal(mob_session_events_with(s, keep, NULL, &record), 0);
+	/* QUEUED is told beside. */
+	assert_in_range(n_seen, record.kept, 2 * record.kept);
 	mob_session_close(s);
 }
 
@@ -348,6 +350,7 @@ static void test_record_that_is_full_keeps_the_last(void **state)
 {
 	struct mob_metrics m;
 	mob_ref r = MOB_REF_NONE;
+	uint64_t in_whole = 0;
 	int64_t x;
 
 	(void)state;
@@ -366,6 +369,13 @@ static void test_record_that_is_full_keeps_the_last(void **state)
 	/* 1,000 by the driver and 2,000 by the worker, and one or so each of
 	 * the start. */
 	assert_true(record.lost >= 3000 - 128 && record.kept >= 128);
+	/* Since when nothing is: the later one of both. */
+	for (size_t i = 0; i < n_seen; i++) {
+		in_whole += seen[i].kind == MOB_EVENT_STARTED &&
+			    seen[i].time_ns >= record.whole_ns;
+	}
+	assert_in_range(in_whole, 30, 33);
+	assert_true(record.whole_ns < record.now_ns);
 	m = metrics();
 	assert_int_equal(m.events[MOB_EVENT_SUBMITTED], 1000);
 	assert_int_equal(m.events[MOB_EVENT_FINISHED], 1000);
@@ -611,6 +621,64 @@ static void test_record_half_written_is_not_what_was_there(void **state)
 	live_ledger_close(&ledger);
 }
 
+static int count_ended(const struct mob_event *e, void *arg)
+{
+	*(int *)arg += e->kind == MOB_EVENT_FINISHED;
+	return 0;
+}
+
+/* In a child, which stops at the n-th ring that it reads. Exit code: how many tasks it
+ * is told have ended; 255: it failed. */
+static void read_and_stop(int n)
+{
+	struct mob_session *s;
+	char spec[64];
+	int ended = 0;
+
+	(void)snprintf(spec, sizeof(spec), "record.read=stop@%d", n);
+	mobi_fault_arm(spec);
+	if (mob_session_open(mobi_rt.store->name, &s) < 0 ||
+	    mob_session_events(s, count_ended, &ended) < 0) {
+		ended = 255;
+	}
+	_exit(ended);
+}
+
+/* Whatever comes while events are read, none is missed of those that were there. */
+static void test_record_read_while_many_come_misses_none(void **state)
+{
+	int64_t x;
+
+	(void)state;
+	(void)setenv("MOBULA_RECORD_EVENTS", "131072", 1);
+	live_start(1);
+	for (int i = 0; i < 10; i++) {
+		assert_int_equal(mob_take(mob_submit(d_add, i, 1), &x), 0);
+	}
+	assert_true(live_await_tasks(0));
+	/* With the fewest events at first: room for them is not made ahead. */
+	for (int n = MOBI_CLIENTS; n; n--) {
+		int status;
+		pid_t pid = fork();
+
+		if (!pid) {
+			read_and_stop(n);
+		}
+		assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+		if (WIFSTOPPED(status)) {
+			for (int i = 0; i < 20000; i++) {
+				mobi_record_put(mobi_rt.store,
+						MOB_EVENT_RESUMED, 0,
+						ALIKE_TASK, 0);
+			}
+			assert_int_equal(kill(pid, SIGCONT), 0);
+			assert_int_equal(waitpid(pid, &status, 0), pid);
+		}
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), 10);
+	}
+}
+
 /* Kills the worker in the n-th event from the end of a task on. */
 static void die_at(const char *point, int n, uint64_t lost, const char *next_is)
 {
@@ -702,6 +770,7 @@ MOB_MAIN(void)
 		ALONE(test_record_never_mixes_two_events),
 		ALONE(test_record_orders_what_several_processes_tell),
 #ifdef MOB_FAILPOINTS
+		ALONE(test_record_read_while_many_come_misses_none),
 		ALONE(test_record_half_written_is_not_what_was_there),
 		ALONE(test_record_survives_death_in_the_middle_of_an_event),
 #endif

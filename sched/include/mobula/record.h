@@ -67,8 +67,8 @@ struct mob_event {
 
 /*
  * Calls fn for every event that is kept, in the order of their times, until it
- * returns nonzero; returns that, or 0. Errors: CLOSED, NOMEM. Thread: one at a time
- * for each session. Blocks: no. Since 0.1.
+ * returns nonzero; returns that, or 0. What comes while they are read may be among them.
+ * Errors: CLOSED, NOMEM. Thread: one at a time for each session. Blocks: no. Since 0.1.
  */
 MOB_API int mob_session_events(struct mob_session *session,
 			       int (*fn)(const struct mob_event *, void *arg),
@@ -83,12 +83,27 @@ struct mob_record {
 	uint64_t lost;   /* overwritten by later ones */
 	uint64_t torn;   /* begun by a process that was killed then, or not yet
 			  whole */
-	uint64_t now_ns; /* CLOCK_MONOTONIC */
+	uint64_t now_ns; /* CLOCK_MONOTONIC, after all that was read */
+	/* From this time on no event of any process is lost; 0: none is. Who looks again
+	 * and again has missed some if this is later than now_ns of the look before. */
+	uint64_t whole_ns;
 };
 #define MOB_RECORD_INIT                                                        \
 	{                                                                      \
-		(uint32_t)sizeof(struct mob_record), 0, 0, 0, 0, 0, 0          \
+		(uint32_t)sizeof(struct mob_record), 0, 0, 0, 0, 0, 0, 0       \
 	}
+
+/*
+ * mob_session_events that also fills *io_record, whose struct_size the caller has set,
+ * before it calls fn: of the same reading, so that kept are those that fn is told of (it
+ * is told of QUEUED beside, where the start of the task tells since when), and lost and
+ * torn those that it is not. Errors: CLOSED, NOMEM, VERSION; then fn was not called.
+ * Thread: one at a time for each session. Blocks: no. Since 0.1.
+ */
+MOB_API int mob_session_events_with(struct mob_session *session,
+				    int (*fn)(const struct mob_event *,
+					      void *arg),
+				    void *arg, struct mob_record *io_record);
 
 /* Fills *io_record, whose struct_size the caller has set. Errors: CLOSED, VERSION.
  * Thread: any. Blocks: no. Since 0.1. */
