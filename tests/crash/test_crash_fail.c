@@ -10,6 +10,7 @@
 
 #include "failing.h"
 #include "os_dir.h"
+#include "scratch.h"
 #include "store_fixture.h"
 
 #include <mobula/object.h>
@@ -431,8 +432,7 @@ static void test_fail_every_allocation(void **state)
 static int begin(void **state)
 {
 	(void)state;
-	(void)snprintf(base, sizeof(base), "/tmp/mob-fail-XXXXXX");
-	assert_non_null(mkdtemp(base));
+	assert_non_null(scratch_make(base, sizeof(base), "/tmp", "fail"));
 	fill(bytes, sizeof(bytes), 3);
 	return 0;
 }

@@ -337,23 +337,11 @@ static void test_points_counted_no_kill_is_missing(void **state)
 	assert_true(kills >= wanted);
 }
 
-/* Sessions of its own: it counts them. */
-static char memory[64];
-
-/* In memory: that a disk is slow does not matter to who is killed. */
+/* In memory: that a disk is slow does not matter to who is killed. It counts sessions. */
 static int begin_apart(void **state)
 {
 	(void)state;
-	(void)begin_in("/dev/shm");
-	(void)snprintf(memory, sizeof(memory), "/dev/shm/mob-points-XXXXXX");
-	assert_non_null(mkdtemp(memory));
-	return setenv("MOBULA_SESSION_DIR", memory, 1);
-}
-
-static int finish_apart(void **state)
-{
-	(void)finish(state);
-	return mobi_dir_remove(memory);
+	return begin_apart_in("/dev/shm");
 }
 
 static int kill_in_part(void)
@@ -361,7 +349,7 @@ static int kill_in_part(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 			test_points_killed_in_each_state_nothing_is_lost,
-			begin_apart, finish_apart),
+			begin_apart, finish),
 	};
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);

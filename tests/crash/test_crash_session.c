@@ -8,6 +8,7 @@
 #include "store_fixture.h"
 
 #include "os_dir.h"
+#include "scratch.h"
 
 #include <dirent.h>
 #include <sys/stat.h>
@@ -30,8 +31,9 @@ static int dir_make(void **state)
 {
 	(void)state;
 	sh = shared_memory(sizeof(*sh));
-	(void)snprintf(sh->dir, sizeof(sh->dir), "/dev/shm/mob-test-XXXXXX");
-	return mkdtemp(sh->dir) ? 0 : -1;
+	return scratch_make(sh->dir, sizeof(sh->dir), "/dev/shm", "session") ?
+		       0 :
+		       -1;
 }
 
 static int dir_remove(void **state)

@@ -346,8 +346,7 @@ static void read_object(const char *path)
 static int begin_copy(void **unused)
 {
 	(void)unused;
-	(void)snprintf(base, sizeof(base), "/dev/shm/mob-damage-XXXXXX");
-	assert_non_null(mkdtemp(base));
+	assert_non_null(scratch_make(base, sizeof(base), "/dev/shm", "damage"));
 	(void)name_new(name, sizeof(name), "damage");
 	(void)snprintf(copy, sizeof(copy), "%s/mobula-durable-%u/%s", base,
 		       (unsigned)geteuid(), name);
@@ -620,9 +619,8 @@ int main(void)
 	seed = test_seed();
 	times = test_count("MOB_TEST_DAMAGE", SANITIZED ? 30 : 720, 7200);
 	out = shared_memory(sizeof(*out));
-	(void)snprintf(work_dir, sizeof(work_dir),
-		       "/dev/shm/mob-damage-XXXXXX");
-	assert_non_null(mkdtemp(work_dir));
+	assert_non_null(
+		scratch_make(work_dir, sizeof(work_dir), "/dev/shm", "damage"));
 	rc = cmocka_run_group_tests_name("crash.damage", tests, NULL, NULL);
 	(void)mobi_dir_remove(work_dir);
 	return rc;

@@ -16,8 +16,6 @@
 enum { SET = 4 };
 static const uint64_t sizes[SET] = { 30, 1000, 5000, 20000 };
 
-static char memory[64];
-
 /* All names get objects of one number; the last has a ref of the one before it
  * inside. */
 static int set_all(struct mob_store *s, uint64_t n)
@@ -309,19 +307,8 @@ test_durable_restore_killed_anywhere_the_next_one_works(void **state)
 
 static int begin_apart(void **state)
 {
-	(void)begin(state);
-	/* Sessions of its own: others of this user may be built meanwhile. */
-	(void)snprintf(memory, sizeof(memory), "/dev/shm/mob-durable-XXXXXX");
-	assert_non_null(mkdtemp(memory));
-	assert_int_equal(setenv("MOBULA_SESSION_DIR", memory, 1), 0);
-	return 0;
-}
-
-static int finish_apart(void **state)
-{
-	(void)finish(state);
-	assert_ok(mobi_dir_remove(memory));
-	return 0;
+	(void)state;
+	return begin_apart_in("/tmp");
 }
 
 int main(void)
@@ -329,16 +316,16 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 			test_durable_sync_killed_anywhere_one_state_or_the_other,
-			begin_apart, finish_apart),
+			begin_apart, finish),
 		cmocka_unit_test_setup_teardown(
 			test_durable_restore_killed_anywhere_the_next_one_works,
-			begin_apart, finish_apart),
+			begin_apart, finish),
 		cmocka_unit_test_setup_teardown(
 			test_durable_unload_killed_anywhere_all_is_there,
-			begin_apart, finish_apart),
+			begin_apart, finish),
 		cmocka_unit_test_setup_teardown(
 			test_durable_remove_killed_anywhere_all_or_nothing,
-			begin_apart, finish_apart),
+			begin_apart, finish),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

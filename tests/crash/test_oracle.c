@@ -20,6 +20,7 @@
 #include <mobula/memory.h>
 
 #include "os_dir.h"
+#include "scratch.h"
 
 #include <fcntl.h>
 
@@ -27,6 +28,7 @@
 #define ARENA (6 * MIB)
 
 static uint64_t seed;
+static char dir[64]; /* what was done to it is kept here */
 
 /* ---- processes ---- */
 
@@ -225,8 +227,8 @@ static void test_oracle_store_is_what_was_done_to_it(void **state)
 	f.sh = shared_memory(sizeof(*f.sh));
 	(void)snprintf(f.sh->name, sizeof(f.sh->name), "%s",
 		       mob_store_name(f.s));
-	(void)snprintf(f.sh->dir, sizeof(f.sh->dir), "/tmp/mob-oracle-XXXXXX");
-	assert_non_null(mkdtemp(f.sh->dir));
+	assert_non_null(scratch_make(dir, sizeof(dir), "/tmp", "oracle"));
+	(void)snprintf(f.sh->dir, sizeof(f.sh->dir), "%s", dir);
 	assert_int_equal(pipe2(f.beat, O_CLOEXEC | O_NONBLOCK), 0);
 	oracle_open(&f.o, f.sh->dir);
 	for (uint32_t i = 0; i < WORKERS; i++) {
@@ -248,15 +250,21 @@ static void test_oracle_store_is_what_was_done_to_it(void **state)
 	}
 	assert_true(was.spills > 0 && was.restores > 0 && st.evicted > 0);
 	oracle_close(&f.o);
-	assert_ok(mobi_dir_remove(f.sh->dir));
 	assert_int_equal(spill_files(f.s), 0);
 	store_end(f.s);
+}
+
+static int finish(void **state)
+{
+	(void)state;
+	return mobi_dir_remove(dir);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_oracle_store_is_what_was_done_to_it),
+		cmocka_unit_test_teardown(
+			test_oracle_store_is_what_was_done_to_it, finish),
 	};
 
 	seed = test_seed();
