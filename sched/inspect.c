@@ -221,16 +221,6 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*x, *y);
 }
 
-/* Half built by a process that is dead (session.c names it in the directory):
- * listed as stale. */
-static bool half_built(const char *name)
-{
-	struct mobi_proc p;
-	uint32_t pid;
-
-	return mobi_building_pid(name, &pid) && mobi_proc_of((int)pid, &p) < 0;
-}
-
 static int tell(const char *user, const char *name,
 		int (*fn)(const struct mob_session_info *, void *), void *arg)
 {
@@ -242,8 +232,8 @@ static int tell(const char *user, const char *name,
 
 	if (snprintf(path, sizeof(path), "%s/%s", user, name) >=
 		    (int)sizeof(path) ||
-	    (name[0] == '.' && !half_built(name))) {
-		return 0;
+	    (name[0] == '.' && !mobi_building_left(name))) {
+		return 0; /* being made, not yet left half built */
 	}
 	info.name = name;
 	info.path = path;

@@ -138,7 +138,8 @@ int mobi_durable_make(struct mob_store *s, const char *dir, bool forced)
 {
 	char parent[4096];
 	char path[4096];
-	char fresh[4096 + 64];
+	char name[64];
+	char fresh[sizeof(parent) + sizeof(name)];
 	int rc;
 
 	if (mobi_dir_in_memory(dir) && !forced) {
@@ -161,8 +162,8 @@ int mobi_durable_make(struct mob_store *s, const char *dir, bool forced)
 	}
 	mobi_sweep(parent);
 	/* As a session: under another name until it is whole. */
-	(void)snprintf(fresh, sizeof(fresh), "%s/.new-%u-%08x", parent,
-		       mobi_proc_self().pid, (unsigned)mobi_random());
+	mobi_building_name(name, sizeof(name));
+	(void)snprintf(fresh, sizeof(fresh), "%s/%s", parent, name);
 	rc = make_copy(s, fresh);
 	if (rc >= 0) {
 		rc = mobi_dir_rename(fresh, path);

@@ -175,8 +175,11 @@ int mobi_store_open(const char *name, uint32_t role,
 void mobi_session_tag(const struct mob_store *s, char out[MOBI_SESSION_TAG]);
 int mobi_session_remove(const char *path);
 int mobi_session_remove_open(int dir_fd, const char *path);
-/* Is this the name of a session under construction? By whom. */
-bool mobi_building_pid(const char *name, uint32_t *out_pid);
+/* Name of a session, or of a copy, under construction by this process. */
+void mobi_building_name(char *out, size_t size);
+/* Is this such a name, of a process that is dead? One of another pid name space,
+ * as in another container, cannot be seen from here, and lives. */
+bool mobi_building_left(const char *name);
 /* Removes private sessions in "<dir>/mobula-<uid>" whose processes are dead. */
 void mobi_sweep(const char *user_path);
 /* Directory "<dir>/mobula-<uid>" of this user, created 0700. */

@@ -171,18 +171,35 @@ static bool remove_stale(const char *name, const char *path)
 	return stale;
 }
 
-bool mobi_building_pid(const char *name, uint32_t *out_pid)
+#define BUILDING ".new-"
+
+void mobi_building_name(char *out, size_t size)
 {
-	static const char head[] = ".new-";
+	struct mobi_proc p = mobi_proc_self();
+
+	(void)snprintf(out, size, BUILDING "%u-%llu-%08x", p.pid,
+		       (unsigned long long)p.pid_ns, (unsigned)mobi_random());
+}
+
+bool mobi_building_left(const char *name)
+{
+	struct mobi_proc p = { 0 };
+	const char *at = name + strlen(BUILDING);
 	char *end;
 	unsigned long pid;
 
-	if (strncmp(name, head, sizeof(head) - 1) != 0) {
+	if (strncmp(name, BUILDING, strlen(BUILDING)) != 0 ||
+	    !isdigit((unsigned char)*at)) {
 		return false;
 	}
-	pid = strtoul(name + sizeof(head) - 1, &end, 10);
-	*out_pid = (uint32_t)pid;
-	return *end == '-' && pid > 0 && pid <= INT32_MAX;
+	pid = strtoul(at, &end, 10);
+	if (*end != '-' || !isdigit((unsigned char)end[1]) || pid == 0 ||
+	    pid > INT32_MAX) {
+		return false;
+	}
+	p.pid = (uint32_t)pid;
+	p.pid_ns = strtoull(end + 1, &end, 10);
+	return *end == '-' && !mobi_proc_alive(&p);
 }
 
 static int sweep_one(const char *name, void *arg)
@@ -190,18 +207,13 @@ static int sweep_one(const char *name, void *arg)
 	const char *user = arg;
 	size_t n = strlen(user) + strlen(name) + 2;
 	char *path = malloc(n);
-	unsigned pid = 0;
 
 	if (!path) {
 		return 0;
 	}
 	(void)snprintf(path, n, "%s/%s", user, name);
 	if (name[0] == '.') {
-		/* Under construction by a process that is named in it. */
-		struct mobi_proc p;
-
-		if (mobi_building_pid(name, &pid) &&
-		    mobi_proc_of((int)pid, &p) < 0) {
+		if (mobi_building_left(name)) {
 			(void)mobi_session_remove(path);
 		}
 	} else {
@@ -384,8 +396,7 @@ int mobi_session_create(const char *name, const struct mob_store_opts *opts,
 			       (unsigned)mobi_random() & 0xffffffu);
 		name = fresh;
 	}
-	(void)snprintf(temp, sizeof(temp), ".new-%u-%08x", mobi_proc_self().pid,
-		       (unsigned)mobi_random());
+	mobi_building_name(temp, sizeof(temp));
 	s = mobi_segment_alloc(name, "");
 	if (!s) {
 		return mobi_err(MOB_E_NOMEM, "out of memory");

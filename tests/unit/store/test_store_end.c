@@ -350,6 +350,60 @@ static void test_sweep_removes_sessions_only(void **state)
 	assert_ok(mobi_dir_remove(base));
 }
 
+static int lives_shortly(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+static char *building_dir(char *path, size_t size, const char *user, pid_t by,
+			  uint64_t pid_ns)
+{
+	(void)snprintf(path, size, "%s/.new-%d-%" PRIu64 "-00c0ffee", user,
+		       (int)by, pid_ns);
+	assert_int_equal(mkdir(path, 0700), 0);
+	return path;
+}
+
+/* In a directory that containers share a pid says nothing without its name space. */
+static void test_sweep_removes_what_the_dead_were_building(void **state)
+{
+	char base[] = "/dev/shm/mob-test-XXXXXX";
+	struct mob_store_opts o = MOB_STORE_OPTS_INIT;
+	uint64_t ns = mobi_proc_self().pid_ns;
+	char user[64];
+	char mine[128];
+	char left[128];
+	char elsewhere[128];
+	char name[64];
+	struct mob_store *s;
+	pid_t dead = child_start(lives_shortly, NULL);
+
+	(void)state;
+	assert_int_equal(child_result(dead), 0);
+	o.dir = mkdtemp(base);
+	assert_non_null(o.dir);
+	o.arena_bytes = MOB_STORE_MIN_BYTES;
+	o.flags = MOB_STORE_PRIVATE;
+	(void)snprintf(user, sizeof(user), "%s/mobula-%u", base,
+		       (unsigned)geteuid());
+	assert_int_equal(mkdir(user, 0700), 0);
+	(void)building_dir(mine, sizeof(mine), user, getpid(), ns);
+	(void)building_dir(left, sizeof(left), user, dead, ns);
+	(void)building_dir(elsewhere, sizeof(elsewhere), user, dead, ns + 1);
+	mobi_building_name(name, sizeof(name));
+	assert_int_equal(
+		strncmp(name, strrchr(mine, '/') + 1,
+			(size_t)(strrchr(mine, '-') - strrchr(mine, '/'))),
+		0);
+	assert_ok(mob_store_create("a", &o, &s));
+	assert_int_equal(access(left, F_OK), -1);
+	assert_int_equal(access(mine, F_OK), 0);
+	assert_int_equal(access(elsewhere, F_OK), 0);
+	store_end(s);
+	assert_ok(mobi_dir_remove(base));
+}
+
 /* An id of the boot that could not be read says nothing. */
 static void test_open_unknown_boot_is_no_other_boot(void **state)
 {
@@ -501,6 +555,8 @@ int main(void)
 		cmocka_unit_test(test_remove_what_is_no_session_left_alone),
 		cmocka_unit_test(test_remove_half_removed_session),
 		cmocka_unit_test(test_sweep_removes_sessions_only),
+		cmocka_unit_test(
+			test_sweep_removes_what_the_dead_were_building),
 		cmocka_unit_test(test_open_unknown_boot_is_no_other_boot),
 		cmocka_unit_test(
 			test_open_directory_that_others_may_change_perm),
