@@ -5,6 +5,7 @@
 #include "cq.h"
 #include "edge.h"
 #include "err.h"
+#include "full.h"
 #include "name.h"
 #include "os_clock.h"
 #include "pool.h"
@@ -15,58 +16,8 @@
 #include "victim.h"
 #include "wait.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The process that keeps most bytes where they are by its views. */
-static void top_viewer(struct mob_store *s, char *out, size_t size)
-{
-	uint64_t bytes[MOBI_CLIENTS] = { 0 };
-	uint32_t top = 0;
-
-	for (uint32_t i = 0; i < mobi_pool_used(s, MOBI_POOL_SLOT); i++) {
-		uint64_t view = mobi_load(&s->slots[i].view);
-		uint64_t n = view ? mobi_arena_block_bytes(
-					    s->arena,
-					    mobi_load(&s->slots[i].loc)) :
-				    0;
-
-		for (; n && view; view &= view - 1) {
-			bytes[__builtin_ctzll(view)] += n;
-		}
-	}
-	for (uint32_t i = 1; i < MOBI_CLIENTS; i++) {
-		top = bytes[i] > bytes[top] ? i : top;
-	}
-	out[0] = 0;
-	if (bytes[top]) {
-		(void)snprintf(out, size, "; process %u views %llu of them",
-			       s->clients[top].proc.pid,
-			       (unsigned long long)bytes[top]);
-	}
-}
-
-static int no_room(struct mob_store *s, uint64_t size)
-{
-	int why = -(int)mobi_load(&s->spill_rc);
-	struct mobi_arena_stat st;
-	char viewer[80];
-
-	mobi_arena_stat(s->arena, &st);
-	top_viewer(s, viewer, sizeof(viewer));
-	return mobi_err(MOB_E_STORE_FULL,
-			"no room for an object of %llu bytes: %llu of %llu "
-			"bytes of the store are in use in %llu blocks%s; "
-			"release objects%s or make the store larger%s%s",
-			(unsigned long long)size,
-			(unsigned long long)st.used_bytes,
-			(unsigned long long)st.bytes,
-			(unsigned long long)st.blocks, viewer,
-			mobi_spills(s) ? " and views" : "",
-			why ? "; spilling failed last: " : "",
-			why ? mob_err_message(why) : "");
-}
 
 int mobi_object_new(struct mob_store *s, uint64_t size, mob_type_id type,
 		    uint64_t *out_id, void **out_at)
@@ -83,7 +34,7 @@ int mobi_object_new(struct mob_store *s, uint64_t size, mob_type_id type,
 		(void)mobi_slot_resolve_owned(s, *out_id, MOBI_S_LOST);
 		(void)mobi_slot_release(s, *out_id);
 		return rc == MOB_E_STORE_FULL || rc == MOB_E_DISK_FULL ?
-			       no_room(s, size) :
+			       mobi_full_error(s, size) :
 			       rc;
 	}
 	return 0;
@@ -394,7 +345,7 @@ static int take_view(struct mob_store *s, uint64_t id, int64_t timeout_ns)
 		rc = mobi_spill_restore(s, id, timeout_ns);
 		if (rc < 0) {
 			rc = rc == MOB_E_STORE_FULL ?
-				     no_room(s, mobi_load(&o->size)) :
+				     mobi_full_error(s, mobi_load(&o->size)) :
 				     rc;
 			mobi_slot_unview(s, id);
 			return rc;

@@ -296,6 +296,7 @@ void mobi_segment_unmap(struct mob_store *s)
 	mobi_mem_free(s->touched, (size_t)s->touched_bytes);
 	mobi_sock_close((int)mobi_load(&s->notify_fd) - 1);
 	(void)pthread_mutex_destroy(&s->room_lock);
+	(void)pthread_mutex_destroy(&s->full_lock);
 	mobi_fd_close(s->spill_fd);
 	mobi_fd_close(s->durable_fd);
 	mobi_fd_close(s->arena_fd);
@@ -359,6 +360,7 @@ struct mob_store *mobi_segment_alloc(const char *name, const char *path)
 	s->dir_fd = s->ctl_fd = s->arena_fd = s->spill_fd = -1;
 	s->durable_fd = -1;
 	(void)pthread_mutex_init(&s->room_lock, NULL);
+	(void)pthread_mutex_init(&s->full_lock, NULL);
 	return s;
 }
 

@@ -70,6 +70,15 @@ struct mobi_seat {
 	bool draining;
 };
 
+/* How full the store was when this process looked last (full.c). */
+struct mobi_full {
+	uint64_t looked_ns;
+	uint64_t next_ns; /* no other look before that */
+	struct mobi_arena_stat stat;
+	uint64_t viewed_bytes; /* most that one process keeps by its views */
+	uint32_t viewer;       /* its pid */
+};
+
 enum { MOBI_POOL_SLOT, MOBI_POOL_REC, MOBI_POOL_CHUNK, MOBI_POOLS };
 
 struct mob_store {
@@ -120,6 +129,8 @@ struct mob_store {
 	struct mobi_seat *seats;
 	bool has_seats;
 	pthread_mutex_t room_lock; /* who of this process waits for room */
+	pthread_mutex_t full_lock; /* of: */
+	struct mobi_full full;
 	const struct mobi_reap_hooks *hooks;
 	struct mobi_scan *scan; /* reap.c, under the janitor's lock */
 	mobi_a64 looked_ns;     /* when one who waits last did that: */

@@ -84,6 +84,48 @@ static void test_put_until_full_then_release_works_again(void **state)
 	free(at);
 }
 
+/* How full it is takes long to see where there are many objects: who tries again
+ * and again is told what was seen last, unless that is too old. */
+static void test_put_again_and_again_in_a_large_full_store(void **state)
+{
+	struct mob_store *large = store_new(NULL, 128 * MIB);
+	struct mob_ref *r = calloc(128 * MIB / 300, sizeof(*r));
+	const char at[300] = "x";
+	uint64_t was = 0;
+	uint64_t next = 0;
+	uint32_t n = 0;
+
+	(void)state;
+	assert_non_null(r);
+	while (mob_object_put(large, at, sizeof(at), 1, &r[n]) == 0) {
+		n++;
+	}
+	assert_true(n > 300000);
+	for (int i = 0; i < 20; i++) {
+		struct mob_ref none;
+
+		was = large->full.looked_ns;
+		next = large->full.next_ns;
+		assert_true(next > was);
+		assert_int_equal(mob_object_put(large, at, sizeof(at), 1,
+						&none),
+				 MOB_E_STORE_FULL);
+		assert_true(large->full.looked_ns == was ||
+			    large->full.looked_ns >= next);
+		assert_non_null(strstr(mob_err_detail(MOB_E_STORE_FULL), "block"
+									 "s"));
+	}
+	large->full.next_ns = 0;
+	while (n) {
+		assert_ok(mob_object_release(large, r[--n]));
+	}
+	assert_int_equal(mob_object_put(large, at, GIB, 1, r),
+			 MOB_E_STORE_FULL);
+	assert_non_null(strstr(mob_err_detail(MOB_E_STORE_FULL), ": 0 of "));
+	free(r);
+	store_end(large);
+}
+
 static void test_put_ten_million_in_constant_slots(void **state)
 {
 	uint64_t n = SANITIZED ? 1000000 : 10000000;
@@ -462,6 +504,7 @@ int main(void)
 		TEST(test_put_any_size_is_what_get_gives),
 		TEST(test_put_too_large_store_full_and_nothing_left),
 		TEST(test_put_until_full_then_release_works_again),
+		TEST(test_put_again_and_again_in_a_large_full_store),
 		TEST(test_put_ten_million_in_constant_slots),
 		TEST(test_create_seal_in_steps),
 		TEST(test_abort_get_cancelled),
