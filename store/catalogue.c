@@ -286,8 +286,13 @@ int mobi_cat_end_write(struct mobi_catalogue *c, MDB_txn *txn, bool commit)
 	} else {
 		mdb_txn_abort(txn);
 	}
-	mobi_lock_release(&c->shared->writing);
+	mobi_cat_unlock_write(c);
 	return rc;
+}
+
+void mobi_cat_unlock_write(struct mobi_catalogue *c)
+{
+	mobi_lock_release(&c->shared->writing);
 }
 
 /* Takes chunks and changes rows in d->txn until it is large enough. */

@@ -61,6 +61,9 @@ int mobi_cat_begin_write(struct mobi_catalogue *c, MDB_txn **out_txn);
 /* mdb_txn_commit or mdb_txn_abort; returns a code of LMDB. mobi_cat_leave is
  * still to come. */
 int mobi_cat_end_write(struct mobi_catalogue *c, MDB_txn *txn, bool commit);
+/* The last step of that, for who has ended the transaction by LMDB itself: until then
+ * no other writer begins. */
+void mobi_cat_unlock_write(struct mobi_catalogue *c);
 /* Takes a lock of the catalogue; `what` its owner does. */
 int mobi_cat_lock(struct mobi_catalogue *c, struct mobi_lock *l,
 		  const char *what);

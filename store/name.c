@@ -146,41 +146,50 @@ static void end_holds(struct change *g)
 	}
 }
 
+/* Before the commit: what is to be kept is. */
+static void set_bits(struct change *g)
+{
+	for (uint32_t i = 0; i < g->n; i++) {
+		if (g->kept[i].held && g->kept[i].is) {
+			mobi_keep_set(g->s, g->kept[i].id);
+		}
+		MOBI_FAULT("name.bit");
+	}
+}
+
+/* After it, and no other writer is at it yet: what is not kept, now or still. A
+ * commit that failed may have come as far as the disk: the recount says. */
+static void clear_bits(struct change *g, bool committed)
+{
+	for (uint32_t i = 0; i < g->n; i++) {
+		const struct kept *k = &g->kept[i];
+
+		if (k->held && (committed ? !k->is : !k->was)) {
+			mobi_keep_clear(g->s, k->id);
+		}
+		MOBI_FAULT("name.clear");
+	}
+	if (!committed && g->n) {
+		mobi_store(&g->s->cat_shared->recount, 1u);
+	}
+}
+
 /* Ends the transaction; mdb_rc: what went wrong before, or 0. `what` names the
  * call. */
 static int end(struct change *g, int mdb_rc, const char *what)
 {
 	int rc = mdb_rc;
 
-	for (uint32_t i = 0; i < g->n && !mdb_rc; i++) {
-		const struct kept *k = &g->kept[i];
-
-		if (k->held && k->is) {
-			mobi_keep_set(g->s, k->id);
-		} else if (k->held) {
-			mobi_keep_clear(g->s, k->id);
-		}
-		MOBI_FAULT("name.bit");
-	}
 	if (rc) {
-		(void)mobi_cat_end_write(g->s->cat, g->txn, false);
+		mdb_txn_abort(g->txn);
 	} else {
-		rc = mobi_cat_end_write(g->s->cat, g->txn, true);
+		set_bits(g);
+		rc = mdb_txn_commit(g->txn);
 		MOBI_FAULT("name.commit");
+		clear_bits(g, !rc);
 	}
-	for (uint32_t i = 0; i < g->n && rc && !mdb_rc; i++) {
-		const struct kept *k = &g->kept[i];
-
-		/* Nothing was committed. Another may have been at it since, now
-		 * that the writer's lock is gone: the recount says who is
-		 * right. */
-		if (k->held && k->was) {
-			mobi_keep_set(g->s, k->id);
-		}
-		if (k->held && (k->was || k->is)) {
-			mobi_store(&g->s->cat_shared->recount, 1u);
-		}
-	}
+	mobi_cat_unlock_write(g->s->cat);
+	MOBI_FAULT("name.end");
 	end_holds(g);
 	mobi_cat_leave(g->s->cat, rc);
 	return rc ? mobi_cat_fail(rc, what) : 0;

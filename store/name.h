@@ -11,10 +11,11 @@
  *
  * In the tables of the control segment a row of `keep` is the HOLD bit of client
  * 0, who is nobody: the rules of a hold are those of any other
- * (docs/shared-memory.md). The bit changes only under LMDB's writer lock, while
- * the writer holds the object itself: it is set before the commit that adds the
- * row, and cleared before the commit that takes it away. A kill in between leaves
- * a bit without a row, or a row without an object: a recount takes both away.
+ * (docs/shared-memory.md). The bit changes only under the lock of the catalogue's
+ * writer, while that holds the object itself: it is set before the commit that adds
+ * the row, and cleared after the commit that takes it away. So what has a row is
+ * kept at every moment; a kill in between leaves a bit without a row, which a
+ * recount takes away.
  */
 #ifndef MOBI_NAME_H
 #define MOBI_NAME_H

@@ -514,6 +514,8 @@ static void parent_uncaches(struct work *w)
 	struct mob_view v;
 	struct mob_ref r;
 
+	/* The name may be gone and the bit there, until there is a recount. */
+	assert_ok(mob_store_sync(w->s));
 	if (mob_name_get(w->s, "cached", &r, NULL) < 0) {
 		return;
 	}

@@ -265,7 +265,7 @@ heavy_ok catalogue "-DKILLS=1"
 
 # ---- name ----
 mutants name "-DKILLS=0" BITAFTER NOHOLD NOLOCK
-mutants name "-DKILLS=1" NORECOUNT BLINDBIT
+mutants name "-DKILLS=1" NORECOUNT CLEARBEFORE
 ok name "-DKILLS=0"
 ok name "-DKILLS=1"
 ok name "-DKILLS=2"

@@ -6,8 +6,8 @@
  *   hold      set my bit; the object is gone: clear it, give up.
  *   change    hold; begin a transaction (LMDB's writer lock, which a dead owner
  *             loses, and what it had not committed is undone); rows + 1 or - 1;
- *             set the kept bit if there are rows, clear it if not; commit; unlock;
- *             release.
+ *             set the kept bit if there are rows; commit; clear it if there are
+ *             none; unlock; release.
  *   release   clear my bit; no bit is left: the object is freed. (The steps of
  *             freeing are those of hold_free.pml: here it is one.)
  *   janitor   a dead one's bit is cleared, and looked at; recount = 1.
@@ -22,9 +22,10 @@
  * ASSERTED
  *   (a) while I have a row that is committed and I am alive and not about to
  *       take it away, the object is alive
- *   (b) quiescent and recounted: rows and alive and the bit, or none of them
+ *   (b) what has a row that is committed is alive
+ *   (c) quiescent and recounted: rows and alive and the bit, or none of them
  *
- * MUTANTS (-DM_...): BITAFTER NOHOLD NORECOUNT NOLOCK BLINDBIT
+ * MUTANTS (-DM_...): BITAFTER CLEARBEFORE NOHOLD NORECOUNT NOLOCK
  */
 #ifndef KILLS
 #define KILLS 1
@@ -44,6 +45,7 @@ inline look()
 	if
 	:: atomic { alive && !kept && !hold[0] && !hold[1] && !hold[2] &&
 		!driver ->
+		assert(!rows);
 		alive = 0 }
 	:: else
 	fi
@@ -74,19 +76,15 @@ inline count_again(me, r)
 	r = rows;
 	if
 	:: r ->
-#ifndef M_BLINDBIT
 		hold[me] = 1;
-#endif
 		if
 		:: !alive -> r = 0
 		:: alive -> kept = 1
 		fi;
-#ifndef M_BLINDBIT
 		if
 		:: me == 2 -> hold[me] = 0; look()
 		:: else /* the change holds it yet */
 		fi
-#endif
 	:: !r && kept -> kept = 0; look()
 	:: !r && !kept
 	fi;
@@ -125,9 +123,17 @@ inline change(me, plus, ok)
 #ifndef M_BITAFTER
 		if
 		:: r -> kept = 1
+#ifdef M_CLEARBEFORE
 		:: else -> kept = 0
+#else
+		:: else
+#endif
 		fi;
 		rows = r; /* commit */
+		if
+		:: r
+		:: else -> kept = 0
+		fi;
 		unlock();
 #else
 		rows = r;

@@ -2,7 +2,9 @@
 /* Cached objects, which go when room is needed. */
 #define _GNU_SOURCE
 
+#include "evict.h"
 #include "name.h"
+#include "reap.h"
 #include "store_fixture.h"
 
 #include "fault.h"
@@ -331,6 +333,39 @@ static int fill_and_die(void *arg)
 	return 0;
 }
 
+static int evict_and_die(void *arg)
+{
+	struct mob_store *s = child_open(arg);
+
+	mobi_fault_arm("name.commit=kill@1");
+	(void)mobi_evict_some(s, 1);
+	return 1;
+}
+
+/* Its name is gone, and it is not: the next who needs room has that. */
+static void test_evict_what_one_that_was_killed_left(void **state)
+{
+	struct mob_store *s = store_new(NULL, ARENA);
+	struct mob_store_stat before;
+	struct mob_store_stat after;
+	char name[MOB_STORE_NAME_MAX + 1];
+
+	(void)state;
+	cache(s, "c0", 1);
+	(void)snprintf(name, sizeof(name), "%s", mob_store_name(s));
+	assert_int_equal(child_result(child_start(evict_and_die, name)),
+			 -SIGKILL);
+	assert_int_equal(mobi_reap(s), 1);
+	assert_false(there(s, "c0", 1));
+	assert_ok(mob_store_stat(s, &before));
+	assert_true(before.arena_used_bytes >= ONE);
+	(void)mobi_evict_some(s, 1);
+	assert_ok(mob_store_stat(s, &after));
+	assert_true(after.arena_used_bytes < before.arena_used_bytes);
+	assert_int_equal(mob_store_check(s, print_finding, NULL), 0);
+	store_end(s);
+}
+
 static void test_evict_killed_at_every_failpoint(void **state)
 {
 	static const char *const point[] = { "name.bit", "name.commit" };
@@ -432,6 +467,7 @@ int main(void)
 		cmocka_unit_test(test_evict_nothing_helps_says_full),
 #ifdef MOB_FAILPOINTS
 		cmocka_unit_test(test_evict_killed_at_every_failpoint),
+		cmocka_unit_test(test_evict_what_one_that_was_killed_left),
 #endif
 		cmocka_unit_test(test_evict_by_several_that_are_killed),
 	};

@@ -11,6 +11,8 @@
 
 #include "fault.h"
 
+#include <sys/resource.h>
+
 enum { NAMES = 8 };
 
 /* Bytes that name the object that they are in: a name never leads to others. */
@@ -138,11 +140,11 @@ static void sweep(struct mob_store *s)
 static void test_name_killed_at_every_failpoint(void **state)
 {
 	static const char *const point[] = { "name.bit", "name.commit",
-					     "name.recount" };
+					     "name.recount", "name.clear" };
 	char name[64];
 	struct mob_store *s = store_new(name_new(name, sizeof(name), "kill"),
 					8 * MIB);
-	uint32_t kills[3] = { 0 };
+	uint32_t kills[4] = { 0 };
 
 	(void)state;
 	for (uint32_t n = 1; n <= 40; n++) {
@@ -163,10 +165,11 @@ static void test_name_killed_at_every_failpoint(void **state)
 			audit(s);
 		}
 	}
-	print_message("killed at name.bit %u, name.commit %u, name.recount %u "
-		      "times\n",
-		      kills[0], kills[1], kills[2]);
-	assert_true(kills[0] >= 20 && kills[1] >= 20 && kills[2] >= 20);
+	print_message("killed at name.bit %u, name.commit %u, name.recount %u, "
+		      "name.clear %u times\n",
+		      kills[0], kills[1], kills[2], kills[3]);
+	assert_true(kills[0] >= 20 && kills[1] >= 20 && kills[2] >= 20 &&
+		    kills[3] >= 20);
 	sweep(s);
 	store_end(s);
 }
@@ -184,7 +187,7 @@ static int pin_and_stop(void *arg)
 	struct stopper *p = arg;
 	struct mob_store *s = child_open(p->store);
 
-	mobi_fault_arm("name.commit=stop@2");
+	mobi_fault_arm("name.end=stop@2");
 	if (mob_object_pin(s, cell_ref(&p->ref)) ||
 	    mob_object_unpin(s, cell_ref(&p->ref))) {
 		return 1;
@@ -215,6 +218,115 @@ static void test_name_pin_behind_a_commit_is_not_undone(void **state)
 	assert_true(mobi_load(&slot_at(s, r)->hold) & MOBI_KEPT);
 	assert_int_equal(mob_store_check(s, print_finding, NULL), 0);
 	assert_ok(mob_object_release(s, r));
+	sweep(s);
+	store_end(s);
+}
+
+/* A pin that is not given keeps nothing. Then it stops after its transaction that takes
+ * the only pin of another object away has failed, and when the call is over. */
+static int fail_and_stop(void *arg)
+{
+	struct stopper *p = arg;
+	struct mob_store *s = child_open(p->store);
+	struct mob_ref own = put_numbered(s, 2);
+	struct rlimit none = { 0, RLIM_INFINITY };
+	struct rlimit any = { RLIM_INFINITY, RLIM_INFINITY };
+
+	if (mob_object_pin(s, cell_ref(&p->ref))) {
+		return 1;
+	}
+	(void)signal(SIGXFSZ, SIG_IGN);
+	(void)setrlimit(RLIMIT_FSIZE, &none);
+	if (mob_object_pin(s, own) >= 0 || mob_object_release(s, own) ||
+	    mob_object_state(s, own) != MOB_OBJECT_GONE) {
+		return 3;
+	}
+	mobi_fault_arm("name.end=stop");
+	if (mob_object_unpin(s, cell_ref(&p->ref)) >= 0) {
+		return 2;
+	}
+	(void)setrlimit(RLIMIT_FSIZE, &any);
+	(void)raise(SIGSTOP);
+	mob_store_close(s);
+	return 0;
+}
+
+static void until_stopped(pid_t pid)
+{
+	int status = 0;
+
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	assert_true(WIFSTOPPED(status));
+}
+
+/* It puts the bit back that it had taken away; another has taken the pin meanwhile. */
+static void test_name_commit_that_failed_keeps_nothing_for_ever(void **state)
+{
+	char name[64];
+	struct mob_store *s = store_new(name_new(name, sizeof(name), "fail"),
+					8 * MIB);
+	struct stopper *p = shared_memory(sizeof(*p));
+	struct mob_ref r = put_numbered(s, 1);
+	pid_t pid;
+
+	(void)state;
+	p->store = name;
+	cell_set(&p->ref, r);
+	pid = child_start(fail_and_stop, p);
+	until_stopped(pid);
+	assert_ok(mob_object_unpin(s, r));
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	until_stopped(pid);
+	assert_ok(mob_store_sync(s));
+	assert_false(mobi_load(&slot_at(s, r)->hold) & MOBI_KEPT);
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	assert_int_equal(child_result(pid), 0);
+	assert_ok(mob_object_release(s, r));
+	sweep(s);
+	store_end(s);
+}
+#endif
+
+#ifdef MOB_FAILPOINTS
+static int replaces(void *arg)
+{
+	struct job *j = arg;
+	struct mob_store *s = child_open(j->store);
+
+	mobi_fault_arm(j->fault);
+	return mob_name_put(s, "x", put_numbered(s, 2), MOB_NAME_REPLACE, NULL);
+}
+
+/* The name leads to what it did before, or to what it was to lead to. */
+static void test_name_killed_while_it_changes_hands_is_there(void **state)
+{
+	static const char *const fault[] = { "name.bit=kill", "name.bit=kill@2",
+					     "name.commit=kill",
+					     "name.clear=kill",
+					     "name.end=kill" };
+	char name[64];
+	struct mob_store *s = store_new(name_new(name, sizeof(name), "hands"),
+					8 * MIB);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(fault) / sizeof(fault[0]); i++) {
+		struct job j = { .store = name, .fault = fault[i] };
+		struct mob_ref r = put_numbered(s, 1);
+		struct mob_view v;
+
+		assert_ok(mob_name_put(s, "x", r, MOB_NAME_REPLACE, NULL));
+		assert_ok(mob_object_release(s, r));
+		assert_int_equal(child_result(child_start(replaces, &j)),
+				 -SIGKILL);
+		reap_until(s, MOBI_BIT(s->me));
+		assert_ok(mob_name_get(s, "x", &r, NULL));
+		assert_ok(mob_object_get(s, r, 0, &v));
+		assert_true(filled(v.at, v.size, v.size - 40));
+		mob_view_release(s, &v);
+		assert_ok(mob_object_release(s, r));
+		audit(s);
+		assert_int_equal(counts_of(s).objects, 1);
+	}
 	sweep(s);
 	store_end(s);
 }
@@ -263,6 +375,10 @@ int main(void)
 #ifdef MOB_FAILPOINTS
 		cmocka_unit_test(test_name_killed_at_every_failpoint),
 		cmocka_unit_test(test_name_pin_behind_a_commit_is_not_undone),
+		cmocka_unit_test(
+			test_name_commit_that_failed_keeps_nothing_for_ever),
+		cmocka_unit_test(
+			test_name_killed_while_it_changes_hands_is_there),
 #endif
 		cmocka_unit_test(test_name_killed_at_random_several_at_once),
 	};
