@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 static int calls;
@@ -143,6 +144,50 @@ static void test_trial_that_hangs_at_its_birth_is_tried_again(void **state)
 	assert_int_equal(munmap(at, sizeof(int)), 0);
 }
 
+/* ---- signals of this process ---- */
+
+enum { INTERRUPTIONS = 20 };
+static int enough[2];
+static volatile sig_atomic_t interruptions;
+
+static void interrupt(int sig)
+{
+	(void)sig;
+	interruptions = interruptions + 1;
+	if (interruptions == INTERRUPTIONS) {
+		(void)!write(enough[1], "x", 1);
+	}
+}
+
+static int until_enough(void *arg)
+{
+	char byte;
+
+	(void)arg;
+	return read(enough[0], &byte, 1) == 1 ? 0 : MOB_E_SYS;
+}
+
+static void test_trial_goes_on_when_signals_come(void **state)
+{
+	const struct sigaction sa = { .sa_handler = interrupt };
+	const struct itimerval often = { { 0, 1000 }, { 0, 1000 } };
+	const struct itimerval never = { { 0, 0 }, { 0, 0 } };
+	struct mobi_trial_end end;
+	int rc;
+
+	(void)state;
+	assert_int_equal(pipe(enough), 0);
+	assert_int_equal(sigaction(SIGALRM, &sa, NULL), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+	rc = mobi_trial(until_enough, NULL, 5, 60000, &end);
+	assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+	assert_int_equal(rc, 0);
+	assert_true(interruptions >= INTERRUPTIONS);
+	(void)signal(SIGALRM, SIG_DFL);
+	(void)close(enough[0]);
+	(void)close(enough[1]);
+}
+
 static void test_trial_that_ends_its_process_did_not_pass(void **state)
 {
 	struct mobi_trial_end end;
@@ -167,6 +212,7 @@ int main(void)
 		cmocka_unit_test(test_trial_that_sleeps_runs_out_of_time),
 		cmocka_unit_test(
 			test_trial_that_hangs_at_its_birth_is_tried_again),
+		cmocka_unit_test(test_trial_goes_on_when_signals_come),
 		cmocka_unit_test(test_trial_that_ends_its_process_did_not_pass),
 	};
 

@@ -15,6 +15,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -142,6 +143,64 @@ static void test_fork_child_refused_until_it_opens(void **state)
 	slot_free(f, 1);
 	drain(f);
 	assert_equal_slots(f, 64);
+}
+
+/* In a pid name space of its own: with the pid that its parent has in that one's. */
+static int child_of_the_same_pid(struct mobi_catalogue *c)
+{
+	if (getpid() != 1) {
+		return 2;
+	}
+	return mobi_catalogue_drain(c, 0, NULL) == MOB_E_FORKED ? 0 : 3;
+}
+
+static int first_of_a_name_space(struct fixture *f)
+{
+	struct mobi_catalogue *c = fixture_open(f);
+	pid_t pid;
+	int status;
+
+	if (!c || mobi_catalogue_drain(c, 0, NULL) ||
+	    unshare(CLONE_NEWPID) != 0) {
+		return 4;
+	}
+	pid = fork();
+	if (pid == 0) {
+		_exit(child_of_the_same_pid(c));
+	}
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ?
+		       WEXITSTATUS(status) :
+		       5;
+}
+
+static void test_fork_child_of_the_same_pid_refused(void **state)
+{
+	struct fixture *f = *state;
+	pid_t outer;
+	int status;
+
+	slot_make(f, 1);
+	outer = fork();
+	if (outer == 0) {
+		pid_t pid;
+
+		if (unshare(CLONE_NEWPID) != 0) {
+			_exit(77);
+		}
+		pid = fork();
+		if (pid == 0) {
+			_exit(first_of_a_name_space(f));
+		}
+		if (waitpid(pid, &status, 0) != pid) {
+			_exit(6);
+		}
+		_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 7);
+	}
+	assert_int_equal(waitpid(outer, &status, 0), outer);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+		skip(); /* without the right to make name spaces */
+	}
+	assert_int_equal(status, 0);
 }
 
 /* ---- bits ---- */
@@ -595,6 +654,7 @@ int main(void)
 		T(test_open_garbage_corrupt),
 		T(test_open_twice_one_environment),
 		T(test_fork_child_refused_until_it_opens),
+		T(test_fork_child_of_the_same_pid_refused),
 		T(test_touch_far_chunks_all_found),
 		T(test_reset_marks_used_chunks_only),
 		T(test_drain_states_resolved_only),

@@ -2,6 +2,7 @@
 /* Names and pins: what they keep, and what is refused. */
 #define _GNU_SOURCE
 #include "name.h"
+#include "name_rows.h"
 #include "store_fixture.h"
 
 static struct mob_store *fresh(char *name, size_t size)
@@ -179,6 +180,49 @@ static void test_name_bad_ones_are_refused(void **state)
 	assert_int_equal(mob_name_put(s, "gone", r, 0, NULL), MOB_E_BAD_REF);
 	assert_int_equal(mob_object_pin(s, r), MOB_E_BAD_REF);
 	assert_int_equal(mob_object_free(s, r), MOB_E_BAD_REF);
+	done(s, name);
+}
+
+/* Puts a row of one byte into a table, or takes it away. */
+static void damage(struct mob_store *s, MDB_dbi table, const void *key,
+		   size_t n, bool there)
+{
+	MDB_val k = mobi_val(key, n);
+	MDB_val v = mobi_val("x", 1);
+	MDB_txn *txn;
+
+	assert_ok(mobi_cat_begin_write(s->cat, &txn));
+	assert_int_equal(there ? mdb_put(txn, table, &k, &v, 0) :
+				 mdb_del(txn, table, &k, NULL),
+			 0);
+	assert_int_equal(mobi_cat_end_write(s->cat, txn, true), 0);
+	mobi_cat_leave(s->cat, 0);
+}
+
+/* Also in the sanitizers' builds: nothing of LMDB is left open. */
+static void test_name_damaged_rows_are_told(void **state)
+{
+	char name[64];
+	struct mob_store *s = fresh(name, sizeof(name));
+	const struct mobi_cat_env *e = s->cat->env;
+	struct mob_ref r = put_filled(s, 10, 1);
+	struct mob_ref got;
+	uint32_t slot = 5;
+
+	(void)state;
+	assert_ok(mob_name_put(s, "a", r, 0, NULL));
+	damage(s, e->keep, &slot, sizeof(slot), true);
+	assert_int_equal(mob_store_check(s, NULL, NULL), MOB_E_CORRUPT);
+	damage(s, e->keep, &slot, sizeof(slot), false);
+	damage(s, e->name, "b", 1, true);
+	assert_int_equal(mob_store_check(s, NULL, NULL), MOB_E_CORRUPT);
+	assert_int_equal(mob_name_get(s, "b", &got, NULL), MOB_E_CORRUPT);
+	assert_int_equal(mob_name_put(s, "b", r, MOB_NAME_REPLACE, NULL),
+			 MOB_E_CORRUPT);
+	damage(s, e->name, "b", 1, false);
+	assert_int_equal(mob_store_check(s, print_finding, NULL), 0);
+	assert_ok(mob_name_remove(s, "a"));
+	assert_ok(mob_object_release(s, r));
 	done(s, name);
 }
 
@@ -497,6 +541,7 @@ int main(void)
 			test_name_that_is_taken_is_refused_or_replaced),
 		cmocka_unit_test(test_name_every_one_and_every_pin_counts),
 		cmocka_unit_test(test_name_bad_ones_are_refused),
+		cmocka_unit_test(test_name_damaged_rows_are_told),
 		cmocka_unit_test(test_name_list_is_ordered_and_takes_a_prefix),
 		cmocka_unit_test(test_name_free_says_who_is_in_the_way),
 		cmocka_unit_test(test_name_free_without_a_hold_changes_nothing),

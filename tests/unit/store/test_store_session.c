@@ -201,6 +201,11 @@ static void test_open_damaged_corrupt_or_version(void **state)
 	s->hdr->ctl_bytes *= 2;
 	assert_int_equal(mob_store_open(path, &other), MOB_E_CORRUPT);
 	s->hdr->ctl_bytes /= 2;
+	for (uint32_t i = 0; i < MOBI_SECTIONS; i++) {
+		s->hdr->section[i].off ^= UINT64_C(1) << 40;
+		assert_int_equal(mob_store_open(path, &other), MOB_E_CORRUPT);
+		s->hdr->section[i].off ^= UINT64_C(1) << 40;
+	}
 	assert_null(other);
 	assert_ok(mob_store_open(path, &other));
 	mob_store_close(other);

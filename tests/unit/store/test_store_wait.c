@@ -160,6 +160,47 @@ static void test_poll_of_a_dead_creators_object_lost(void **state)
 	reap_until(s, MOBI_BIT(s->me));
 }
 
+/* What it says goes to a pipe. */
+static int waits_with_a_wrong_spin(void *arg)
+{
+	const int *fd = arg;
+	struct mob_store *own;
+	struct mob_ref r;
+	struct mob_view v;
+
+	(void)setenv("MOBULA_SPIN", "12x", 1);
+	own = child_open(mob_store_name(s));
+	r = make_pending(own);
+	if (dup2(fd[1], STDERR_FILENO) < 0 ||
+	    mob_object_get(own, r, 1, &v) != MOB_E_TIMEOUT ||
+	    mob_object_get(own, r, 1, &v) != MOB_E_TIMEOUT ||
+	    mob_object_abort(own, r) != 0) {
+		return 1;
+	}
+	mob_store_close(own);
+	return 0;
+}
+
+static void test_get_with_a_wrong_spin_warns_once(void **state)
+{
+	char said[512];
+	int fd[2];
+	ssize_t n;
+
+	(void)state;
+	assert_int_equal(pipe(fd), 0);
+	assert_int_equal(child_result(child_start(waits_with_a_wrong_spin, fd)),
+			 0);
+	(void)close(fd[1]);
+	n = read(fd[0], said, sizeof(said) - 1);
+	assert_true(n > 0);
+	said[n] = '\0';
+	assert_non_null(strstr(said, "MOBULA_SPIN is '12x'"));
+	assert_null(strstr(strstr(said, "MOBULA_SPIN") + 1, "MOBULA_SPIN"));
+	(void)close(fd[0]);
+	reap_until(s, MOBI_BIT(s->me));
+}
+
 /* ---- wait ---- */
 
 static void test_wait_bad_arguments_inval(void **state)
@@ -288,6 +329,8 @@ static void test_wait_for_all_is_not_woken_for_each(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		/* First: it is read at the first wait of this process. */
+		TEST(test_get_with_a_wrong_spin_warns_once),
 		TEST(test_get_bad_timeout_inval),
 		TEST(test_get_wakes_at_seal_in_another_process),
 		TEST(test_get_of_a_dead_creators_object_lost),
