@@ -13,7 +13,6 @@
 
 typedef _Atomic uint64_t mobi_a64;
 typedef _Atomic uint32_t mobi_a32;
-typedef _Atomic uint16_t mobi_a16; /* loads and stores only */
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics are lock-free");
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2, "32-bit atomics are lock-free");

@@ -86,7 +86,8 @@ bool mobi_tags_of(int pid, char out[MOBI_TAGS_MAX])
 	return out[0] != '\0';
 }
 
-bool mobi_tags_have(const char *tags, const char *begin)
+/* Is a tag among tags that begins so? */
+static bool tags_have(const char *tags, const char *begin)
 {
 	size_t n = strlen(begin);
 
@@ -135,8 +136,7 @@ static bool kill_if_tagged(int pid, const struct hunt *h)
 		return false;
 	}
 	fd = pidfd_of(pid);
-	if (fd < 0 || !mobi_tags_of(pid, tags) ||
-	    !mobi_tags_have(tags, h->begin) ||
+	if (fd < 0 || !mobi_tags_of(pid, tags) || !tags_have(tags, h->begin) ||
 	    (h->spare && h->spare(pid, tags, h->arg))) {
 		if (fd >= 0) {
 			(void)close(fd);

@@ -19,8 +19,6 @@
 
 /* The tags that a process began with; false: none, or it cannot be told. */
 bool mobi_tags_of(int pid, char out[MOBI_TAGS_MAX]);
-/* Is a tag among tags that begins so? */
-bool mobi_tags_have(const char *tags, const char *begin);
 /* Kills every process of this user, but this one, that has a tag which begins so,
  * and of which spare (may be NULL) does not say true; and again, as they may be
  * starting others. How many. */

@@ -137,7 +137,6 @@ struct drain {
 	uint64_t min_age_ms;
 	uint64_t began_ms;
 	uint64_t rows;   /* changed so far */
-	uint64_t total;  /* in LMDB */
 	uint32_t pos;    /* chunks below have been looked at */
 	uint32_t n_rows; /* changed in this transaction */
 	uint32_t n_stale;
@@ -301,7 +300,6 @@ static int fill_txn(struct drain *d)
 	struct mobi_cat_shared *shared = d->c->shared;
 	uint32_t id = (uint32_t)mdb_txn_id(d->txn);
 	uint32_t first = MOBI_CAT_CHUNKS;
-	MDB_stat st;
 	int rc;
 
 	rc = mdb_cursor_open(d->txn, d->c->env->dbi, &d->cur);
@@ -326,10 +324,6 @@ static int fill_txn(struct drain *d)
 		d->pos = chunk + 1;
 	}
 	mdb_cursor_close(d->cur);
-	if (!rc) {
-		rc = mdb_stat(d->txn, d->c->env->dbi, &st);
-		d->total = st.ms_entries;
-	}
 	return rc;
 }
 
@@ -366,7 +360,6 @@ static int drain_txn(struct drain *d)
 				 0);
 	}
 	d->rows += d->n_rows;
-	mobi_store(&c->shared->rows, d->total);
 	return 0;
 }
 

@@ -22,7 +22,6 @@
 /* Shared part, in the control segment. */
 struct mobi_cat_shared {
 	mobi_a64 drained_ms; /* complete for all before it, session time */
-	mobi_a64 rows;       /* hint */
 	mobi_a64 doing;      /* what the writer has taken; see catalogue.c */
 	mobi_a32 has_names;  /* there may be names or pins */
 	mobi_a32 recount;    /* bits and rows of these may disagree: name.h */

@@ -18,8 +18,9 @@ uint32_t mobi_index_size(uint64_t size)
 	return 4 * (log - 1) + ((uint32_t)(size >> (log - 2)) & 3u);
 }
 
-uint32_t mobi_index_value(enum mobi_index_kind kind,
-			  const struct mobi_cat_row *row)
+/* The value of a row in an index. */
+static uint32_t value_of(enum mobi_index_kind kind,
+			 const struct mobi_cat_row *row)
 {
 	switch (kind) {
 	case MOBI_BY_CREATOR:
@@ -94,8 +95,8 @@ void mobi_index_note(struct mobi_index_change *x, uint32_t i,
 {
 	for (int k = 0; k < MOBI_INDEXES; k++) {
 		enum mobi_index_kind kind = (enum mobi_index_kind)(k + 1);
-		uint32_t was = old ? mobi_index_value(kind, old) : 0;
-		uint32_t is = now ? mobi_index_value(kind, now) : 0;
+		uint32_t was = old ? value_of(kind, old) : 0;
+		uint32_t is = now ? value_of(kind, now) : 0;
 
 		if (old && now && was == is) {
 			continue;
@@ -166,8 +167,7 @@ static bool has_bit(const struct check *k, enum mobi_index_kind kind,
 	uint64_t bits = 0;
 	MDB_val val;
 
-	mobi_index_key(at, kind, mobi_index_value(kind, row),
-		       slot / MOBI_SLOT_CHUNK);
+	mobi_index_key(at, kind, value_of(kind, row), slot / MOBI_SLOT_CHUNK);
 	if (mdb_get(k->txn, k->env->index, &key, &val) ||
 	    val.mv_size != sizeof(bits)) {
 		return false;

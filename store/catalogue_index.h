@@ -22,9 +22,6 @@ enum mobi_index_kind {
 	MOBI_INDEXES = 4
 };
 
-/* The value of a row in an index. */
-uint32_t mobi_index_value(enum mobi_index_kind kind,
-			  const struct mobi_cat_row *row);
 /* Class of a size. */
 uint32_t mobi_index_size(uint64_t size);
 

@@ -193,8 +193,6 @@ void mobi_building_name(char *out, size_t size);
 bool mobi_building_left(const char *name);
 /* Removes private sessions in "<dir>/mobula-<uid>" whose processes are dead. */
 void mobi_sweep(const char *user_path);
-/* Directory "<dir>/mobula-<uid>" of this user, created 0700. */
-int mobi_user_dir(const char *dir, char *out_path, size_t out_size);
 /* True if a living process is attached (looks at the table only). */
 bool mobi_store_in_use(struct mob_store *s);
 /* Ends a session that no living process is attached to: nobody can join it any

@@ -54,7 +54,8 @@ int mobi_session_check_name(const char *call, const char *name)
 	return 0;
 }
 
-int mobi_user_dir(const char *dir, char *out_path, size_t out_size)
+/* Directory "<dir>/mobula-<uid>" of this user, created 0700. */
+static int user_dir(const char *dir, char *out_path, size_t out_size)
 {
 	int n = snprintf(out_path, out_size, "%s/mobula-%u", dir,
 			 mobi_user_id());
@@ -384,7 +385,7 @@ int mobi_session_create(const char *name, const struct mob_store_opts *opts,
 		rc = arena_size(dir, opts, &bytes);
 	}
 	if (rc >= 0) {
-		rc = mobi_user_dir(dir, user, sizeof(user));
+		rc = user_dir(dir, user, sizeof(user));
 	}
 	if (rc < 0) {
 		return rc;

@@ -75,16 +75,6 @@ struct mobi_container {
 	struct mobi_item item[MOBI_CONTAINER_ITEMS];
 };
 
-#define MOBI_CONTAINER_INIT                                                    \
-	{                                                                      \
-		0, 0, 0, NULL,                                                 \
-		{                                                              \
-			{                                                      \
-				0                                              \
-			}                                                      \
-		}                                                              \
-	}
-
 void mobi_container_end(struct mobi_container *c);
 /* Adds an object to one that is not full. crc: of its bytes, as they were written
  * before; NULL: that of at. Error: NOMEM. */

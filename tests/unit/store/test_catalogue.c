@@ -574,7 +574,6 @@ static void test_random_operations_equal_slots(void **state)
 		drain(f);
 		assert_equal_slots(f, used);
 		assert_int_equal(fixture_check(f, used), 0);
-		assert_int_equal(mobi_load(&f->shared->rows), rows(f));
 	}
 }
 
