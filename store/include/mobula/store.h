@@ -121,9 +121,10 @@ MOB_API MOB_NODISCARD int mob_store_remove_copy(const char *name,
  * is touched. Since 0.1. */
 MOB_API void mob_store_close(struct mob_store *store);
 
-/* Removes a store that nobody is attached to, and its copy if it is durable. What is no store, or cannot be
- * looked at, is left alone. Errors: NOT_FOUND, BUSY, PERM, VERSION (of another
- * build, which alone can tell), INVAL (no store), NOMEM, SYS. */
+/* Removes a store that nobody is attached to, and its copy if it is durable. What is
+ * no store, or cannot be looked at, is left alone. Errors: NOT_FOUND, BUSY, PERM,
+ * VERSION (of another build, which alone can tell), INVAL (no store), TIMEOUT
+ * (another process syncs or restores the copy), NOMEM, SYS. */
 MOB_API MOB_NODISCARD int mob_store_remove(const char *name);
 
 /* Name of the store; borrowed until close. */
@@ -459,7 +460,9 @@ struct mob_store_stat {
 	uint64_t durable_synced_ms; /* when: as born_ms; 0: not since */
 	const char *eviction; /* policy: what goes when there is no room */
 };
-/* Counts of the store. Errors: FORKED. Thread: any. Since 0.1. */
+/* Counts of the store, and of its catalogue, which is opened for it. Errors: FORKED,
+ * those of the catalogue (CORRUPT, VERSION, LIMIT, DISK_FULL, IO, TIMEOUT). Thread:
+ * any. Blocks: while another process opens the catalogue. Since 0.1. */
 MOB_API MOB_NODISCARD int mob_store_stat(struct mob_store *store,
 					 struct mob_store_stat *out);
 
