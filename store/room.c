@@ -89,6 +89,11 @@ int mobi_room_next(struct mob_store *s, struct mobi_room *r)
 							   "thread "
 							   "is set");
 		}
+		if (mobi_load(&s->hdr->ending)) {
+			/* Who would make room is gone, or going. */
+			return mobi_err(MOB_E_CLOSED, "session %s has ended",
+					s->name);
+		}
 		if (!r->ticket) {
 			draw(s, r);
 		}

@@ -27,7 +27,7 @@ static inline struct mobi_room mobi_room_begin(void)
 	return (struct mobi_room){ 0, false, false, 0 };
 }
 /* After a try that found no room: sleeps until it is worth to try again.
- * STORE_FULL: the time is over, or there is none; INTERRUPTED. */
+ * STORE_FULL: the time is over, or there is none; INTERRUPTED; CLOSED. */
 int mobi_room_next(struct mob_store *s, struct mobi_room *r);
 /* After the last try. */
 void mobi_room_end(struct mob_store *s, struct mobi_room *r);

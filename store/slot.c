@@ -456,7 +456,9 @@ static bool make_room(struct mob_store *s, uint64_t size,
 		return true;
 	}
 	rc = mobi_room_next(s, room);
-	*inout_rc = rc == MOB_E_INTERRUPTED ? rc : *inout_rc;
+	if (rc == MOB_E_INTERRUPTED || rc == MOB_E_CLOSED) {
+		*inout_rc = rc;
+	}
 	return rc == 0;
 }
 

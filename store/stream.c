@@ -6,7 +6,6 @@
  */
 #include <mobula/stream.h>
 
-#include "cancel.h"
 #include "err.h"
 #include "object.h"
 #include "os_clock.h"
@@ -126,21 +125,21 @@ static int wait_for_room(struct mob_stream *w, uint64_t bytes,
 	int64_t end = mobi_deadline(timeout_ns);
 
 	for (;;) {
+		int rc;
+
 		look_behind(w);
 		if (has_room(w, bytes)) {
 			return 0;
 		}
-		if (mobi_cancelled()) {
-			return mobi_err(MOB_E_INTERRUPTED, "the cancellation "
-							   "token of this "
-							   "thread "
-							   "is set");
-		}
-		if (timeout_ns >= 0 && (int64_t)mobi_now_ns() >= end) {
-			return mobi_err(MOB_E_TIMEOUT,
-					"mob_stream_put: the reader is %llu "
-					"items behind, the bound is reached",
-					(unsigned long long)w->n);
+		rc = mobi_wait_over(w->store, timeout_ns, end);
+		if (rc < 0) {
+			return rc != MOB_E_TIMEOUT ?
+				       rc :
+				       mobi_err(rc,
+						"mob_stream_put: the reader is "
+						"%llu items behind, the bound "
+						"is reached",
+						(unsigned long long)w->n);
 		}
 		mobi_pause_ns(MOB_MS);
 		mobi_look_around(w->store);

@@ -145,7 +145,8 @@ typedef uint32_t mob_type_id;
 /*
  * Makes a pending object of size bytes and gives its writable bytes, aligned
  * to 64 (to 16 up to MOB_INLINE_MAX). The caller holds it (one hold).
- * Errors: STORE_FULL (names what is in use), INVAL, INTERRUPTED (mob_cancel).
+ * Errors: STORE_FULL (names what is in use), INVAL, INTERRUPTED (mob_cancel), CLOSED
+ * (the session ended while it waited for room).
  * Blocks: in a full store, while objects are spilled, and up to the configured
  * room_wait_ms; the same for all that makes objects. Since 0.1.
  */
@@ -205,8 +206,9 @@ struct mob_view {
  * back whatever the time-out, and while another process moves it this waits for a
  * second at least; then STORE_FULL (no room for it), CORRUPT or NOT_FOUND (of its
  * file), NOMEM and SYS are possible too.
- * Errors: TIMEOUT; INTERRUPTED (mob_cancel); BAD_REF; TASK (it failed: the view
- * is given, and holds the error), CANCELLED, LOST (no view). Since 0.1.
+ * Errors: TIMEOUT; INTERRUPTED (mob_cancel); CLOSED (the session has ended);
+ * BAD_REF; TASK (it failed: the view is given, and holds the error), CANCELLED, LOST
+ * (no view). Since 0.1.
  */
 MOB_API MOB_NODISCARD int mob_object_get(struct mob_store *store,
 					 struct mob_ref ref, int64_t timeout_ns,
@@ -338,8 +340,9 @@ struct mob_cq_entry {
 };
 
 /* Takes the next resolved entry. Returns 1; 0 if the queue is empty (nothing
- * outstanding); TIMEOUT; STORE_FULL (all that are left went, and found no room just
- * now when they were made again: they stay). Several threads may pop. */
+ * outstanding); TIMEOUT; INTERRUPTED; CLOSED (the session has ended); STORE_FULL
+ * (all that are left went, and found no room just now when they were made again:
+ * they stay). Several threads may pop. */
 MOB_API MOB_NODISCARD int mob_cq_pop(struct mob_cq *cq, int64_t timeout_ns,
 				     struct mob_cq_entry *out_entry);
 

@@ -54,8 +54,8 @@ MOB_API MOB_NODISCARD int mob_stream_create(struct mob_store *store,
 /*
  * Appends an object, which the caller holds and goes on holding. Waits while the
  * bound is reached: until nodes have been freed, that is, passed by all who hold
- * them. Looks once in a millisecond. Errors: TIMEOUT, INTERRUPTED (nothing is
- * appended); BAD_REF, STORE_FULL, LIMIT (likewise). Since 0.1.
+ * them. Looks once in a millisecond. Errors: TIMEOUT, INTERRUPTED, CLOSED (the
+ * session has ended), BAD_REF, STORE_FULL, LIMIT; nothing is appended. Since 0.1.
  */
 MOB_API MOB_NODISCARD int mob_stream_put(struct mob_stream *stream,
 					 struct mob_ref item,

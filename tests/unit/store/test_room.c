@@ -163,6 +163,29 @@ static void *creates_in_vain(void *arg)
 	return NULL;
 }
 
+/* Nobody makes room in a session that has ended. */
+static void test_room_wait_of_an_ended_session_closed(void **state)
+{
+	struct mob_ref a = put_filled(s, HALF, 1);
+	struct mob_ref b = put_filled(s, HALF, 2);
+	pthread_t thread;
+	int rc = 0;
+
+	(void)state;
+	assert_ok(mob_cancel_new(&token));
+	assert_int_equal(pthread_create(&thread, NULL, creates_in_vain, &rc),
+			 0);
+	await_waiting(1);
+	mobi_store(&s->hdr->ending, 1u);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(rc, MOB_E_CLOSED);
+	assert_int_equal(waiting(), 0);
+	mobi_store(&s->hdr->ending, 0u);
+	mob_cancel_free(token);
+	assert_ok(mob_object_release(s, a));
+	assert_ok(mob_object_release(s, b));
+}
+
 static void test_room_wait_cancelled_interrupted(void **state)
 {
 	struct mob_ref a = put_filled(s, HALF, 1);
@@ -218,6 +241,7 @@ int main(void)
 		TEST(test_room_waiters_get_it_in_order_of_arrival),
 		TEST(test_room_behind_a_stopped_one_is_tried_at_the_end),
 		TEST(test_room_wait_cancelled_interrupted),
+		TEST(test_room_wait_of_an_ended_session_closed),
 		TEST(test_room_wait_is_bounded),
 	};
 
