@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -53,6 +54,7 @@ enum heard { HEARD, TOO_LATE, STUCK };
 
 struct ear {
 	int fd;
+	int pidfd; /* readable when the child has ended; -1: there is none */
 	pid_t pid;
 	uint64_t until_ns;
 	uint64_t slice_ns;
@@ -61,26 +63,38 @@ struct ear {
 	size_t n;
 };
 
-/* Reads until the child closes its end. STUCK: it has used next to no processor
- * time for a slice (a sanitizer's own thread uses some). */
+/* False: there is nothing more for now. */
+static bool hear(struct ear *e)
+{
+	ssize_t got = read(e->fd, e->said + e->n, sizeof(e->said) - e->n);
+
+	e->n += got > 0 ? (size_t)got : 0;
+	return got > 0 || (got < 0 && errno == EINTR);
+}
+
+/*
+ * Until the child ends: its end of the pipe may be closed before, or be open in a
+ * child of its own afterwards. STUCK: it has used next to no processor time for a
+ * slice (a sanitizer's own thread uses some).
+ */
 static enum heard listen_to(struct ear *e)
 {
+	struct pollfd p[] = { { .fd = e->fd, .events = POLLIN },
+			      { .fd = e->pidfd, .events = POLLIN } };
 	uint64_t idle_ns = e->slice_ns / IDLE_SHARE;
 	uint64_t looked_ns = mobi_now_ns();
 	uint64_t cpu = UINT64_MAX; /* none read yet */
 
 	e->n = 0;
 	for (;;) {
-		struct pollfd p = { .fd = e->fd, .events = POLLIN };
 		uint64_t now = mobi_now_ns();
 		uint64_t left = e->until_ns - now;
-		ssize_t got;
 
 		if (now >= e->until_ns) {
 			return TOO_LATE;
 		}
 		left = left < e->slice_ns ? left : e->slice_ns;
-		if (poll(&p, 1, (int)(left / 1000000) + 1) <= 0) {
+		if (poll(p, 2, (int)(left / 1000000) + 1) <= 0) {
 			uint64_t used = mobi_cpu_ns_of(e->pid);
 
 			now = mobi_now_ns();
@@ -95,14 +109,17 @@ static enum heard listen_to(struct ear *e)
 			looked_ns = now;
 			continue;
 		}
-		got = read(e->fd, e->said + e->n, sizeof(e->said) - e->n);
-		if (got < 0 && errno == EINTR) {
-			continue;
-		}
-		if (got <= 0) {
+		if (p[1].revents) {
+			while (hear(e)) {
+			}
 			return HEARD;
 		}
-		e->n += (size_t)got;
+		if (!hear(e)) {
+			if (e->pidfd < 0) {
+				return HEARD;
+			}
+			p[0].fd = -1; /* closed, or all of it is here */
+		}
 	}
 }
 
@@ -167,8 +184,13 @@ static enum heard try_once(int (*fn)(void *arg), void *arg, uint32_t cpu_s,
 	}
 	(void)close(fd[1]);
 	e->fd = fd[0];
+	e->pidfd = (int)syscall(SYS_pidfd_open, e->pid, 0);
+	(void)fcntl(e->fd, F_SETFL, O_NONBLOCK);
 	heard = listen_to(e);
 	(void)close(fd[0]);
+	if (e->pidfd >= 0) {
+		(void)close(e->pidfd);
+	}
 	if (heard != HEARD) {
 		(void)kill(e->pid, SIGKILL);
 	}

@@ -144,6 +144,59 @@ static void test_trial_that_hangs_at_its_birth_is_tried_again(void **state)
 	assert_int_equal(munmap(at, sizeof(int)), 0);
 }
 
+/* ---- the pipe on which it answers ---- */
+
+static int close_all_and_hang(void *arg)
+{
+	(void)arg;
+	for (int fd = 3; fd < 1024; fd++) {
+		(void)close(fd);
+	}
+	for (;;) {
+		(void)pause();
+	}
+	return 0;
+}
+
+static void test_trial_that_closes_all_and_hangs_runs_out_of_time(void **state)
+{
+	struct mobi_trial_end end;
+
+	(void)state;
+	(void)alarm(300); /* of this process */
+	assert_int_equal(mobi_trial(close_all_and_hang, NULL, 5, 50, &end),
+			 MOB_E_TIMEOUT);
+	(void)alarm(0);
+	assert_int_equal(end.sig, SIGKILL);
+}
+
+/* It has the pipe, too, and lives until this process lets it go. */
+static int leave_a_child(void *arg)
+{
+	const int *go = arg;
+	char byte;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)close(go[1]);
+		(void)!read(go[0], &byte, 1);
+		_Exit(0);
+	}
+	return pid > 0 ? 0 : MOB_E_SYS;
+}
+
+static void test_trial_that_leaves_a_child_has_returned(void **state)
+{
+	struct mobi_trial_end end;
+	int go[2];
+
+	(void)state;
+	assert_int_equal(pipe(go), 0);
+	assert_int_equal(mobi_trial(leave_a_child, go, 5, 20000, &end), 0);
+	(void)close(go[1]);
+	(void)close(go[0]);
+}
+
 /* ---- signals of this process ---- */
 
 enum { INTERRUPTIONS = 20 };
@@ -212,6 +265,9 @@ int main(void)
 		cmocka_unit_test(test_trial_that_sleeps_runs_out_of_time),
 		cmocka_unit_test(
 			test_trial_that_hangs_at_its_birth_is_tried_again),
+		cmocka_unit_test(
+			test_trial_that_closes_all_and_hangs_runs_out_of_time),
+		cmocka_unit_test(test_trial_that_leaves_a_child_has_returned),
 		cmocka_unit_test(test_trial_goes_on_when_signals_come),
 		cmocka_unit_test(test_trial_that_ends_its_process_did_not_pass),
 	};
