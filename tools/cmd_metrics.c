@@ -229,7 +229,7 @@ static int print_store(FILE *f, struct mob_store *store)
 
 /* ---- the command ---- */
 
-/* All of the session of this name; nothing stays open. */
+/* All of the session of this name; nothing stays open. 0 or an error. */
 static int print_all(FILE *f, void *arg)
 {
 	const char *name = arg;
@@ -250,7 +250,7 @@ static int print_all(FILE *f, void *arg)
 		rc = print_store(f, store);
 		mob_store_close(store);
 	}
-	return rc < 0 ? cli_fail_rc(rc, name) : 0;
+	return rc < 0 ? rc : 0;
 }
 
 static int run_metrics(struct cli *c)
@@ -272,11 +272,13 @@ static int run_metrics(struct cli *c)
 	}
 	rc = print_all(f, name);
 	if (fclose(f) && !rc) {
-		rc = cli_fail_rc(MOB_E_NOMEM, name);
+		rc = MOB_E_NOMEM;
 	}
-	if (!rc && path) {
-		rc = cmd_metrics_serve(path, print_all, name);
-	} else if (!rc) {
+	if (rc) {
+		rc = cli_fail_rc(rc, name);
+	} else if (path) {
+		rc = cmd_metrics_serve(path, name, print_all, name);
+	} else {
 		(void)fwrite(text, 1, len, stdout);
 		rc = out_flush() ? CLI_DONE : CLI_FAILED;
 	}

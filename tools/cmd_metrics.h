@@ -8,10 +8,11 @@
 #include <stdio.h>
 
 /*
- * Answers HTTP requests on a unix socket until a signal, or until text returns
- * nonzero: what that is, else 0. text writes the metrics. An exit code.
+ * Answers HTTP requests on a unix socket until a signal. text writes the metrics and
+ * returns 0, or an error: then the answer is 503 with why, of what has this name. An
+ * exit code.
  */
-int cmd_metrics_serve(const char *path, int (*text)(FILE *f, void *arg),
-		      void *arg);
+int cmd_metrics_serve(const char *path, const char *name,
+		      int (*text)(FILE *f, void *arg), void *arg);
 
 #endif /* MOBI_CMD_METRICS_H */

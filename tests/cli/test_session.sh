@@ -24,7 +24,7 @@ prints "\"driver_pid\":$pid"
 expect 0 session stat --json
 json tasks_run retried finished_for_dead crashes crash_task crash_attempt \
 	crash_signal crash_code swaps ejections bypasses kept forgotten \
-	evicted remade mismatches memory_limit memory_use memory_kills
+	evicted remade mismatches memory_limit memory_use memory_kills \
 	memory_replaced
 expect 0 session show
 prints live
@@ -223,6 +223,24 @@ is 'mobula_task_events_total{event="submitted"}' 4
 	fail "no 404"
 "$unix_get" "$tmp/socket" 'POST / HTTP/1.0\n\n' | grep -q '^HTTP/1.0 405' ||
 	fail "no 405"
+# Who says nothing, or half of it, keeps nobody waiting.
+slow=()
+for i in 1 2 3 4; do
+	"$unix_get" "$tmp/socket" 'GET / HTTP' "$tmp/slow$i" >/dev/null &
+	slow+=($!)
+	started+=($!)
+	until_true test -e "$tmp/slow$i"
+done
+many=()
+for i in 1 2 3 4 5 6 7 8; do
+	"$unix_get" "$tmp/socket" 'GET / HTTP/1.0\n\n' >"$tmp/many$i" &
+	many+=($!)
+done
+for i in 1 2 3 4 5 6 7 8; do
+	wait "${many[i - 1]}"
+	head -n 1 "$tmp/many$i" | grep -q '^HTTP/1.0 200' || fail "no 200 of $i"
+done
+kill -0 "${slow[3]}" 2>/dev/null || fail "the others waited until it was hung up on"
 kill -9 "$server"
 wait "$server" 2>/dev/null
 echo precious >"$tmp/file"
@@ -291,10 +309,29 @@ prints '"swaps":1'
 wait "$pid" || fail "live failed: $(cat "$tmp/live")"
 
 # ---- stop ----
+"$mob" metrics --session demo --listen "$tmp/stays" 2>"$tmp/server3" &
+server=$!
+started+=("$server")
+until_true grep -q answers "$tmp/server3"
 if "$mob" session show demo >/dev/null 2>&1; then
 	expect 0 session stop demo
 fi
 expect 3 session show demo
+# It is asked while the session is away, and when one of its name is there again.
+for i in 1 2; do
+	"$unix_get" "$tmp/stays" 'GET / HTTP/1.0\n\n' >"$tmp/answer"
+	head -n 1 "$tmp/answer" | grep -q '^HTTP/1.0 503' || fail "$i: no 503"
+	grep -q '^demo: .*no ' "$tmp/answer" || fail "503 without a reason"
+done
+expect 0 store create demo --bytes 16M
+"$unix_get" "$tmp/stays" 'GET / HTTP/1.0\n\n' >"$tmp/answer"
+head -n 1 "$tmp/answer" | grep -q '^HTTP/1.0 200' || fail "no 200 after 503"
+grep -q '^mobula_processes 1' "$tmp/answer" || fail "metrics of nothing"
+kill "$server"
+wait "$server" || fail "metrics --listen: exit $?"
+[ "$(grep -c "answers 503" "$tmp/server3")" -eq 1 ] || fail "$(cat "$tmp/server3")"
+[ "$(grep -c "there again" "$tmp/server3")" -eq 1 ] || fail "$(cat "$tmp/server3")"
+expect 0 store remove demo
 wait "$follower" || fail "session logs --follow: exit $?"
 grep -q "live_stand stands until" "$tmp/logs" || fail "--follow lacks the line"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * unix_get SOCKET TEXT: sends the text, in which \n stands for CR LF, to a unix
- * socket and prints what comes until the other side ends. Exits 1 if nobody
- * listens.
+ * unix_get SOCKET TEXT [FILE]: sends the text, in which \n stands for CR LF, to a unix
+ * socket, makes the file, and prints what comes until the other side ends. Exits 1 if
+ * nobody listens.
  */
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +17,8 @@ int main(int argc, char **argv)
 	char buf[4096];
 	ssize_t n;
 
-	if (argc != 3 || fd < 0 || strlen(argv[1]) >= sizeof(a.sun_path)) {
+	if (argc < 3 || argc > 4 || fd < 0 ||
+	    strlen(argv[1]) >= sizeof(a.sun_path)) {
 		return 2;
 	}
 	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%s", argv[1]);
@@ -33,6 +34,9 @@ int main(int argc, char **argv)
 		} else if (write(fd, at, 1) != 1) {
 			return 1;
 		}
+	}
+	if (argc == 4 && !freopen(argv[3], "w", stderr)) {
+		return 2;
 	}
 	while ((n = read(fd, buf, sizeof(buf))) > 0) {
 		(void)fwrite(buf, 1, (size_t)n, stdout);
