@@ -308,6 +308,21 @@ void mobi_fd_close(int fd)
 	}
 }
 
+void mobi_fd_reserve(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
+			/* The lowest that is free, so this one. */
+			int got = fd ? open("/dev/null", O_RDONLY | O_NOCTTY) :
+				       open("/dev/null", O_WRONLY | O_NOCTTY);
+
+			if (got > STDERR_FILENO) {
+				(void)close(got);
+			}
+		}
+	}
+}
+
 int mobi_fd_read_at(int fd, void *out, size_t n, uint64_t off)
 {
 	unsigned char *at = out;

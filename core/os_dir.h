@@ -49,6 +49,10 @@ int mobi_fd_path(int fd, char *out_path, size_t out_size);
 /* Are both open on the same file or directory? */
 bool mobi_fd_same(int a, int b);
 void mobi_fd_close(int fd);
+/* Takes the descriptors 0 to 2 where they are closed, so that no file of ours gets
+ * one of them, which others read and write. They stay of no use: reading 0 and
+ * writing 1 and 2 fail as before. */
+void mobi_fd_reserve(void);
 /* Reads exactly n bytes at off. MOB_E_CORRUPT if the file is shorter. */
 int mobi_fd_read_at(int fd, void *out, size_t n, uint64_t off);
 /* Size of a file. Errors: NOMEM, SYS; they say nothing about the file. */

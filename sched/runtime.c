@@ -562,6 +562,7 @@ int mob_init(const struct mob_init_opts *opts)
 	int rc = 0;
 
 	(void)pthread_mutex_lock(&init_lock);
+	mobi_fd_reserve();
 	if (mobi_rt.store && mobi_rt.role == MOBI_ROLE_DRIVER) {
 		rc = mobi_err(MOB_E_STATE,
 			      "mob_init: this process is attached to session "

@@ -19,6 +19,7 @@
 #include "err.h"
 #include "lock.h"
 #include "os_clock.h"
+#include "os_dir.h"
 #include "os_futex.h"
 #include "pages.h"
 
@@ -129,8 +130,10 @@ int mobi_cat_fail(int mdb_rc, const char *what)
 static int create_mdb(MDB_env **out_mdb)
 {
 	MDB_env *mdb;
-	int rc = mdb_env_create(&mdb);
+	int rc;
 
+	mobi_fd_reserve(); /* LMDB opens files later */
+	rc = mdb_env_create(&mdb);
 	if (rc) {
 		return rc;
 	}

@@ -479,6 +479,7 @@ int mobi_store_create(const char *name, const struct mob_store_opts *opts,
 	if (!opts) {
 		opts = &def;
 	}
+	mobi_fd_reserve();
 	rc = mobi_session_check_opts("mob_store_create", opts);
 	if (rc >= 0 && name) {
 		rc = mobi_session_check_name("mob_store_create", name);
@@ -539,6 +540,7 @@ static int open_dir(const char *call, const char *name,
 	if (rc < 0) {
 		return rc;
 	}
+	mobi_fd_reserve();
 	base = strrchr(path, '/');
 	s = mobi_segment_alloc(base ? base + 1 : path, path);
 	if (!s) {

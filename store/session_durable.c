@@ -136,6 +136,7 @@ int mob_store_restore(const char *name, const struct mob_store_opts *opts,
 	int fd;
 
 	o.flags |= MOB_STORE_DURABLE;
+	mobi_fd_reserve();
 	rc = mobi_session_check_opts("mob_store_restore", &o);
 	if (rc < 0) {
 		return rc;
