@@ -183,6 +183,17 @@ int mobi_fd_copy(int fd)
 	return high >= 0 ? high : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
+void mobi_out_become(int out, int err)
+{
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	(void)dup2(out >= 0 ? out : null, STDOUT_FILENO);
+	(void)dup2(err >= 0 ? err : null, STDERR_FILENO);
+	if (null > STDERR_FILENO) {
+		(void)close(null);
+	}
+}
+
 void mobi_fd_no_exec(int fd)
 {
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);

@@ -67,6 +67,8 @@ struct mobi_fd_id {
 bool mobi_fd_identity(int fd, struct mobi_fd_id *out);
 /* A copy, CLOEXEC, with a high number, where programs do not look; -1: none. */
 int mobi_fd_copy(int fd);
+/* Makes the standard descriptors those, or, where one is -1, /dev/null. */
+void mobi_out_become(int out, int err);
 /* What this process starts does not get it. */
 void mobi_fd_no_exec(int fd);
 /* True also if there was none. */

@@ -249,6 +249,26 @@ int mobi_proc_pidfd(const struct mobi_proc *p)
 	return fd;
 }
 
+int mobi_proc_fd(const struct mobi_proc *p, int fd)
+{
+	int got = -1;
+	int pidfd;
+
+	if (other_pid_ns(p) || p->pid == 0 || p->pid > INT_MAX) {
+		return -1;
+	}
+	pidfd = (int)syscall(SYS_pidfd_open, (pid_t)p->pid, 0);
+	if (pidfd < 0) {
+		return -1;
+	}
+	/* If it lives now, the pid was no other's before. */
+	if (mobi_proc_alive(p)) {
+		got = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	}
+	(void)close(pidfd);
+	return got;
+}
+
 int mobi_proc_signal(const struct mobi_proc *p, int sig)
 {
 	int fd = mobi_proc_pidfd(p);

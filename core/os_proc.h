@@ -36,6 +36,9 @@ bool mobi_proc_alive(const struct mobi_proc *p);
  * negative MOB_E_NOT_FOUND if it is dead, MOB_E_UNSUPPORTED if it is of another
  * pid name space, MOB_E_SYS. */
 int mobi_proc_pidfd(const struct mobi_proc *p);
+/* A copy (CLOEXEC) of a descriptor of another process, by pidfd_getfd; -1: it has none,
+ * or may not be asked. No error is recorded. Safe in a signal handler. */
+int mobi_proc_fd(const struct mobi_proc *p, int fd);
 /* pidfd_send_signal; errors as mobi_proc_pidfd, and MOB_E_PERM. */
 int mobi_proc_signal(const struct mobi_proc *p, int sig);
 /* How long it has lived, in steps of a clock tick; 0 if it cannot be told. */

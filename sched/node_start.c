@@ -56,7 +56,7 @@ static int run_daemon(struct mob_store *s)
 	if (rc < 0) {
 		return rc;
 	}
-	mobi_output_stdio(&how);
+	mobi_output_stdio(s, &how);
 	mobi_strays_daemon_env(s, tag);
 	rc = mobi_node_run(s, "daemon", &how, more);
 	mobi_output_stdio_end(&how);

@@ -278,11 +278,36 @@ void mobi_output_detach(void)
 	mobi_peek_close(&mine.peek[1]);
 }
 
-void mobi_output_stdio(struct mobi_run_how *io_how)
+/* Of a session with a name, as long as who made it lives: nobody else keeps what is
+ * that one's. */
+static void stdio_of_maker(const struct mobi_proc *maker,
+			   struct mobi_run_how *io_how)
 {
+	int *to[2] = { &io_how->out, &io_how->err };
+
+	for (int i = 0; i < 2; i++) {
+		*to[i] = mobi_proc_fd(maker, i + 1);
+		if (*to[i] < 0) {
+			*to[i] = mobi_out_open("/dev/null");
+		}
+	}
+}
+
+void mobi_output_stdio(const struct mob_store *s, struct mobi_run_how *io_how)
+{
+	const struct mobi_output *o = &((struct mobi_sched *)s->sched)->output;
+	const struct mobi_proc self = mobi_proc_self();
 	struct mobi_fd_id now;
 	int *to[2] = { &io_how->out, &io_how->err };
 
+	if (!(s->hdr->flags & MOB_STORE_PRIVATE) &&
+	    o->mode != MOB_OUTPUT_INHERIT) {
+		if (o->maker.pid != self.pid ||
+		    o->maker.start_time != self.start_time) {
+			stdio_of_maker(&o->maker, io_how);
+		}
+		return;
+	}
 	for (uint32_t i = 0; i < 2 && mine.kept; i++) {
 		/* A task may have put another file there. */
 		*to[i] = mine.keep[i] >= 0 &&
@@ -296,10 +321,10 @@ void mobi_output_stdio(struct mobi_run_how *io_how)
 
 void mobi_output_stdio_end(const struct mobi_run_how *how)
 {
-	if (mine.kept && how->out != mine.keep[0]) {
+	if (how->out != mine.keep[0]) {
 		mobi_fd_close(how->out);
 	}
-	if (mine.kept && how->err != mine.keep[1]) {
+	if (how->err != mine.keep[1]) {
 		mobi_fd_close(how->err);
 	}
 }

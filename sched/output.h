@@ -46,10 +46,10 @@ void mobi_output_log_path(const struct mob_store *s, uint64_t number, char *out,
 /* This worker has the files that its environment tells of, or none. */
 void mobi_output_attach(struct mob_store *s);
 void mobi_output_detach(void);
-/* What a daemon that is started by this process has as stdout and stderr: not
- * the worker's. Safe in a signal handler. *io_how is to be given to
- * mobi_output_stdio_end after the start. */
-void mobi_output_stdio(struct mobi_run_how *io_how);
+/* What a daemon that is started by this process has as stdout and stderr: those of
+ * who made the session, if they can be had, not this one's. Safe in a signal handler.
+ * *io_how is to be given to mobi_output_stdio_end after the start. */
+void mobi_output_stdio(const struct mob_store *s, struct mobi_run_how *io_how);
 void mobi_output_stdio_end(const struct mobi_run_how *how);
 
 /* What this worker's thread ran before. */

@@ -50,6 +50,7 @@ struct mobi_outlog {
 	struct mobi_sink k; /* first */
 	struct mob_store *s;
 	struct mobi_output *out;
+	bool left; /* who made the session has ended */
 	struct stream st[MOBI_SPOOLS][2];
 	unsigned char part[PART];
 };
@@ -378,6 +379,21 @@ void mobi_outlog_last_line(const struct mobi_outlog *o, int pid, char *out,
 	}
 }
 
+/*
+ * Who made the session has ended, and the session goes on: whoever reads what that
+ * printed is waiting for the end of it. What the daemon says goes the way of what
+ * workers print.
+ */
+static void leave_maker(struct mobi_outlog *o)
+{
+	struct mobi_run_how how = MOBI_RUN_HOW_INIT;
+	char env[MOBI_OUTLOG_ENV];
+	int row = mobi_outlog_begin(o, &how, env);
+
+	mobi_out_become(how.out, how.err);
+	mobi_outlog_started(o, row, (int)mobi_proc_self().pid);
+}
+
 void mobi_outlog_look(struct mobi_outlog *o)
 {
 	for (uint32_t row = 0; o && row < MOBI_SPOOLS; row++) {
@@ -390,9 +406,12 @@ void mobi_outlog_look(struct mobi_outlog *o)
 			die(sp);
 		}
 	}
-	if (o && o->out->mode == MOB_OUTPUT_DRIVER &&
-	    !mobi_proc_alive(&o->out->maker)) {
+	if (o && !o->left && !mobi_proc_alive(&o->out->maker)) {
+		o->left = true;
 		mobi_sink_leave(&o->k);
+		if (!(o->s->hdr->flags & MOB_STORE_PRIVATE)) {
+			leave_maker(o);
+		}
 	}
 }
 

@@ -190,7 +190,9 @@ bool mobi_sink_stuck(const struct mobi_sink *k)
 static void find_driver(struct mobi_sink *k)
 {
 	for (int i = 0; i < 2; i++) {
-		k->stdio[i] = mobi_fd_copy(i + 1);
+		k->stdio[i] = k->s->hdr->flags & MOB_STORE_PRIVATE ?
+				      mobi_fd_copy(i + 1) :
+				      -1;
 		k->driver[i] = k->out->mode == MOB_OUTPUT_DRIVER ?
 				       mobi_out_no_wait(i + 1) :
 				       -1;

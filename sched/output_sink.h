@@ -18,7 +18,8 @@ struct mobi_sink {
 	int fd; /* of the log */
 	uint64_t size;
 	int driver[2]; /* what does not wait; -1: not shown */
-	int stdio[2];  /* copies of what the daemon has, for daemons to come */
+	/* Copies of what the daemon of a private session has, for daemons to come. */
+	int stdio[2];
 	struct mobi_text shown[2];
 	struct mobi_text lines; /* of this part */
 	struct mobi_text to_show;

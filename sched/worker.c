@@ -71,7 +71,7 @@ static void look_daemon(void)
 	}
 	/* One that was started by another worker listens a moment later, and
 	 * signals then. */
-	mobi_output_stdio(&how);
+	mobi_output_stdio(mobi_rt.store, &how);
 	(void)mobi_run_detached(news_program, news_argv, news_env, &how);
 	mobi_output_stdio_end(&how);
 }

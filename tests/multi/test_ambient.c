@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a program is started with: descriptors that are closed. */
+/* What a program is started with: descriptors that are closed, or pipes that somebody
+ * reads to their end. */
 #define _GNU_SOURCE
 #include "live.h"
 
+#include "os_dir.h"
+#include "os_proc.h"
+
+#include <mobula/output.h>
+
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -122,11 +130,151 @@ static void test_ambient_closed_descriptors_are_no_files_of_ours(void **state)
 	mob_shutdown();
 }
 
+/* ---- who reads what the program prints ---- */
+
+MOB_TASK(void, a_fails, void)
+{
+	mob_fail(1, "nobody asks for it");
+}
+
+static struct mob_init_opts named(const char *name)
+{
+	struct mob_init_opts o = MOB_INIT_OPTS_INIT;
+
+	o.session = name;
+	o.workers = 1;
+	o.store_bytes = 16 << 20;
+	return o;
+}
+
+static bool daemon_is_another(void *arg)
+{
+	const int *was = arg;
+	int now = live_daemon();
+
+	return now > 0 && now != *was;
+}
+
+/* May descriptors of other processes be had here? */
+static bool may_ask(int pid)
+{
+	struct mobi_proc p;
+	int fd = mobi_proc_of(pid, &p) < 0 ? -1 : mobi_proc_fd(&p, 2);
+
+	mobi_fd_close(fd);
+	return fd >= 0;
+}
+
+/* Have both the same stderr? */
+static bool same_stderr(int pid)
+{
+	struct stat a;
+	struct stat b;
+	char path[40];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd/2", pid);
+	return !fstat(STDERR_FILENO, &a) && !stat(path, &b) &&
+	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+static int child_makes_session(const char *name)
+{
+	struct mob_init_opts o = named(name);
+	int64_t x = 0;
+	int was;
+
+	if (mob_init(&o) || mob_get(mob_submit(a_square, 5), &x) || x != 25) {
+		return 2;
+	}
+	was = live_daemon();
+	if (!same_stderr(was)) {
+		return 3;
+	}
+	/* The next one has it, too, as long as this process lives. */
+	(void)kill(was, SIGKILL);
+	if (!live_await(daemon_is_another, &was)) {
+		return 4;
+	}
+	if (may_ask(live_daemon()) && !same_stderr(live_daemon())) {
+		return 5;
+	}
+	return mob_get(mob_submit(a_square, 6), &x) || x != 36 ? 6 : 0;
+}
+
+static int is_it(const struct mob_output_line *l, void *arg)
+{
+	bool *found = arg;
+
+	*found |= strstr(l->text, "nobody asks for it") != NULL;
+	return 0;
+}
+
+static bool log_has_it(void *arg)
+{
+	struct mob_output_pos from = { 0 };
+	bool found = false;
+
+	(void)mob_session_output(arg, &from, is_it, &found);
+	return found;
+}
+
+/* Runs `what` with a pipe as stdout and stderr, reads it to its end, and collects
+ * what ran. */
+static int run_in_pipe(const char *what, const char *name)
+{
+	int keep[2] = { dup(STDOUT_FILENO), dup(STDERR_FILENO) };
+	int pipes[2];
+	char c[256];
+	int pid;
+
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	(void)fflush(NULL);
+	(void)dup2(pipes[1], STDOUT_FILENO);
+	(void)dup2(pipes[1], STDERR_FILENO);
+	pid = live_spawn(what, name);
+	for (int i = 0; i < 2; i++) {
+		(void)dup2(keep[i], i + 1);
+		(void)close(keep[i]);
+	}
+	(void)close(pipes[1]);
+	while (read(pipes[0], c, sizeof(c)) > 0) {
+	}
+	(void)close(pipes[0]);
+	return live_collect(pid);
+}
+
+static void test_ambient_session_that_goes_on_holds_no_pipe(void **state)
+{
+	struct mob_init_opts o;
+	struct mob_session *s;
+	char name[64];
+	int n = snprintf(name, sizeof(name), "ambient-%d", (int)getpid());
+
+	(void)state;
+	assert_in_range(n, 1, (int)sizeof(name) - 1);
+	assert_int_equal(run_in_pipe("names", name), 0);
+	/* It goes on; and what its daemon says, it says in the log. */
+	o = named(name);
+	assert_int_equal(mob_init(&o), 0);
+	MOB_SCOPE
+	{
+		(void)mob_submit_with(MOB_OPTS(.retries = 0), a_fails);
+	}
+	assert_int_equal(mob_session_current(&s), 0);
+	assert_true(live_await(log_has_it, s));
+	mob_session_close(s);
+	mob_shutdown();
+	assert_int_equal(mob_session_stop(name, MOB_FOREVER), 0);
+}
+
 MOB_MAIN(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(
 			test_ambient_closed_descriptors_are_no_files_of_ours,
+			live_leave),
+		cmocka_unit_test_teardown(
+			test_ambient_session_that_goes_on_holds_no_pipe,
 			live_leave),
 	};
 	const char *what = argc > 1 ? argv[1] : "";
@@ -139,6 +287,9 @@ MOB_MAIN(int argc, char **argv)
 	}
 	if (!strcmp(what, "opens")) {
 		return child_opens_a_store(argv[2]);
+	}
+	if (!strcmp(what, "names")) {
+		return child_makes_session(argv[2]);
 	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,9 +16,10 @@
  *
  * A line is what is written between two newlines, by any process or thread that has
  * the worker's stdout or stderr. What a task has written without a newline when it
- * ends, or when its worker dies, is a line, too. In workers stdout is written line by
- * line, as on a terminal; what a process that is killed holds back in its own memory
- * is lost. A line of more than 8,191 bytes is cut into several.
+ * ends, or when its worker dies, is a line, too. So is what the daemon of a session
+ * with a name says once the program that made it has ended. In workers stdout is
+ * written line by line, as on a terminal; what a process that is killed holds back in
+ * its own memory is lost. A line of more than 8,191 bytes is cut into several.
  */
 #ifndef MOBULA_OUTPUT_H
 #define MOBULA_OUTPUT_H
@@ -39,7 +40,8 @@ enum mob_output_mode {
 				* "(task pid=1234) line" */
 	MOB_OUTPUT_LOG = 2,    /* to the log */
 	MOB_OUTPUT_INHERIT = 3 /* workers have the stdout and stderr of who made
-				* the session; there is no log */
+				* the session, also when that has ended; there is
+				* no log */
 };
 
 enum mob_output_stream { MOB_OUTPUT_STDOUT = 1, MOB_OUTPUT_STDERR = 2 };
