@@ -155,6 +155,7 @@ int mobi_run_detached(const char *path, char *const argv[], char *const envp[],
 	int saved = errno;
 	int status;
 	pid_t pid;
+	pid_t rc;
 
 	apart.apart = true;
 	pid = _Fork();
@@ -164,12 +165,16 @@ int mobi_run_detached(const char *path, char *const argv[], char *const envp[],
 		if (inner == 0) {
 			become(path, argv, envp, &apart);
 		}
-		_exit(inner < 0);
+		_exit(inner < 0 ? errno : 0);
 	}
 	if (pid < 0) {
 		return MOB_E_SYS;
 	}
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+	while ((rc = waitpid(pid, &status, 0)) < 0 && errno == EINTR) {
+	}
+	if (rc == pid && WIFEXITED(status) && WEXITSTATUS(status)) {
+		errno = WEXITSTATUS(status); /* of the second fork */
+		return MOB_E_SYS;
 	}
 	errno = saved;
 	return 0;

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <linux/falloc.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,13 +36,31 @@ size_t mobi_page_size(void)
 	return (size_t)n;
 }
 
+/* A file beyond the limit of its process would be the end of it: SIGXFSZ. */
+static int check_file_limit(const char *name, uint64_t size)
+{
+	struct rlimit max;
+
+	if (getrlimit(RLIMIT_FSIZE, &max) || max.rlim_cur >= size) {
+		return 0;
+	}
+	return mobi_err(MOB_E_LIMIT,
+			"shared memory file '%s' of %" PRIu64 " bytes: this "
+			"process may make files of %" PRIu64 " bytes; raise "
+			"that (ulimit -f)",
+			name, size, (uint64_t)max.rlim_cur);
+}
+
 static int shm_create(int dirfd, const char *name, uint64_t size)
 {
-	int fd = openat(dirfd, name,
-			O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-			0600);
+	int fd = check_file_limit(name, size);
 	int rc;
 
+	if (fd < 0) {
+		return fd;
+	}
+	fd = openat(dirfd, name,
+		    O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0 && errno == EEXIST) {
 		return mobi_err(MOB_E_EXISTS, "shared memory file '%s' exists",
 				name);
@@ -100,6 +119,24 @@ int mobi_shm_open(int dirfd, const char *name, bool create, uint64_t size)
 	return rc;
 }
 
+static int map_failed(uint64_t size)
+{
+	int saved = errno;
+	struct rlimit max;
+
+	if (saved == ENOMEM && !getrlimit(RLIMIT_AS, &max) &&
+	    max.rlim_cur != RLIM_INFINITY) {
+		return mobi_err(MOB_E_NOMEM,
+				"mapping %" PRIu64 " bytes of shared memory: "
+				"this process may map %" PRIu64 " bytes; raise "
+				"that (ulimit -v)",
+				size, (uint64_t)max.rlim_cur);
+	}
+	errno = saved;
+	return mobi_err_errno("mapping %" PRIu64 " bytes of shared memory",
+			      size);
+}
+
 int mobi_shm_map(int fd, uint64_t size, bool writable, void **out_at)
 {
 	void *at;
@@ -116,9 +153,7 @@ int mobi_shm_map(int fd, uint64_t size, bool writable, void **out_at)
 	at = mmap(NULL, (size_t)size, PROT_READ | (writable ? PROT_WRITE : 0),
 		  MAP_SHARED, fd, 0);
 	if (at == MAP_FAILED) {
-		return mobi_err_errno("mapping %" PRIu64 " bytes of shared "
-				      "memory",
-				      size);
+		return map_failed(size);
 	}
 	*out_at = at;
 	return 0;

@@ -5,11 +5,13 @@
 #include "err.h"
 #include "frame.h"
 #include "gone.h"
+#include "log.h"
 #include "os_proc.h"
 #include "room.h"
 #include "slot.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -268,28 +270,45 @@ struct mobi_error *mobi_error_through(const struct mobi_error *e,
 	return mobi_error_retold(e, text);
 }
 
+/* The error finds no place in the session; the first of a process is told. */
+static struct mob_ref no_ref(const char *text)
+{
+	static atomic_flag told = ATOMIC_FLAG_INIT;
+
+	if (!atomic_flag_test_and_set(&told)) {
+		mobi_log(MOBI_LOG_ERROR,
+			 "an error has no room in the session, so its ref is "
+			 "MOB_REF_NONE: %s",
+			 text);
+	}
+	return MOB_REF_NONE;
+}
+
 struct mob_ref mobi_error_ref(int rc)
 {
 	struct mob_store *s = mobi_rt.store;
 	struct mobi_context *c = mobi_context();
-	const char *detail = mob_err_detail(rc);
+	char text[MOBI_ERROR_TEXT_MAX + 1];
 	struct mobi_error *e;
 	uint64_t id;
 
 	if (!s || !c || !mobi_load_relaxed(s->not_forked)) {
 		return MOB_REF_NONE;
 	}
-	e = mobi_error_new(rc, rc, detail[0] ? detail : mob_err_message(rc));
+	(void)snprintf(text, sizeof(text), "%s",
+		       *mob_err_detail(rc) ? mob_err_detail(rc) :
+					     mob_err_message(rc));
+	e = mobi_error_new(rc, rc, text);
 	if (mobi_slot_new(s, 0, &id) < 0) {
 		mobi_error_free(e);
-		return MOB_REF_NONE;
+		return no_ref(text);
 	}
 	mobi_slot_unlock(s, id);
 	(void)mobi_error_resolve(s, id, e);
 	mobi_error_free(e);
 	if (mobi_frame_add(c->frame, id, MOBI_HAS_HOLD) < 0) {
 		(void)mobi_slot_release(s, id);
-		return MOB_REF_NONE;
+		return no_ref(text);
 	}
 	return mobi_ref_of(s, id);
 }

@@ -37,7 +37,12 @@ int mobi_node_run(struct mob_store *s, const char *role,
 		char **envp = mobi_env_with(env);
 
 		rc = envp ? mobi_run_detached(program, argv, envp, how) :
-			    MOB_E_NOMEM;
+			    mobi_err(MOB_E_NOMEM, "out of memory");
+		if (rc == MOB_E_SYS) {
+			rc = mobi_err_errno("cannot start the daemon; look at "
+					    "ulimit -u and the limit of "
+					    "processes of the control group");
+		}
 		free(envp);
 	} else {
 		rc = mobi_run(program, argv, env, how);

@@ -59,7 +59,13 @@ int mobi_rt_check(const char *call)
 		return mobi_err(MOB_E_STATE,
 				"%s: no session; call mob_init before", call);
 	}
-	MOBI_ENTER(mobi_rt.store);
+	if (!mobi_load_relaxed(mobi_rt.store->not_forked)) {
+		return mobi_err(MOB_E_FORKED,
+				"%s: this process was forked from one that is "
+				"attached; in the child, call mob_shutdown, "
+				"then mob_init",
+				call);
+	}
 	return 0;
 }
 

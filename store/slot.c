@@ -45,6 +45,13 @@ int mobi_slot_of(const struct mob_store *s, struct mob_ref ref,
 						       "in "
 						       "mob_graph_get after");
 		}
+		if (mob_ref_is_none(ref)) {
+			return mobi_err(MOB_E_BAD_REF,
+					"the ref is MOB_REF_NONE, which names "
+					"nothing: it was never set, or the "
+					"call that gave it failed and there "
+					"was no room even for its error");
+		}
 		return mobi_err(MOB_E_BAD_REF,
 				"ref %016llx:%016llx is not one of session %s",
 				(unsigned long long)ref.hi,

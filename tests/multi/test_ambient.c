@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -267,6 +268,73 @@ static void test_ambient_session_that_goes_on_holds_no_pipe(void **state)
 	assert_int_equal(mob_session_stop(name, MOB_FOREVER), 0);
 }
 
+/* ---- limits ---- */
+
+static bool init_says(int want, const char *part)
+{
+	struct mob_init_opts o = named(NULL);
+	int rc = mob_init(&o);
+
+	if (rc != want || !strstr(mob_error(), part)) {
+		(void)fprintf(stderr, "%d: %s\n", rc, mob_error());
+		return false;
+	}
+	mob_error_clear();
+	return true;
+}
+
+static int child_with_limit(const char *what)
+{
+	bool files = !strcmp(what, "fsize");
+	struct rlimit max;
+
+	max.rlim_cur = max.rlim_max = (rlim_t)(files ? 1 << 20 : 1 << 30);
+	if (setrlimit(files ? RLIMIT_FSIZE : RLIMIT_AS, &max)) {
+		return 2;
+	}
+	return files ? !init_says(MOB_E_LIMIT, "ulimit -f") :
+		       !init_says(MOB_E_NOMEM, "ulimit -v");
+}
+
+/* As a user who may not start another process. */
+static int child_that_starts_nothing(void)
+{
+	const struct rlimit none = { 0, 0 };
+
+	if (geteuid() == 0 && setresuid(65534, 65534, 65534)) {
+		return 2;
+	}
+	if (setrlimit(RLIMIT_NPROC, &none)) {
+		return 3;
+	}
+	return !init_says(MOB_E_SYS, "ulimit -u");
+}
+
+/* Not a signal, not just "a system call failed". */
+static void test_ambient_limits_are_named(void **state)
+{
+	(void)state;
+	assert_int_equal(live_collect(live_spawn("limit", "fsize")), 0);
+#if LIVE_SLOW == 1 /* a sanitizer maps more than that itself */
+	assert_int_equal(live_collect(live_spawn("limit", "as")), 0);
+#endif
+	assert_int_equal(live_collect(live_spawn("nothing", NULL)), 0);
+}
+
+/* In a store without room for anything the error is told once by the log, and who
+ * has the ref is told what it is. */
+static void test_ambient_ref_that_names_nothing_says_so(void **state)
+{
+	int64_t x;
+
+	(void)state;
+	live_start(1);
+	assert_int_equal(mob_get(MOB_REF_NONE, &x), MOB_E_BAD_REF);
+	assert_non_null(strstr(mob_error(), "MOB_REF_NONE"));
+	mob_error_clear();
+	mob_shutdown();
+}
+
 MOB_MAIN(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -275,6 +343,11 @@ MOB_MAIN(int argc, char **argv)
 			live_leave),
 		cmocka_unit_test_teardown(
 			test_ambient_session_that_goes_on_holds_no_pipe,
+			live_leave),
+		cmocka_unit_test_teardown(test_ambient_limits_are_named,
+					  live_leave),
+		cmocka_unit_test_teardown(
+			test_ambient_ref_that_names_nothing_says_so,
 			live_leave),
 	};
 	const char *what = argc > 1 ? argv[1] : "";
@@ -290,6 +363,12 @@ MOB_MAIN(int argc, char **argv)
 	}
 	if (!strcmp(what, "names")) {
 		return child_makes_session(argv[2]);
+	}
+	if (!strcmp(what, "limit")) {
+		return child_with_limit(argv[2]);
+	}
+	if (!strcmp(what, "nothing")) {
+		return child_that_starts_nothing();
 	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

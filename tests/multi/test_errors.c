@@ -544,7 +544,9 @@ static int in_child(mob_ref r, mob_ref view_of)
 	bool ready;
 	mob_ref s;
 
-	if (mob_get(r, &x) != MOB_E_FORKED || x != 0) {
+	if (mob_get(r, &x) != MOB_E_FORKED || x != 0 ||
+	    !strstr(mob_error(), "mob_get: ") ||
+	    !strstr(mob_error(), "mob_shutdown")) {
 		return 2;
 	}
 	mob_error_clear();

@@ -135,7 +135,7 @@ static void test_graph_bad_calls_are_refused_when_recorded(void **state)
 	REFUSED(MOB_E_BAD_REF, "of another capture",
 		mob_submit(g_fails_at, theirs, 1));
 	REFUSED(MOB_E_BAD_REF, "of a capture", mob_submit(g_reads_ref, in_));
-	REFUSED(MOB_E_BAD_REF, "not one of session",
+	REFUSED(MOB_E_BAD_REF, "MOB_REF_NONE",
 		mob_submit(g_fails_at, MOB_REF_NONE, 1));
 	/* A node that would need itself: refs are of calls before only. */
 	REFUSED(MOB_E_BAD_REF, "a graph has no cycles",
