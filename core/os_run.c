@@ -269,6 +269,20 @@ void mobi_on_signal(int sig, void (*fn)(int))
 	(void)sigaction(sig, &sa, NULL);
 }
 
+void mobi_on_end_signals(bool at_terminal, void (*fn)(int))
+{
+	static const int at_hand[] = { SIGINT, SIGHUP };
+	struct sigaction was;
+
+	mobi_on_signal(SIGTERM, fn);
+	for (int i = 0; at_terminal && i < 2; i++) {
+		if (!sigaction(at_hand[i], NULL, &was) &&
+		    was.sa_handler != SIG_IGN) {
+			mobi_on_signal(at_hand[i], fn);
+		}
+	}
+}
+
 void mobi_exit_now(int code)
 {
 	_exit(code);

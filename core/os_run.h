@@ -75,6 +75,9 @@ void mobi_set_name(const char *name);
 int mobi_news_signal(void);
 void mobi_signal_unblock(int sig);
 void mobi_on_signal(int sig, void (*fn)(int sig));
+/* fn for SIGTERM; of a process that somebody started at a terminal also for SIGINT and
+ * SIGHUP, unless they are ignored. */
+void mobi_on_end_signals(bool at_terminal, void (*fn)(int sig));
 /* Without what exit does: in a forked child, that is its parent's. */
 MOB_NORETURN void mobi_exit_now(int code);
 void mobi_pause_ns(int64_t ns);

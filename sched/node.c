@@ -11,6 +11,7 @@
  */
 #include "node_impl.h"
 
+#include "board.h"
 #include "domain.h"
 #include "err.h"
 #include "log.h"
@@ -45,6 +46,20 @@
 
 /* ---- the end ---- */
 
+/* A signal has told this daemon to end its session. */
+static mobi_a32 end_asked;
+
+static void on_end(int sig)
+{
+	(void)sig;
+	mobi_store(&end_asked, 1u);
+}
+
+void mobi_node_heed_signals(bool serves)
+{
+	mobi_on_end_signals(serves, on_end);
+}
+
 void mobi_end_workers(struct mob_store *s)
 {
 	for (uint32_t i = 1; i < MOBI_CLIENTS; i++) {
@@ -64,6 +79,11 @@ static void end_session(struct mobi_node *n)
 	n->over = true;
 	mobi_store(&n->sh->stopping, 1u);
 	mobi_store(&s->hdr->ending, 1u);
+	if (mobi_load(&end_asked)) {
+		for (uint32_t i = 1; i < MOBI_CLIENTS; i++) {
+			mobi_client_ring(s, i); /* who sleeps is told */
+		}
+	}
 	mobi_end_workers(s);
 	for (uint32_t i = 0; i < n->n; i++) {
 		if (n->child[i].pidfd < 0) {
@@ -203,7 +223,8 @@ static void loop(struct mobi_node *n)
 		n->printed = mobi_outlog_turn(n->log);
 		mobi_node_collect(n);
 		look_dead(n);
-		if (driver_dead(n) || mobi_load(&n->sh->stopping) ||
+		if (driver_dead(n) || mobi_load(&end_asked) ||
+		    mobi_load(&n->sh->stopping) ||
 		    mobi_load(&n->s->hdr->ending)) {
 			end_session(n);
 			break;
@@ -313,8 +334,10 @@ int mobi_node_main(const char *path, bool serves)
 	struct mobi_node n = { 0 };
 	bool is_private;
 	char *remove;
-	int rc = mobi_store_open(path, MOBI_ROLE_DAEMON, &n.s);
+	int rc;
 
+	mobi_node_heed_signals(serves);
+	rc = mobi_store_open(path, MOBI_ROLE_DAEMON, &n.s);
 	if (rc < 0) {
 		return rc == MOB_E_NOT_FOUND || rc == MOB_E_CLOSED ? 0 : rc;
 	}
@@ -370,6 +393,8 @@ int mobi_node_main(const char *path, bool serves)
 	if (remove) {
 		(void)mobi_session_remove(remove);
 		free(remove);
+	} else if (mobi_load(&end_asked)) {
+		(void)mobi_session_remove_open(n.s->dir_fd, n.s->path);
 	}
 	mob_store_close(n.s);
 	return 0;

@@ -24,6 +24,8 @@ void mobi_end_workers(struct mob_store *s);
  * negative MOB_E_*. path: the session directory. serves: it has just made it, and is
  * not its program. */
 int mobi_node_main(const char *path, bool serves);
+/* From now on signals that end a process end the session, when this is its daemon. */
+void mobi_node_heed_signals(bool serves);
 /* The same as a worker; returns its exit code. */
 int mobi_worker_main(const char *path);
 

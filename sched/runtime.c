@@ -619,6 +619,7 @@ int mob_session_serve(const struct mob_init_opts *opts)
 		rc = mobi_module_load(opts->module);
 	}
 	if (rc >= 0) {
+		mobi_node_heed_signals(true);
 		rc = create_session(opts, &s);
 	}
 	if (rc < 0) {

@@ -22,7 +22,7 @@ static const char text[] =
 	"Makes the session NAME and supervises it: starts and replaces "
 	"workers,\n"
 	"cleans up after dead processes, keeps the catalogue. It runs in the\n"
-	"foreground until `mob session stop NAME`.\n"
+	"foreground until `mob session stop NAME` or a signal.\n"
 	"\n"
 	"  --session NAME      name by which programs attach\n"
 	"  --module FILE.so    module that holds the tasks\n"

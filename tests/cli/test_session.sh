@@ -352,6 +352,18 @@ prints '"tasks":1'
 expect 0 session stop shell
 wait "$pid" || fail "mobd failed: $(cat "$tmp/mobd")"
 expect 3 session show shell
+# Signals end it, and the session.
+for sig in TERM HUP; do
+	"$bin/mobd" --session shell --workers 1 --store-bytes 64M >"$tmp/mobd" 2>&1 &
+	pid=$!
+	started+=("$pid")
+	until_true sh -c "'$mob' worker list --session shell --no-header -q 2>/dev/null |
+		grep -q idle"
+	kill -s "$sig" "$pid"
+	wait "$pid" || fail "mobd: SIG$sig: exit $?: $(cat "$tmp/mobd")"
+	expect 3 session show shell
+	[ ! -e "$tmp/mobula-$(id -u)/shell" ] || fail "SIG$sig left the session"
+done
 "$bin/mobd" 2>"$tmp/err" && fail "mobd without a session began"
 says "--session NAME is needed"
 "$bin/mobd" --session shell --workers 99999999999 2>"$tmp/err" &&
@@ -403,6 +415,8 @@ expect 2 run "$module" module_sum
 says "takes 1 arguments, 0 are given"
 expect 2 run "$module" module_sum 1,x
 says "is no value of type"
+expect 2 run "$module" module_greet you 1e400 true
+says "'1e400' is no value of type double"
 expect 3 run "$module" nothere
 expect 1 run --workers 1 --store-bytes 64M "$module" module_fails 7
 says "seven is not allowed"

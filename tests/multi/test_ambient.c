@@ -6,6 +6,7 @@
 
 #include "os_dir.h"
 #include "os_proc.h"
+#include "os_run.h"
 
 #include <mobula/output.h>
 
@@ -268,6 +269,37 @@ static void test_ambient_session_that_goes_on_holds_no_pipe(void **state)
 	assert_int_equal(mob_session_stop(name, MOB_FOREVER), 0);
 }
 
+/* ---- a daemon that is told to end ---- */
+
+MOB_TASK(void, a_for_ever, void)
+{
+	for (;;) {
+		mobi_pause_ns(MOB_SEC);
+	}
+}
+
+static bool is_gone(void *arg)
+{
+	return access(arg, F_OK) != 0;
+}
+
+static void test_ambient_daemon_ends_its_session_when_told(void **state)
+{
+	char path[512];
+	struct mob_ref ref;
+
+	(void)state;
+	live_start(1);
+	(void)snprintf(path, sizeof(path), "%s", mobi_rt.store->path);
+	ref = mob_submit(a_for_ever);
+	assert_int_equal(mob_get_raw(ref, NULL, 0, NULL), MOB_E_TIMEOUT);
+	assert_int_equal(kill(live_daemon(), SIGTERM), 0);
+	assert_int_equal(mob_join(ref), MOB_E_CLOSED);
+	mob_error_clear();
+	assert_true(live_await(is_gone, path));
+	mob_shutdown();
+}
+
 /* ---- limits ---- */
 
 static bool init_says(int want, const char *part)
@@ -343,6 +375,9 @@ MOB_MAIN(int argc, char **argv)
 			live_leave),
 		cmocka_unit_test_teardown(
 			test_ambient_session_that_goes_on_holds_no_pipe,
+			live_leave),
+		cmocka_unit_test_teardown(
+			test_ambient_daemon_ends_its_session_when_told,
 			live_leave),
 		cmocka_unit_test_teardown(test_ambient_limits_are_named,
 					  live_leave),
