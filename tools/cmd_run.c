@@ -178,8 +178,10 @@ static bool parse_real(const char *text, double *out)
 {
 	char *end;
 
+	errno = 0;
 	*out = strtod(text, &end);
-	return end > text && !*end;
+	/* Too small for its bits is 0; too large is no number. */
+	return end > text && !*end && !(errno == ERANGE && isinf(*out));
 }
 
 /* One number of a type into place; false if text is none. */
@@ -204,7 +206,7 @@ static bool parse_scalar(mob_type_id type, const char *text, void *at)
 	case MOB_TYPE_U64:
 		return parse_uint(text, UINT64_MAX, at);
 	case MOB_TYPE_F32:
-		ok = parse_real(text, &d);
+		ok = parse_real(text, &d) && (isinf(d) || !isinf((float)d));
 		*(float *)at = ok ? (float)d : 0;
 		return ok;
 	case MOB_TYPE_F64:

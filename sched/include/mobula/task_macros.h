@@ -363,7 +363,8 @@ extern const struct mob_task_def *const __stop_mob_tasks[] MOBI_HIDDEN;
  *
  * A task with 2 to MOB_RETS_MAX returns: the function is
  * void f(R *x, S *y, ..., T a, ...) and fills them; what it does not fill is
- * zero. Each becomes an object of its own: mob_submit_n(refs, 2, f, ...).
+ * zero bytes, but a string has to be filled: NULL is the error of the task. Each
+ * becomes an object of its own: mob_submit_n(refs, 2, f, ...).
  */
 #define MOB_TASK_N(f, outs, ...)                                               \
 	_Static_assert((MOBI_N outs) <= MOB_RETS_MAX, "too many returns");     \
