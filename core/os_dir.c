@@ -144,6 +144,13 @@ int mobi_dir_remove_open(int dirfd, const char *path)
 	return mobi_err_errno("cannot remove directory %s", path);
 }
 
+bool mobi_dir_removed(int dirfd)
+{
+	struct stat st;
+
+	return !fstat(dirfd, &st) && st.st_nlink == 0;
+}
+
 bool mobi_dir_gone(const char *path)
 {
 	struct stat st;

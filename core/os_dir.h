@@ -25,6 +25,8 @@ int mobi_dir_remove(const char *path);
 /* Removes what is in an open directory, then path, unless another directory
  * has taken its place there, which is left alone. */
 int mobi_dir_remove_open(int dirfd, const char *path);
+/* Was the open directory removed? */
+bool mobi_dir_removed(int dirfd);
 /* Is there surely nothing of that name? */
 bool mobi_dir_gone(const char *path);
 /* Renames; MOB_E_EXISTS if there is something already. */

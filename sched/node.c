@@ -46,7 +46,7 @@
 
 /* ---- the end ---- */
 
-/* A signal has told this daemon to end its session. */
+/* This daemon is to end its session: a signal, or its directory was removed. */
 static mobi_a32 end_asked;
 
 static void on_end(int sig)
@@ -140,6 +140,10 @@ static void look_dead(struct mobi_node *n)
 	if (now - n->last_look >= LOOK_NS || now - n->hung_up < HUNG_UP_NS) {
 		n->last_look = now;
 		mobi_outlog_look(n->log);
+		if (mobi_dir_removed(n->s->dir_fd)) {
+			/* Nobody can come any more, not even to end it. */
+			mobi_store(&end_asked, 1u);
+		}
 		if (mobi_load(&n->sh->daemons) > 1) {
 			mobi_node_adopt(
 				n); /* who came up when there was no daemon */

@@ -300,6 +300,30 @@ static void test_ambient_daemon_ends_its_session_when_told(void **state)
 	mob_shutdown();
 }
 
+static bool is_dead(void *arg)
+{
+	return !mobi_proc_alive(arg);
+}
+
+/* Its processes do not stay where nobody finds them. */
+static void test_ambient_session_without_its_directory_ends(void **state)
+{
+	struct mob_session_info info = MOB_SESSION_INFO_INIT;
+	struct mob_session *s;
+	struct mobi_proc daemon;
+	char name[64];
+
+	(void)state;
+	(void)snprintf(name, sizeof(name), "removed-%d", (int)getpid());
+	assert_int_equal(live_collect(live_spawn("names", name)), 0);
+	assert_int_equal(mob_session_open(name, &s), 0);
+	assert_int_equal(mob_session_describe(s, &info), 0);
+	assert_int_equal(mobi_proc_of((int)info.daemon_pid, &daemon), 0);
+	assert_int_equal(mobi_dir_remove(info.path), 0);
+	assert_true(live_await(is_dead, &daemon));
+	mob_session_close(s);
+}
+
 /* ---- limits ---- */
 
 static bool init_says(int want, const char *part)
@@ -378,6 +402,9 @@ MOB_MAIN(int argc, char **argv)
 			live_leave),
 		cmocka_unit_test_teardown(
 			test_ambient_daemon_ends_its_session_when_told,
+			live_leave),
+		cmocka_unit_test_teardown(
+			test_ambient_session_without_its_directory_ends,
 			live_leave),
 		cmocka_unit_test_teardown(test_ambient_limits_are_named,
 					  live_leave),
