@@ -320,8 +320,8 @@ void mobi_fd_reserve(void)
 	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
 		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
 			/* The lowest that is free, so this one. */
-			int got = fd ? open("/dev/null", O_RDONLY | O_NOCTTY) :
-				       open("/dev/null", O_WRONLY | O_NOCTTY);
+			int how = fd ? O_RDONLY : O_WRONLY;
+			int got = open("/dev/null", how | O_CLOEXEC);
 
 			if (got > STDERR_FILENO) {
 				(void)close(got);

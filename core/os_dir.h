@@ -53,7 +53,7 @@ bool mobi_fd_same(int a, int b);
 void mobi_fd_close(int fd);
 /* Takes the descriptors 0 to 2 where they are closed, so that no file of ours gets
  * one of them, which others read and write. They stay of no use: reading 0 and
- * writing 1 and 2 fail as before. */
+ * writing 1 and 2 fail as before, and what is executed does not have them. */
 void mobi_fd_reserve(void);
 /* Reads exactly n bytes at off. MOB_E_CORRUPT if the file is shorter. */
 int mobi_fd_read_at(int fd, void *out, size_t n, uint64_t off);
