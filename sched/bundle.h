@@ -17,7 +17,7 @@
 #include "segment.h"
 
 /* Cost in ns that the tasks of a bundle have together, at most. */
-#define MOBI_BUNDLE_NS UINT64_C(4000)
+#define MOBI_BUNDLE_NS UINT64_C(16000)
 /* How long others leave it with its owner. */
 #define MOBI_BUNDLE_AGE_NS UINT64_C(50000)
 
