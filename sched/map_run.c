@@ -15,6 +15,7 @@
 #include "os_clock.h"
 #include "task.h"
 #include "value.h"
+#include "wait.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -221,6 +222,21 @@ static bool call(struct run *r, uint32_t i, const void *const *arg)
 	return ok;
 }
 
+/* Of what a call needs some went for room after the call was given: it is waited
+ * for, as in a get, and is made again. */
+static int await_gone(const unsigned char *at, uint64_t len)
+{
+	struct mob_store *s = mobi_rt.store;
+	struct mobi_args_walk w = { at, len, 0, 0 };
+	uint64_t id;
+	int rc = 0;
+
+	while (rc >= 0 && mobi_args_next(&w, &id)) {
+		rc = mobi_wait_one(s, id, MOB_FOREVER);
+	}
+	return rc;
+}
+
 /* A call whose arguments are as args.h has them. */
 static bool call_loaded(struct run *r, uint32_t i, const unsigned char *at,
 			uint64_t len)
@@ -230,6 +246,13 @@ static bool call_loaded(struct run *r, uint32_t i, const unsigned char *at,
 	int rc = mobi_args_load(r->def, at, len, &ready, &e);
 	bool ok;
 
+	while (rc == MOBI_ARGS_GONE) {
+		mobi_args_drop(&ready);
+		rc = await_gone(at, len);
+		if (rc >= 0) {
+			rc = mobi_args_load(r->def, at, len, &ready, &e);
+		}
+	}
 	if (rc >= 0) {
 		ok = call(r, i, ready.arg);
 	} else {

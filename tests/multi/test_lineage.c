@@ -292,6 +292,46 @@ test_lineage_argument_that_went_is_made_before_the_task(void **state)
 	ledger.at[LAST] = 0;
 }
 
+/* The same of a call of a map, whose task is there before it went. */
+static void
+test_lineage_argument_of_a_map_that_went_is_made_for_it(void **state)
+{
+	struct mob_task_opts gpu = MOB_OPTS(.resources = "gpu=1");
+	struct mob_map_opts o = MOB_MAP_OPTS_INIT;
+	struct mob_map *m;
+	int64_t want[SIZE / 8];
+	mob_ref a[3];
+	mob_ref gate;
+	int64_t x;
+
+	(void)state;
+	for (int64_t i = 0; i < 3; i++) {
+		a[i] = make(RUNS + i, i + 3, SIZE);
+		until_ended(a[i]);
+	}
+	gate = mob_submit_with(gpu, l_gate, ledger.path);
+	o.chunk = 3;
+	o.task = &gpu;
+	assert_int_equal(mob_map_open(&o, &m), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(mob_map_add(m, l_last, a[i]), 0);
+	}
+	for (int i = 0; i < 3; i++) {
+		assert_true(live_await(has_gone, &a[i]));
+	}
+	ledger.at[LAST] = 1;
+	for (int64_t i = 0; i < 3; i++) {
+		fill(want, SIZE / 8, i + 3);
+		assert_int_equal(mob_map_next(m, &x), 1);
+		assert_int_equal(x, want[SIZE / 8 - 1]);
+		assert_int_equal(ledger.at[RUNS + i], 2);
+	}
+	assert_int_equal(mob_map_next(m, &x), 0);
+	mob_map_close(m);
+	assert_int_equal(mob_take(gate, &x), 0);
+	ledger.at[LAST] = 0;
+}
+
 /* ---- what it is made of ---- */
 
 static void test_semantics_30_intermediate_results_are_made_again(void **state)
@@ -545,6 +585,7 @@ MOB_MAIN(void)
 		T(test_lineage_that_finds_no_room_is_tried_again),
 		T(test_lineage_more_than_fits_without_a_spill_directory),
 		T(test_lineage_argument_that_went_is_made_before_the_task),
+		T(test_lineage_argument_of_a_map_that_went_is_made_for_it),
 		T(test_semantics_30_intermediate_results_are_made_again),
 		T(test_lineage_put_arguments_are_kept_for_what_went),
 		T(test_lineage_of_refs_is_made_again),
