@@ -5,6 +5,7 @@
 #include "err.h"
 #include "module.h"
 #include "object.h"
+#include "repeat.h"
 #include "slot.h"
 
 #include <stdlib.h>
@@ -398,7 +399,7 @@ int mobi_graph_build(struct mob_graph *g)
 		return rc;
 	}
 	place_values(&p);
-	rc = mobi_slot_value(s, g->id, p.size, MOBI_TYPE_INTERNAL, &at);
+	rc = mobi_repeat_slot_value(s, g->id, p.size, MOBI_TYPE_INTERNAL, &at);
 	if (rc >= 0) {
 		rc = fill(&p, at);
 	}

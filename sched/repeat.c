@@ -214,6 +214,17 @@ int mobi_repeat_object_new(struct mob_store *s, uint64_t size, mob_type_id type,
 	return rc;
 }
 
+int mobi_repeat_slot_value(struct mob_store *s, uint64_t id, uint64_t size,
+			   mob_type_id type, void **out_at)
+{
+	int rc;
+
+	do {
+		rc = mobi_slot_value(s, id, size, type, out_at);
+	} while (rc == MOB_E_STORE_FULL && mobi_repeat_drop());
+	return rc;
+}
+
 /* The row that was not used for longest. Under the lock. */
 static struct row *row_oldest(void)
 {

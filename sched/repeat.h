@@ -30,5 +30,8 @@ bool mobi_repeat_drop(void);
  * name of a user. */
 int mobi_repeat_object_new(struct mob_store *s, uint64_t size, mob_type_id type,
 			   uint64_t *out_id, void **out_at);
+/* The same for a slot that is there. */
+int mobi_repeat_slot_value(struct mob_store *s, uint64_t id, uint64_t size,
+			   mob_type_id type, void **out_at);
 
 #endif /* MOBI_REPEAT_H */

@@ -28,6 +28,7 @@
 #include "opts.h"
 #include "os_clock.h"
 #include "record.h"
+#include "repeat.h"
 #include "resources.h"
 #include "retry.h"
 #include "site.h"
@@ -292,7 +293,8 @@ static int place_args(struct edger *g, const struct mobi_args_plan *p)
 	if (rc < 0) {
 		return rc;
 	}
-	rc = mobi_slot_value(g->s, id, p->total, MOBI_TYPE_INTERNAL, &at);
+	rc = mobi_repeat_slot_value(g->s, id, p->total, MOBI_TYPE_INTERNAL,
+				    &at);
 	if (rc >= 0) {
 		mobi_args_encode(p, at);
 		mobi_slot_seal_unseen(g->s, id);

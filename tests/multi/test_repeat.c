@@ -225,34 +225,73 @@ MOB_TASK(void, r_turns, int64_t, lo, int64_t, hi, mob_str, path)
 	}
 }
 
-static bool no_tasks(void *arg)
+MOB_TASK(uint64_t, r_length, mob_str, text)
 {
-	(void)arg;
-	return live_tasks() == 0;
+	return strlen(text);
 }
 
-/* The object of a loop is made by a driver, as what is put is. */
-static void test_repeat_gives_room_to_a_loop(void **state)
+static void loop_has_room(void)
 {
-	static mob_ref refs[4096];
-	size_t n;
-
-	(void)state;
 	ledger.at[1] = 0;
-	memset(bytes, 5, BYTES);
-	for (int i = 0; i < 4; i++) {
-		sum_ends(5 * (int64_t)BYTES);
-		/* Who runs it views the bytes until it is over. */
-		assert_true(live_await(no_tasks, NULL));
-	}
-	n = fill_store(refs, 4096);
-	assert_in_range(n, 1, 4095);
 	assert_int_equal(mob_for(r_turns, 0, 10, ledger.path), 0);
 	assert_int_equal(ledger.at[1], 10);
-	assert_false(mobi_repeat_drop());
-	while (n) {
-		assert_int_equal(mob_object_release(mobi_rt.store, refs[--n]),
-				 0);
+}
+
+/* Too long for the record of the task. */
+#define TEXT 2000
+
+static void arguments_have_room(void)
+{
+	static char long_text[TEXT + 1];
+	uint64_t n = 0;
+
+	memset(long_text, 'x', TEXT);
+	assert_int_equal(mob_take(mob_submit(r_length, long_text), &n), 0);
+	assert_int_equal(n, TEXT);
+}
+
+static void graph_has_room(void)
+{
+	struct mob_graph *g;
+	uint64_t n = 0;
+	mob_ref r;
+
+	assert_int_equal(mob_capture_begin(&g), 0);
+	r = mob_submit(r_length, "four");
+	assert_int_equal(mob_capture_end(g), 0);
+	assert_int_equal(mob_graph_run(g), 0);
+	assert_int_equal(mob_graph_get(g, r, &n), 0);
+	assert_int_equal(n, 4);
+	mob_graph_close(g);
+}
+
+/* What a driver makes besides values: the objects of a loop, of long arguments, of a
+ * graph. */
+static void test_repeat_gives_room_to_all_else(void **state)
+{
+	static void (*const makes[])(
+		void) = { loop_has_room, arguments_have_room, graph_has_room };
+	static mob_ref refs[4096];
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(makes) / sizeof(makes[0]); k++) {
+		size_t n;
+
+		memset(bytes, 5 + (int)k, BYTES);
+		for (int i = 0; i < 4; i++) {
+			sum_ends((5 + (int64_t)k) * (int64_t)BYTES);
+			/* Who runs it views the bytes until it is over. */
+			assert_true(live_await_tasks(0));
+		}
+		n = fill_store(refs, 4096);
+		assert_in_range(n, 1, 4095);
+		makes[k]();
+		assert_false(mobi_repeat_drop());
+		while (n) {
+			assert_int_equal(mob_object_release(mobi_rt.store,
+							    refs[--n]),
+					 0);
+		}
 	}
 }
 
@@ -376,7 +415,7 @@ MOB_MAIN(void)
 		T(test_repeat_other_lengths),
 		T(test_repeat_keeps_nothing),
 		T(test_repeat_one_call_after_the_other),
-		T(test_repeat_gives_room_to_a_loop),
+		T(test_repeat_gives_room_to_all_else),
 		T(test_repeat_threads_submit_the_same),
 		T(test_repeat_is_told_once),
 	};
