@@ -363,8 +363,9 @@ int mob_wait(const struct mob_ref *refs, size_t n, size_t n_ready,
 		}
 	}
 	if (rc >= 0) {
-		rc = mob_object_wait(mobi_rt.store, refs, n, n_ready,
-				     timeout_ns, ready ? ready : mine);
+		rc = mobi_object_wait(mobi_rt.store, "mob_wait", refs, n,
+				      n_ready, timeout_ns,
+				      ready ? ready : mine);
 	}
 	free(mine);
 	return rc < 0 ? mobi_wait_failed(rc) : rc;

@@ -535,7 +535,8 @@ static int by_ref(const void *a, const void *b)
 }
 
 /* Refs of this session, each once. */
-static int check_refs(struct mob_store *s, const struct mob_ref *refs, size_t n)
+static int check_refs(struct mob_store *s, const char *call,
+		      const struct mob_ref *refs, size_t n)
 {
 	struct mob_ref *sorted;
 	int rc = 0;
@@ -549,25 +550,22 @@ static int check_refs(struct mob_store *s, const struct mob_ref *refs, size_t n)
 		}
 		if (mob_object_state(s, refs[i]) == MOB_OBJECT_GONE) {
 			return mobi_err(MOB_E_BAD_REF,
-					"mob_object_wait: refs[%zu] is gone: "
-					"its last "
+					"%s: refs[%zu] is gone: its last "
 					"reference was released",
-					i);
+					call, i);
 		}
 	}
 	sorted = malloc((n + 1) * sizeof(*sorted));
 	if (!sorted) {
-		return mobi_err(MOB_E_NOMEM, "mob_object_wait: out of memory");
+		return mobi_err(MOB_E_NOMEM, "%s: out of memory", call);
 	}
 	memcpy(sorted, refs, n * sizeof(*sorted));
 	qsort(sorted, n, sizeof(*sorted), by_ref);
 	for (size_t i = 1; i < n && rc == 0; i++) {
 		if (sorted[i].lo == sorted[i - 1].lo) {
 			rc = mobi_err(MOB_E_INVAL,
-				      "mob_object_wait: object %u is in refs "
-				      "more "
-				      "than once",
-				      (uint32_t)sorted[i].lo);
+				      "%s: object %u is in refs more than once",
+				      call, (uint32_t)sorted[i].lo);
 		}
 	}
 	free(sorted);
@@ -624,9 +622,9 @@ static int wait_queue(struct mob_store *s, const struct mob_ref *refs, size_t n,
 	return rc < 0 && rc != MOB_E_TIMEOUT ? rc : (int)found;
 }
 
-int mob_object_wait(struct mob_store *store, const struct mob_ref *refs,
-		    size_t n, size_t n_ready, int64_t timeout_ns,
-		    bool *out_ready)
+int mobi_object_wait(struct mob_store *store, const char *call,
+		     const struct mob_ref *refs, size_t n, size_t n_ready,
+		     int64_t timeout_ns, bool *out_ready)
 {
 	size_t found;
 	int rc;
@@ -637,18 +635,16 @@ int mob_object_wait(struct mob_store *store, const struct mob_ref *refs,
 	}
 	if (n_ready == 0 || n_ready > n || n > INT32_MAX) {
 		return mobi_err(MOB_E_INVAL,
-				"mob_object_wait: n_ready is %zu; 1 to the %zu "
-				"refs",
+				"%s: n_ready is %zu; 1 to the %zu refs", call,
 				n_ready, n);
 	}
 	if (timeout_ns < 0 && timeout_ns != MOB_FOREVER) {
 		return mobi_err(MOB_E_INVAL,
-				"mob_object_wait: timeout_ns is %lld; at least "
-				"0, or "
+				"%s: timeout_ns is %lld; at least 0, or "
 				"MOB_FOREVER",
-				(long long)timeout_ns);
+				call, (long long)timeout_ns);
 	}
-	rc = check_refs(store, refs, n);
+	rc = check_refs(store, call, refs, n);
 	if (rc < 0) {
 		return rc;
 	}
@@ -657,4 +653,12 @@ int mob_object_wait(struct mob_store *store, const struct mob_ref *refs,
 		return (int)found;
 	}
 	return wait_queue(store, refs, n, n_ready, timeout_ns, out_ready);
+}
+
+int mob_object_wait(struct mob_store *store, const struct mob_ref *refs,
+		    size_t n, size_t n_ready, int64_t timeout_ns,
+		    bool *out_ready)
+{
+	return mobi_object_wait(store, "mob_object_wait", refs, n, n_ready,
+				timeout_ns, out_ready);
 }

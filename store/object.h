@@ -27,4 +27,9 @@ bool mobi_object_peek(struct mob_store *s, uint64_t id,
 int mobi_object_nest(struct mob_store *s, uint64_t id,
 		     const struct mob_ref *refs, uint64_t n);
 
+/* mob_object_wait, whose errors name the call. */
+int mobi_object_wait(struct mob_store *store, const char *call,
+		     const struct mob_ref *refs, size_t n, size_t n_ready,
+		     int64_t timeout_ns, bool *out_ready);
+
 #endif /* MOBI_OBJECT_H */

@@ -65,12 +65,12 @@ static void test_semantics_2_wait_arguments_are_checked(void **state)
 
 	(void)state;
 	assert_int_equal(mob_wait(r, 3, 0, 0, ready), MOB_E_INVAL);
-	assert_non_null(strstr(mob_error(), "n_ready"));
+	assert_non_null(strstr(mob_error(), "mob_wait: n_ready"));
 	mob_error_clear();
 	assert_int_equal(mob_wait(r, 3, 4, 0, ready), MOB_E_INVAL);
 	mob_error_clear();
 	assert_int_equal(mob_wait(r, 3, 1, -2, ready), MOB_E_INVAL);
-	assert_non_null(strstr(mob_error(), "timeout"));
+	assert_non_null(strstr(mob_error(), "mob_wait: timeout"));
 	mob_error_clear();
 	assert_int_equal(mob_wait(twice, 2, 1, 0, ready), MOB_E_INVAL);
 	mob_error_clear();
