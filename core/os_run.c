@@ -115,9 +115,12 @@ static void become(const char *path, char *const argv[], char *const envp[],
 		(void)setsid();
 	}
 	if (how->group) {
+		(void)setpgid(0, 0);
+	}
+	if (how->apart || how->group) {
+		/* Who writes there is told when the last that reads has ended. */
 		int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
-		(void)setpgid(0, 0);
 		if (null == STDIN_FILENO) { /* there was none */
 			(void)fcntl(null, F_SETFD, 0);
 		} else {

@@ -222,6 +222,8 @@ static bool call(struct run *r, uint32_t i, const void *const *arg)
 	return ok;
 }
 
+#define GONE_TRIES 16u
+
 /* Of what a call needs some went for room after the call was given: it is waited
  * for, as in a get, and is made again. */
 static int await_gone(const unsigned char *at, uint64_t len)
@@ -246,9 +248,15 @@ static bool call_loaded(struct run *r, uint32_t i, const unsigned char *at,
 	int rc = mobi_args_load(r->def, at, len, &ready, &e);
 	bool ok;
 
-	while (rc == MOBI_ARGS_GONE) {
+	for (uint32_t tries = 1; rc == MOBI_ARGS_GONE; tries++) {
 		mobi_args_drop(&ready);
-		rc = await_gone(at, len);
+		/* Each may go for another again, if there is no room for all. */
+		rc = tries < GONE_TRIES ? await_gone(at, len) :
+					  mobi_err(MOB_E_STORE_FULL,
+						   "the arguments of a call of "
+						   "task %s do not fit in the "
+						   "store at the same time",
+						   r->def->name);
 		if (rc >= 0) {
 			rc = mobi_args_load(r->def, at, len, &ready, &e);
 		}

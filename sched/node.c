@@ -389,8 +389,9 @@ int mobi_node_main(const char *path, bool serves)
 	loop(&n);
 	mobi_pressure_end(&n.pressure);
 	end_all(&n);
-	mobi_outlog_close(n.log);
+	/* What it tells is for the log, too. */
 	mobi_unread_watch(n.s, true);
+	mobi_outlog_close(n.log);
 	mobi_due_free(&n.due);
 	is_private = (n.s->hdr->flags & MOB_STORE_PRIVATE) != 0;
 	remove = is_private ? strdup(n.s->path) : NULL;

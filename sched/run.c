@@ -319,7 +319,7 @@ static int call_inside(struct mobi_context *c, const struct mob_task_def *def,
 }
 
 /* Runs it; the error that its returns are to hold, or NULL if they are sealed, or it
- * has been put aside. *out_failed says whether they are sealed. */
+ * has been put aside. *out_failed: they are not sealed. */
 static struct mobi_error *attempt(struct mob_store *s, uint32_t rec, uint64_t w,
 				  struct mobi_context *c, bool *out_failed)
 {

@@ -11,6 +11,7 @@
 #include "get.h"
 #include "object.h"
 #include "os_clock.h"
+#include "repeat.h"
 #include "slot.h"
 #include "task.h"
 #include "value.h"
@@ -359,7 +360,7 @@ static int ref_item(struct mob_store *s, const struct item *it,
 			&s->slots[(uint32_t)*out_object].size);
 		return mobi_slot_hold(s, *out_object);
 	}
-	rc = mobi_object_new(s, n->size, n->type, out_object, &at);
+	rc = mobi_repeat_object_new(s, n->size, n->type, out_object, &at);
 	if (rc >= 0) {
 		memcpy(at, entry(s, it), n->size);
 		mobi_slot_seal_unseen(s, *out_object);

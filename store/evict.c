@@ -36,16 +36,19 @@ int mobi_evict_some(struct mob_store *s, uint64_t bytes)
 	if (!mobi_load(&shared->has_cached)) {
 		return 0;
 	}
-	/* What one that was killed in here has left has no name any more. */
-	if (mobi_name_recount(s) < 0) {
-		return 0; /* the catalogue cannot be written now */
-	}
 	while (freed < bytes && mobi_victim_next(&q, &slot)) {
 		struct mobi_slot *o = &s->slots[slot];
 		uint64_t w = mobi_load(&o->word);
 		uint64_t room;
 		int rc;
 
+		if (mobi_load(&shared->recount)) {
+			/* One that was killed in here left what has no name. */
+			if (mobi_name_recount(s) < 0) {
+				break; /* the catalogue cannot be written now */
+			}
+			n++; /* there may be room now */
+		}
 		room = mobi_arena_block_bytes(s->arena, mobi_load(&o->loc));
 		rc = mobi_name_drop_cached(s,
 					   (uint64_t)MOBI_GEN(w) << 32 | slot);

@@ -131,7 +131,11 @@ static int wait_for_room(struct mob_stream *w, uint64_t bytes,
 		if (has_room(w, bytes)) {
 			return 0;
 		}
-		rc = mobi_wait_over(w->store, timeout_ns, end);
+		if (timeout_ns == 0) {
+			mobi_look_around(w->store);
+		}
+		/* Who asks again and again without waiting is to end, too. */
+		rc = mobi_wait_over(w->store, timeout_ns ? timeout_ns : 1, end);
 		if (rc < 0) {
 			return rc != MOB_E_TIMEOUT ?
 				       rc :

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -179,6 +180,15 @@ static bool same_stderr(int pid)
 	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+/* Its first daemon, which has what it had, goes on. */
+static int child_leaves_session(const char *name)
+{
+	struct mob_init_opts o = named(name);
+	int64_t x = 0;
+
+	return mob_init(&o) || mob_get(mob_submit(a_square, 5), &x) || x != 25;
+}
+
 static int child_makes_session(const char *name)
 {
 	struct mob_init_opts o = named(name);
@@ -220,29 +230,45 @@ static bool log_has_it(void *arg)
 	return found;
 }
 
-/* Runs `what` with a pipe as stdout and stderr, reads it to its end, and collects
- * what ran. */
+static bool has_no_reader(void *arg)
+{
+	struct pollfd p = { .fd = *(int *)arg, .events = POLLOUT };
+
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLERR);
+}
+
+/* Runs `what` with a pipe as stdout and stderr and another as stdin, reads the one to
+ * its end, collects what ran, and waits until nobody reads the other. */
 static int run_in_pipe(const char *what, const char *name)
 {
-	int keep[2] = { dup(STDOUT_FILENO), dup(STDERR_FILENO) };
+	int keep[3] = { dup(STDIN_FILENO), dup(STDOUT_FILENO),
+			dup(STDERR_FILENO) };
 	int pipes[2];
+	int in[2];
 	char c[256];
 	int pid;
+	int rc;
 
 	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(in, O_CLOEXEC), 0);
 	(void)fflush(NULL);
+	(void)dup2(in[0], STDIN_FILENO);
 	(void)dup2(pipes[1], STDOUT_FILENO);
 	(void)dup2(pipes[1], STDERR_FILENO);
 	pid = live_spawn(what, name);
-	for (int i = 0; i < 2; i++) {
-		(void)dup2(keep[i], i + 1);
+	for (int i = 0; i < 3; i++) {
+		(void)dup2(keep[i], i);
 		(void)close(keep[i]);
 	}
+	(void)close(in[0]);
 	(void)close(pipes[1]);
 	while (read(pipes[0], c, sizeof(c)) > 0) {
 	}
 	(void)close(pipes[0]);
-	return live_collect(pid);
+	rc = live_collect(pid);
+	assert_true(live_await(has_no_reader, &in[1]));
+	(void)close(in[1]);
+	return rc;
 }
 
 static void test_ambient_session_that_goes_on_holds_no_pipe(void **state)
@@ -254,6 +280,8 @@ static void test_ambient_session_that_goes_on_holds_no_pipe(void **state)
 
 	(void)state;
 	assert_in_range(n, 1, (int)sizeof(name) - 1);
+	assert_int_equal(run_in_pipe("leaves", name), 0);
+	assert_int_equal(mob_session_stop(name, MOB_FOREVER), 0);
 	assert_int_equal(run_in_pipe("names", name), 0);
 	/* It goes on; and what its daemon says, it says in the log. */
 	o = named(name);
@@ -423,14 +451,18 @@ MOB_MAIN(int argc, char **argv)
 	if (!strcmp(what, "opens")) {
 		return child_opens_a_store(argv[2]);
 	}
+	if (!strcmp(what, "leaves")) {
+		return child_leaves_session(argv[2]);
+	}
 	if (!strcmp(what, "names")) {
 		return child_makes_session(argv[2]);
 	}
 	if (!strcmp(what, "limit")) {
-		return child_with_limit(argv[2]);
+		_exit(child_with_limit(argv[2]));
 	}
 	if (!strcmp(what, "nothing")) {
-		return child_that_starts_nothing();
+		/* A leak check would start a process. */
+		_exit(child_that_starts_nothing());
 	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

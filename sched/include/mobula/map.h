@@ -74,7 +74,9 @@ struct mob_map_opts {
 	/* Of each chunk. Copied; what it points to, but for retry_codes, is borrowed
 	 * until close. What it does not say is as MOB_TASK_DEFAULTS says of the
 	 * function, or of the operator of a task that folds; so is all if it is NULL.
-	 * Its name is the function's if it has none. */
+	 * Its name is the function's if it has none. An argument that went for room
+	 * and is to be made again is waited for as in a get: the chunk keeps its
+	 * resources meanwhile. */
 	const struct mob_task_opts *task;
 };
 #define MOB_MAP_OPTS_INIT                                                      \

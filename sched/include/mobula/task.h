@@ -148,7 +148,9 @@ MOB_API MOB_NODISCARD int mob_init(const struct mob_init_opts *opts);
 
 /*
  * Makes the session that opts names, and is its daemon until it is stopped
- * (`mob session stop`): for mobd and programs like it. Workers are started from
+ * (`mob session stop`, or SIGTERM, SIGINT or SIGHUP to this process: it takes these
+ * signals over, but SIGINT and SIGHUP where they are ignored): for mobd and programs
+ * like it. Workers are started from
  * mob-worker beside the running program, else from the program itself. Errors:
  * those of mob_init; EXISTS if there is a session of that name. Thread: main.
  * Blocks: until the session ends. Since 0.1.

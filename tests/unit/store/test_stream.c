@@ -130,6 +130,7 @@ static void test_stream_bound_of_items_and_bytes(void **state)
 	/* Who would read is gone, or going. */
 	mobi_store(&s->hdr->ending, 1u);
 	assert_int_equal(put_number(s, w, 3, 10 * MOB_SEC), MOB_E_CLOSED);
+	assert_int_equal(put_number(s, w, 3, 0), MOB_E_CLOSED);
 	mobi_store(&s->hdr->ending, 0u);
 	reads(&first, 0);
 	assert_ok(put_number(s, w, 3, 0));
