@@ -255,7 +255,8 @@ static bool call_loaded(struct run *r, uint32_t i, const unsigned char *at,
 					  mobi_err(MOB_E_STORE_FULL,
 						   "the arguments of a call of "
 						   "task %s do not fit in the "
-						   "store at the same time",
+						   "store at the same time; "
+						   "make the store larger",
 						   r->def->name);
 		if (rc >= 0) {
 			rc = mobi_args_load(r->def, at, len, &ready, &e);

@@ -73,7 +73,6 @@ enum { MOBI_T_WAITING = 2, MOBI_T_READY = 3, MOBI_T_RUN = 4, MOBI_T_DELAY = 5 };
 #define MOBI_TRIES_PRESSED(t) ((t) >> 10 & 63u)
 #define MOBI_TRIES_KIDS(t) ((t) >> 8 & 3u)
 #define MOBI_TRIES_RETRIES(t) ((t)&255u)
-#define MOBI_PRESSED_MAX 60u
 #define MOBI_KIDS_SOME 1u   /* it has submitted tasks */
 #define MOBI_KIDS_REMADE 2u /* it has ended once, and is not to be cancelled */
 struct mobi_task {

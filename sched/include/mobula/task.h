@@ -141,8 +141,9 @@ struct mob_init_opts {
  * limits), EXISTS (the session has other settings than those that are asked
  * for), VERSION (the session has another build of the program or module),
  * NOT_FOUND (no such module), PLUGIN (no such policy; the module does not load),
- * BUSY (this process has an older build of the module), DISK_FULL, PERM. Thread: any. Blocks: until
- * the first worker is there. Since 0.1.
+ * BUSY (this process has an older build of the module), DISK_FULL, PERM; LIMIT,
+ * NOMEM, SYS (a limit of this process, which the text names). Thread: any. Blocks:
+ * until the first worker is there. Since 0.1.
  */
 MOB_API MOB_NODISCARD int mob_init(const struct mob_init_opts *opts);
 
